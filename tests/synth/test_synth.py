@@ -1,0 +1,123 @@
+"""Every family: exact answers, honest boxes, the same bytes for the same seed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+
+from workbench import synth
+from workbench.errors import InputError
+from workbench.synth.canvas import LABEL_SIZES, PATCH, Canvas
+from workbench.synth.words import KINDS, TEXTS
+
+SERIAL = [name for name, family in synth.FAMILIES.items() if family.several_steps]
+
+
+def digest(samples: list[synth.Sample]) -> str:
+    h = hashlib.sha256()
+    for s in samples:
+        for image in s.images:
+            h.update(image.tobytes())
+        h.update(repr((s.question, s.answer, s.trace, s.boxes, s.difficulty)).encode())
+    return h.hexdigest()
+
+
+@pytest.mark.parametrize("family", synth.FAMILIES)
+def test_contract_of_every_family(family: str) -> None:
+    samples = synth.sample(family, 12, seed=1)
+    assert digest(samples) == digest(synth.sample(family, 12, seed=1))
+    assert digest(samples) != digest(synth.sample(family, 12, seed=2))
+    assert {s.difficulty for s in samples} <= {1, 2, 3} and len({s.difficulty for s in samples}) > 1
+    for s in samples:
+        assert s.family == family and s.domain == synth.FAMILIES[family].domain
+        assert s.correct(s.answer) and not s.correct("") and not s.correct("no idea 12345")
+        assert (s.steps > 1) == synth.FAMILIES[family].several_steps
+        assert s.trace.endswith(".") and len(re.findall(r"\.(?!\d)", s.trace)) == s.steps
+        assert s.boxes
+        width, height = s.images[s.picture].size
+        for x1, y1, x2, y2 in s.boxes:
+            assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height, (s.question, s.boxes, (width, height))
+        for image in s.images:
+            assert image.mode == "RGB" and image.width % PATCH == 0 and image.height % PATCH == 0
+
+
+@pytest.mark.parametrize("family", synth.FAMILIES)
+def test_difficulty_is_kept(family: str) -> None:
+    for difficulty in synth.DIFFICULTIES:
+        assert {s.difficulty for s in synth.sample(family, 3, seed=0, difficulty=difficulty)} == {difficulty}
+
+
+@pytest.mark.parametrize("family", SERIAL)
+def test_traces_lead_to_the_answer_step_by_step(family: str) -> None:
+    for s in synth.sample(family, 20, seed=3):
+        steps = [step.strip().split() for step in s.trace.rstrip(".").split(".")]
+        assert len(steps) == s.steps and steps[-1][-1] == s.answer
+        for before, after in zip(steps, steps[1:], strict=False):
+            assert before[-1] == after[0], s.trace
+
+
+def test_chain_is_arithmetic_modulo_ten() -> None:
+    for s in synth.sample("chain", 50, seed=4):
+        for step in s.trace.rstrip(".").split(". "):
+            a, operator, b, _, result = step.split()
+            value = {"+": int(a) + int(b), "-": int(a) - int(b), "×": int(a) * int(b)}[operator]
+            assert value >= 0 and value % 10 == int(result)
+
+
+def test_neither_the_answer_nor_the_place_is_constant() -> None:
+    for family in synth.FAMILIES:
+        samples = synth.sample(family, 40, seed=5)
+        most = max(sum(s.answer == a for s in samples) for a in {s.answer for s in samples})
+        assert most <= 26, f"{family}: one answer is right for {most} of 40"
+
+
+def test_grounding_is_a_point_in_the_box() -> None:
+    s = synth.sample("gui_find", 1, seed=0)[0]
+    assert "[x1, y1, x2, y2] from 0.0000 to 1.0000" in s.question
+    width, height = s.images[0].size
+    x1, y1, x2, y2 = s.boxes[0]
+    inside = f"[{(x1 + x2) / 2 / width:.4f}, {(y1 + y2) / 2 / height:.4f}]"
+    outside = f"[{((x1 + x2) / 2 / width + 0.5) % 1:.4f}, {(y1 + y2) / 2 / height:.4f}]"
+    assert s.correct(inside) and not s.correct(outside)
+    assert not s.correct("[12, 4, 30, 9]"), "pixels are not relative coordinates"
+    assert [round(v * n) for v, n in zip(eval(s.answer), (width, height) * 2, strict=True)] == [*s.boxes[0]]  # noqa: S307
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "good", "bad"),
+    [
+        ("number", "37", ["37", "37%", "The value is 37.", "37.0"], ["3 7", "37 or 38", "-37", "thirty", "1,037"]),
+        ("words", "red circle", ["red circle", "Red circle.", " red  circle"], ["circle", "circle red", "red circle or blue"]),
+    ],
+)
+def test_rules(rule: str, answer: str, good: list[str], bad: list[str]) -> None:
+    s = synth.Sample([], "?", answer, "", (), "f", "general", 1, 1, rule)
+    assert [t for t in good if not s.correct(t)] == []
+    assert [t for t in bad if s.correct(t)] == []
+
+
+def test_bad_requests_name_what_exists() -> None:
+    with pytest.raises(InputError, match="bar_value"):
+        synth.sample("bars", 1, seed=0)
+    with pytest.raises(InputError, match="difficulty=4"):
+        synth.sample("chain", 1, seed=0, difficulty=4)
+    with pytest.raises(InputError, match="at least one"):
+        synth.sample("chain", 0, seed=0)
+
+
+def test_patch_labels_name_what_was_drawn() -> None:
+    canvas = Canvas(48, 32)
+    canvas.text((8, 8), "7", size=12, kind="number", key="Tea")
+    canvas.rectangle((32, 16, 48, 32), (200, 0, 0))
+    canvas.mark((32, 16, 48, 32), "square", colour="red")
+    labels = canvas.labels()
+    assert labels.shape == (2, 3, len(LABEL_SIZES))
+    assert (TEXTS[labels[0, 0, 0]], KINDS[labels[0, 0, 1]], TEXTS[labels[0, 0, 3]]) == ("7", "number", "Tea")
+    assert KINDS[labels[1, 2, 1]] == "square" and labels[1, 2, 0] == -100
+    assert KINDS[labels[0, 2, 1]] == "nothing"
+    picture = np.asarray(canvas.image())
+    assert picture.shape == (32, 48, 3) and (picture[24, 40] == (200, 0, 0)).all()
+    assert picture[:16, :16].min() < 128, "the digit is on its patch"

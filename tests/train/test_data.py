@@ -1,0 +1,86 @@
+"""Conversations for training: the pixels that the processor gives, and labels where they belong."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from workbench import synth
+from workbench.synth.canvas import Canvas
+from workbench.train.data import Encoder, Mix, batches, patchify
+from workbench.train.nano import nano_encoder
+from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return nano_encoder(build_tokenizer(pictures=40))
+
+
+def test_tokenizer_is_deterministic_and_keeps_digits_apart(encoder: Encoder) -> None:
+    again = build_tokenizer(pictures=40)
+    assert again.to_str() == encoder.tokenizer.to_str()
+    assert again.encode("What is 2049?").tokens[-5:] == ["Ġ2", "0", "4", "9", "?"]
+    for token in (*CONTROL, *THINKING):
+        assert again.encode(f"a{token}b").ids.count(again.token_to_id(token)) == 1
+    text = "Ünïcode → ✓ [0.1250, 0.5000] <b>"
+    assert again.decode(again.encode(text).ids) == text
+
+
+def test_patchify_is_the_image_processors_layout() -> None:
+    from workbench.models.phi4_rv import Phi4RVImageProcessor
+
+    sample = synth.sample("bar_value", 1, seed=0)[0]
+    picture = sample.images[0]
+    out = Phi4RVImageProcessor(min_num_patches=1, max_num_patches=128)(images=[picture], return_tensors="pt")
+    mine = patchify(np.asarray(picture)) * np.float32(2 / 255) - 1
+    assert out["spatial_shapes"].tolist() == [[picture.height // 16, picture.width // 16]]
+    np.testing.assert_allclose(out["pixel_values"][0, : len(mine)].numpy(), mine, atol=1e-6)
+
+
+@pytest.mark.parametrize("thinks", [True, False])
+@pytest.mark.parametrize("family", ["gui_links", "shape_change"])
+def test_only_replies_are_learned_and_only_natural_modes(encoder: Encoder, family: str, thinks: bool) -> None:
+    drawing, _ = synth.draw(family, seed=7)
+    mix = Mix(think_steps=float(thinks), think_look=float(thinks), questions=2)
+    example = encoder.start()
+    encoder.add(example, drawing, family, random.Random(0), mix)
+    several = synth.FAMILIES[family].several_steps
+    learned = [i for i, label in enumerate(example.labels) if label != -100]
+    assert all(example.labels[i] == example.ids[i] for i in learned)
+    opener = encoder.think if thinks else encoder.direct
+    at = [i for i, token in enumerate(example.ids) if token == opener]
+    assert len(at) == len(drawing.questions[:2])
+    assert [i in learned for i in at] == [thinks == several] * len(at)
+    assert [example.labels[i] for i in learned].count(encoder.end) == len(at)
+    assert example.ids.count(encoder.image_token) == sum(len(p) for p in example.patches)
+    text = encoder.tokenizer.decode([example.labels[i] for i in learned], skip_special_tokens=False)
+    for question in drawing.questions[:2]:
+        assert f" {question.answer}<|im_end|>" in text and (question.trace in text) == thinks
+
+
+def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
+    mix = Mix(weights={"chain": 1, "shape_change": 1})
+    first, second = (next(batches(encoder, mix, "a", size=4)) for _ in range(2))
+    other = next(batches(encoder, mix, "b", size=4))
+    assert torch.equal(first.input_ids, second.input_ids) and torch.equal(first.pixel_values, second.pixel_values)
+    assert first.input_ids.shape != other.input_ids.shape or not torch.equal(first.input_ids, other.input_ids)
+    assert ((first.input_ids == encoder.pad) == (first.attention_mask == 0)).all()
+    assert (first.input_ids == encoder.image_token).sum() == first.pixel_attention_mask.sum()
+    assert (first.pixel_attention_mask.sum(1) == first.spatial_shapes.prod(1)).all()
+    assert (first.content[first.pixel_attention_mask == 0] == -100).all()
+
+
+def test_content_of_a_patch_stays_with_its_patch(encoder: Encoder) -> None:
+    canvas = Canvas(32, 32)
+    canvas.text((24, 8), "5", size=12, kind="number")
+    drawing = synth.draw("chain", seed=0)[0]
+    drawing.canvases = [canvas]
+    example = encoder.start()
+    encoder.add(example, drawing, "chain", random.Random(0), Mix())
+    dark = [p.min() < 128 for p in example.patches[0]]
+    assert dark == [False, True, False, False]
+    assert [c[0] != -100 for c in example.content[0]] == dark

@@ -1,0 +1,85 @@
+"""The loop learns, stops, and goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.errors import CheckpointError
+from workbench.train.data import Mix
+from workbench.train.loop import TrainConfig, Trainer, learning_rate
+from workbench.train.nano import build_nano, nano_encoder
+from workbench.train.tokenizer import build_tokenizer
+
+SMALL = TrainConfig(
+    steps=6, encoder_steps=2, batch=4, warmup=2, chapter=4, bf16=False, mix=Mix(weights={"shape_colour": 1.0})
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(pictures=40)
+
+
+def trainer(tokenizer, folder: Path, config: TrainConfig = SMALL) -> Trainer:
+    model = build_nano(tokenizer, width=32, depth=1, tower=1)
+    return Trainer(model, nano_encoder(tokenizer), config, folder)
+
+
+def test_schedule_warms_up_stays_and_falls() -> None:
+    config = TrainConfig(steps=90, encoder_steps=10, warmup=10, decay=0.5, lr=1.0)
+    rates = [learning_rate(s, config) for s in range(100)]
+    assert rates[0] == 0.1 and rates[9:50] == [1.0] * 41
+    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False)) and 0 < rates[-1] < 0.05
+
+
+def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path) -> None:
+    whole = trainer(tokenizer, tmp_path / "whole")
+    whole.run(report=lambda _: None)
+
+    class Cut(Exception):
+        pass
+
+    first = trainer(tokenizer, tmp_path / "cut")
+    update = first.update
+
+    def dies_at_six(batch):
+        if first.step == 6:
+            raise Cut
+        return update(batch)
+
+    first.update = dies_at_six
+    with pytest.raises(Cut):
+        first.run(report=lambda _: None)
+    second = trainer(tokenizer, tmp_path / "cut")
+    second.run(report=lambda _: None)
+    assert second.step == 8
+    for (name, a), b in zip(whole.model.state_dict().items(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_the_encoder_learns_alone_then_all_parts(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    reports: list[dict] = []
+    run.run(report=reports.append, every=1)
+    assert [("reply" in r) for r in reports] == [False] * 2 + [True] * 6
+    changed = {k for k, v in run.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert any("language_model" in k for k in changed) and any("vision_tower" in k for k in changed)
+    assert not any("encoder.layers.1." in k for k in changed), "the tower's last layer is never run"
+
+
+def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, steps=1000, lr=1e-2))
+    batch = next(run._batches(0))
+    losses = [run.update(batch)["reply"] for _ in range(50)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_another_runs_folder_is_refused(tokenizer, tmp_path: Path) -> None:
+    trainer(tokenizer, tmp_path)
+    with pytest.raises(CheckpointError, match="another run"):
+        trainer(tokenizer, tmp_path, replace(SMALL, lr=1e-4))

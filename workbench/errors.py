@@ -1,0 +1,73 @@
+"""Errors that a user can act on.
+
+Every message has three parts: what was given, what is expected, and what to do.  A user's
+mistake raises one of these; an internal invariant is an ``assert`` with its values.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CapabilityError",
+    "CheckpointError",
+    "ContextLengthError",
+    "InputError",
+    "LoadError",
+    "ModeError",
+    "OutOfMemoryError",
+    "ServerError",
+    "WorkbenchError",
+]
+
+
+class WorkbenchError(Exception):
+    """Base of all errors that the workbench raises on purpose.
+
+    Args:
+        given: what was passed or found, as a clause ("mode='fast'").
+        expected: what would have been accepted.
+        fix: what to do about it; a command or a call where there is one.
+    """
+
+    def __init__(self, given: str, expected: str = "", fix: str = "") -> None:
+        self.given, self.expected, self.fix = given, expected, fix
+        parts = [given.rstrip(".")]
+        if expected:
+            parts.append(f"Expected: {expected.rstrip('.')}")
+        if fix:
+            parts.append(f"To do: {fix.rstrip('.')}")
+        super().__init__(". ".join(parts) + ".")
+
+    def __reduce__(self):  # the parts, not the joined message, survive a process boundary
+        return type(self), (self.given, self.expected, self.fix)
+
+
+class InputError(WorkbenchError, ValueError):
+    """A picture, question, option or record that cannot be used as it is."""
+
+
+class ModeError(InputError):
+    """A thinking mode that does not exist, or that this model does not have."""
+
+
+class ContextLengthError(InputError):
+    """Prompt and requested reply together exceed what the model was built for."""
+
+
+class LoadError(WorkbenchError):
+    """A model source that cannot be found, recognised or loaded."""
+
+
+class CheckpointError(LoadError):
+    """Weights on disk that do not match the architecture, or cannot be read."""
+
+
+class CapabilityError(WorkbenchError):
+    """Something that this kind of model cannot do (look inside a server, for one)."""
+
+
+class OutOfMemoryError(WorkbenchError, MemoryError):
+    """The device has no room; the message says what would fit."""
+
+
+class ServerError(WorkbenchError, ConnectionError):
+    """A model server that is down, too slow, or answers with nonsense."""

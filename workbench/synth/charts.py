@@ -1,0 +1,170 @@
+"""Bar, line and pie charts with axes, grids, titles and printed values."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from .canvas import Canvas, colour_of
+from .sample import Drawing, Question
+from .words import CATEGORIES, COLOURS, LETTERS, TITLES
+
+__all__ = ["bar_value", "bar_walk", "line_value", "pie_share"]
+
+AXIS = (70, 70, 70)
+GRID = (222, 222, 222)
+
+
+def bar_value(rng: random.Random, difficulty: int) -> Drawing:
+    """Read the value of a bar: printed on it (difficulty 1, 2) or against the axis (3)."""
+    labels = _categories(rng, difficulty + 2)
+    read = difficulty == 3
+    values = [rng.randint(1, 10) if read else rng.randint(5, 99) for _ in labels]
+    canvas, boxes = _bars(rng, labels, values, printed=not read)
+    return Drawing([canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)])
+
+
+def line_value(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a point of a line: its printed value (difficulty 1, 2) or against the axis (3)."""
+    labels = _categories(rng, difficulty + 2)
+    read = difficulty == 3
+    top = 10 if read else 100
+    values = [rng.randint(1, 10) if read else rng.randint(5, 99) for _ in labels]
+    canvas, xs, y_of = _axes(rng, labels, top)
+    colour = rng.choice(list(COLOURS))
+    shade = colour_of(colour, rng)
+    points = [(x, y_of(v)) for x, v in zip(xs, values, strict=True)]
+    canvas.line(points, shade, 1.5)
+    boxes = []
+    for (x, y), label, value in zip(points, labels, values, strict=True):
+        canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), shade)
+        text = str(value) if read else ""
+        box = canvas.mark((x - 5, y - 5, x + 5, y + 5), "point", text=text, colour=colour, key=label)
+        if not read:
+            below = y < 32
+            canvas.text((x, y + (10 if below else -10)), str(value), size=9, kind="number", key=label)
+            box = (box[0], box[1] - (0 if below else 9), box[2], box[3] + (9 if below else 0))
+        boxes.append(box)
+    return Drawing([canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)])
+
+
+def pie_share(rng: random.Random, difficulty: int) -> Drawing:
+    """Read the share of a slice, printed inside it, its name outside."""
+    count = difficulty + 2
+    labels = rng.sample(CATEGORIES[rng.choice(("drinks", "fruit", "animals", "days"))], count)
+    shares = _shares(rng, count, least=14)
+    canvas = Canvas(144, 112)
+    cx, cy, radius = 72 + rng.randint(-3, 3), 56 + rng.randint(-2, 2), 34
+    colours = rng.sample(list(COLOURS), count)
+    start, questions = rng.uniform(0, 360), []
+    for label, share, colour in zip(labels, shares, colours, strict=True):
+        stop = start + share * 3.6
+        canvas.slice((cx - radius, cy - radius, cx + radius, cy + radius), start, stop, colour_of(colour, rng))
+        middle = math.radians((start + stop) / 2)
+        x, y = cx + 0.64 * radius * math.cos(middle), cy + 0.64 * radius * math.sin(middle)
+        canvas.mark((x - 9, y - 9, x + 9, y + 9), "slice", colour=colour, key=label)
+        inside = canvas.text((x, y), f"{share}%", size=9, kind="number", key=label, says=str(share))
+        out = (cx + 1.18 * radius * math.cos(middle), cy + 1.14 * radius * math.sin(middle))
+        anchor = ("l" if math.cos(middle) > 0.25 else "r" if math.cos(middle) < -0.25 else "m") + "m"
+        outside = canvas.text(out, label, size=9, anchor=anchor)
+        ask = rng.choice((f"What share is {label}?", f"How many percent is {label}?"))
+        questions.append(
+            Question(ask, str(share), f"The slice {label} says {share}.", (inside, outside), "number")
+        )
+        start = stop
+    return Drawing([canvas], questions)
+
+
+def bar_walk(rng: random.Random, difficulty: int) -> Drawing:
+    """Walk along six bars, each saying how far to move: one look-up and one addition a step."""
+    labels = list(LETTERS[:6])
+    values = [rng.randint(1, 5) for _ in labels]
+    while any(values[(i + v) % 6] == 6 - v for i, v in enumerate(values)):
+        values = [rng.randint(1, 5) for _ in labels]  # no going back and forth, which could be guessed
+    canvas, boxes = _bars(rng, labels, values, printed=True, top=6)
+    questions = []
+    for start in range(6):
+        steps = {1: 3, 2: rng.randint(4, 5), 3: 6}[difficulty]
+        at, trace, seen = start, [], []
+        for _ in range(steps):
+            to = (at + values[at]) % 6
+            trace.append(f"{labels[at]} says {values[at]}, so {labels[to]}.")
+            seen.append(boxes[at])
+            at = to
+        ask = rng.choice(
+            (
+                f"Start at {labels[start]} and move right by the number on the bar, after F comes A. "
+                f"Where are you after {steps} moves?",
+                f"Each bar says how far to move right. Start at {labels[start]}. Where are you after {steps} moves?",
+            )
+        )
+        questions.append(Question(ask, labels[at], " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
+    return Drawing([canvas], questions)
+
+
+def _value_question(rng: random.Random, label: str, value: int, boxes) -> Question:
+    ask = rng.choice((f"What is the value of {label}?", f"What is the value for {label}?", f"How much is {label}?"))
+    return Question(ask, str(value), f"{label} reads {value}.", boxes, "number")
+
+
+def _categories(rng: random.Random, count: int) -> list[str]:
+    names = CATEGORIES[rng.choice(list(CATEGORIES))]
+    if rng.random() < 0.5:
+        return rng.sample(names, count)
+    first = rng.randint(0, len(names) - count)
+    return list(names[first : first + count])
+
+
+def _axes(rng: random.Random, labels: list[str], top: int):
+    """Axes with a title, ticks, a grid and category labels: (canvas, x of each label, y of a value)."""
+    pitch = max(20, max(len(label) for label in labels) * 6 + 3)
+    width = max(112, math.ceil((26 + pitch * len(labels)) / 16) * 16)
+    background = rng.choice(((255, 255, 255), (255, 255, 255), (244, 245, 248), (252, 249, 242)))
+    canvas = Canvas(width, 96, background)
+    left, right, high, low = 20, width - 4, 23 + rng.randint(-1, 1), 79 + rng.randint(-1, 1)
+
+    def y_of(value: float) -> float:
+        return low - (low - high - 4) * value / top
+
+    for tick in (0, top // 2, top):
+        y = y_of(tick)
+        if tick:
+            canvas.line([(left, y), (right, y)], GRID)
+        canvas.text((left - 3, y), str(tick), size=8, anchor="rm", colour=(90, 90, 90))
+    if top == 10:
+        for tick in range(1, 10):
+            canvas.line([(left, y_of(tick)), (right, y_of(tick))], GRID)
+    canvas.line([(left, high - 3), (left, low), (right, low)], AXIS)
+    canvas.text((width / 2 + rng.randint(-8, 8), 8), rng.choice(TITLES), size=9, bold=rng.random() < 0.5)
+    step = (right - left) / len(labels)
+    xs = [left + step * (i + 0.5) for i in range(len(labels))]
+    for x, label in zip(xs, labels, strict=True):
+        canvas.text((x, 88), label, size=9, key=label)
+    return canvas, xs, y_of
+
+
+def _bars(rng: random.Random, labels: list[str], values: list[int], *, printed: bool, top: int | None = None):
+    top = top or (100 if printed else 10)
+    canvas, xs, y_of = _axes(rng, labels, top)
+    colours = rng.sample(list(COLOURS), len(labels)) if rng.random() < 0.5 else [rng.choice(list(COLOURS))] * len(labels)
+    half = (xs[1] - xs[0]) * rng.uniform(0.28, 0.4)
+    boxes = []
+    for x, label, value, colour in zip(xs, labels, values, colours, strict=True):
+        y = y_of(value)
+        body = (x - half, y, x + half, y_of(0))
+        canvas.rectangle(body, colour_of(colour, rng))
+        canvas.mark(body, "bar", colour=colour, key=label)
+        if printed:
+            box = canvas.text((x, y - 7), str(value), size=9, kind="number", key=label)
+            boxes.append((min(box[0], body[0]), box[1], max(box[2], body[2]), body[3]))
+        else:
+            canvas.mark((x - half, y - 5, x + half, y + 5), "bar", text=str(value), key=label)
+            boxes.append(body)
+    return canvas, boxes
+
+
+def _shares(rng: random.Random, count: int, least: int) -> list[int]:
+    """Whole percentages of at least ``least`` that sum to 100."""
+    cuts = sorted(rng.randint(0, 100 - least * count) for _ in range(count - 1))
+    parts = [b - a for a, b in zip([0, *cuts], [*cuts, 100 - least * count], strict=True)]
+    return [p + least for p in parts]

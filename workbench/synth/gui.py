@@ -1,0 +1,167 @@
+"""Screens in several themes: windows with buttons, settings pages, pages of links."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .canvas import RGB, Canvas, colour_of
+from .sample import Drawing, Question
+from .words import BUTTONS, OPTIONS, PAGES
+
+__all__ = ["gui_find", "gui_links", "gui_state"]
+
+#: Element boxes stand on a grid of this many pixels, so that their four decimals are exact.
+GRID = 4
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a desktop."""
+
+    page: RGB
+    bar: RGB
+    ink: RGB
+    button: RGB
+    caption: RGB
+    line: RGB
+    radius: int
+
+
+THEMES = (
+    Theme((246, 246, 248), (225, 227, 232), (25, 25, 28), (255, 255, 255), (25, 25, 28), (170, 174, 182), 3),
+    Theme((34, 36, 42), (52, 55, 63), (235, 236, 240), (66, 70, 80), (240, 240, 244), (105, 110, 122), 3),
+    Theme((255, 255, 255), (38, 99, 190), (20, 24, 32), (38, 99, 190), (255, 255, 255), (38, 99, 190), 6),
+    Theme((212, 208, 200), (10, 36, 106), (0, 0, 0), (212, 208, 200), (0, 0, 0), (90, 90, 90), 0),
+    Theme((240, 246, 240), (60, 140, 96), (18, 34, 26), (60, 140, 96), (255, 255, 255), (60, 140, 96), 5),
+)
+
+
+def _window(rng: random.Random, width: int, height: int) -> tuple[Canvas, Theme]:
+    """A window with a title bar and its three dots."""
+    theme = rng.choice(THEMES)
+    canvas = Canvas(width, height, theme.page)
+    canvas.rectangle((0, 0, width, 12), theme.bar)
+    side = rng.choice((6, width - 24))
+    for i, colour in enumerate(("red", "yellow", "green")):
+        x = side + 8 * i
+        canvas.ellipse((x - 2, 4, x + 2, 8), colour_of(colour, rng))
+        canvas.mark((x - 2, 4, x + 2, 8), "icon", colour=colour)
+    return canvas, theme
+
+
+def gui_find(rng: random.Random, difficulty: int) -> Drawing:
+    """Find a button: the official grounding prompt, the box in relative coordinates."""
+    width, height = rng.choice(((128, 96), (128, 128), (96, 128)))
+    canvas, theme = _window(rng, width, height)
+    count = {1: 3, 2: 4, 3: 6}[difficulty]
+    slots = _slots(rng, width, height, count)
+    questions = []
+    for (x1, y1, x2, y2), name in zip(slots, rng.sample(BUTTONS, len(slots)), strict=True):
+        box = (x1, y1, x2, y2)
+        canvas.rectangle(box, theme.button, theme.line, radius=theme.radius)
+        canvas.mark(box, "button", key=name)
+        canvas.text(((x1 + x2) / 2, (y1 + y2) / 2), name, size=10, colour=theme.caption, kind="button", key=name)
+        gold = "[" + ", ".join(f"{v:.4f}" for v in (x1 / width, y1 / height, x2 / width, y2 / height)) + "]"
+        ask = (
+            rng.choice((f"Locate the {name} button.", f"Find the {name} button.", f"Where is {name}?"))
+            + " Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
+        )
+        questions.append(Question(ask, gold, f"The {name} button is at {gold}.", (box,), "point"))
+    _furniture(rng, canvas, theme, slots)
+    return Drawing([canvas], questions)
+
+
+def _slots(rng: random.Random, width: int, height: int, count: int) -> list[tuple[int, int, int, int]]:
+    """Free places for buttons: cells of a coarse grid, each button somewhere inside its own."""
+    cols = 3 if width == 128 else 2
+    cell_w, cell_h = width // cols // GRID * GRID, 20
+    rows = (height - 16) // cell_h
+    cells = rng.sample([(r, c) for r in range(rows) for c in range(cols)], min(count, rows * cols))
+    slots = []
+    for r, c in cells:
+        w, h = rng.choice((36, 40)), 16
+        x = c * cell_w + GRID * rng.randint(0, max(0, (cell_w - w) // GRID))
+        y = 16 + r * cell_h + GRID * rng.randint(0, (cell_h - h) // GRID)
+        slots.append((x, y, x + w, y + h))
+    return slots
+
+
+def _furniture(rng: random.Random, canvas: Canvas, theme: Theme, taken) -> None:
+    """Things that are not buttons, where there is room: text fields and rules."""
+    for _ in range(3):
+        x, y = GRID * rng.randint(0, (canvas.width - 44) // GRID), GRID * rng.randint(4, (canvas.height - 14) // GRID)
+        box = (x, y, x + 40, y + 10)
+        if all(box[2] <= t[0] or t[2] <= box[0] or box[3] <= t[1] or t[3] <= box[1] for t in taken):
+            canvas.rectangle(box, (255, 255, 255), theme.line)
+            canvas.mark(box, "field")
+            return
+
+
+def gui_state(rng: random.Random, difficulty: int) -> Drawing:
+    """Is a switch or a box of a settings page on or off?"""
+    count = difficulty + 2
+    pitch = 16 if count == 5 else rng.choice((16, 20, 24))
+    canvas, theme = _window(rng, 112, -(-(18 + pitch * count) // 16) * 16)
+    boxed = rng.random() < 0.4
+    left, right = 8 + rng.randint(0, 6), 84 + rng.randint(0, 8)
+    accent = colour_of(rng.choice(("green", "blue", "purple", "orange")), rng)
+    questions = []
+    for i, name in enumerate(rng.sample(OPTIONS, count)):
+        y, on = 24 + pitch * i, rng.random() < 0.5
+        label = canvas.text((left, y), name, size=10, colour=theme.ink, anchor="lm", key=name)
+        (_checkbox if boxed else _switch)(canvas, right, y, on, accent, theme)
+        box = canvas.mark((right - 10, y - 7, right + 10, y + 7), "on" if on else "off", key=name)
+        ask = rng.choice((f"Is {name} on or off?", f"Is the {name} setting on or off?"))
+        state = "on" if on else "off"
+        questions.append(Question(ask, state, f"The {name} switch is {state}.", (box, label)))
+    return Drawing([canvas], questions)
+
+
+def _switch(canvas: Canvas, x: float, y: float, on: bool, accent: RGB, theme: Theme) -> None:
+    canvas.rectangle((x - 9, y - 5, x + 9, y + 5), accent if on else (150, 152, 156), radius=5)
+    knob = x + 4 if on else x - 4
+    canvas.ellipse((knob - 4, y - 4, knob + 4, y + 4), (255, 255, 255))
+
+
+def _checkbox(canvas: Canvas, x: float, y: float, on: bool, accent: RGB, theme: Theme) -> None:
+    canvas.rectangle((x - 6, y - 6, x + 6, y + 6), accent if on else (255, 255, 255), theme.line, radius=2)
+    if on:
+        canvas.line([(x - 3, y), (x - 1, y + 3), (x + 4, y - 3)], (255, 255, 255), 1.5)
+
+
+def gui_links(rng: random.Random, difficulty: int) -> Drawing:
+    """Follow links from page to page: one look-up a step."""
+    count = difficulty + 3
+    canvas, theme = _window(rng, 112, -(-(24 + 16 * count) // 16) * 16)
+    pages = rng.sample(PAGES, count)
+    # One cycle through all pages: no short loop whose end could be guessed.
+    tour = rng.sample(pages, count)
+    target = dict(zip(tour, [*tour[1:], tour[0]], strict=True))
+    left, right = 6 + rng.randint(0, 4), 64 + rng.randint(0, 4)
+    blue = (60, 130, 246) if sum(theme.page) < 300 else (20, 70, 200)
+    boxes = {}
+    for i, page in enumerate(pages):
+        y = 24 + 16 * i
+        canvas.text((left, y), page, size=10, colour=theme.ink, anchor="lm", bold=True)
+        x1, y1, x2, y2 = canvas.text(
+            (right, y), target[page], size=10, colour=blue, anchor="lm", kind="link", key=page
+        )
+        canvas.line([(x1, y2 + 1), (x2, y2 + 1)], blue, 0.5)
+        boxes[page] = (left, y1, x2, y2 + 2)
+    questions = []
+    for start in pages[:4]:
+        steps = {1: 3, 2: rng.randint(4, 5), 3: 6}[difficulty]
+        at, trace, seen = start, [], []
+        for _ in range(steps):
+            trace.append(f"{at} links to {target[at]}.")
+            seen.append(boxes[at])
+            at = target[at]
+        ask = rng.choice(
+            (
+                f"Start at {start} and follow the link {steps} times. On which page do you end?",
+                f"Follow the links from {start} {steps} times. Which page is it?",
+            )
+        )
+        questions.append(Question(ask, at, " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
+    return Drawing([canvas], questions)

@@ -1,0 +1,127 @@
+"""Rendered expressions, tables and simple geometry."""
+
+from __future__ import annotations
+
+import random
+
+from .canvas import Canvas, colour_of
+from .sample import Drawing, Question
+from .words import CATEGORIES, COLOURS
+
+__all__ = ["chain", "geometry", "table_value"]
+
+INK = (25, 25, 30)
+
+
+def chain(rng: random.Random, difficulty: int) -> Drawing:
+    """Evaluate an expression from left to right modulo ten: each step needs the one before."""
+    steps = {1: rng.randint(2, 3), 2: 4, 3: rng.randint(5, 6)}[difficulty]
+    value = rng.randint(1, 9)
+    glyphs, trace = [str(value)], []
+    for _ in range(steps):
+        operator = rng.choice("+×-" if value else "+×+")
+        number = rng.randint(1, value) if operator == "-" else rng.randint(2, 9)
+        result = {"+": value + number, "-": value - number, "×": value * number}[operator] % 10
+        trace.append(f"{value} {operator} {number} is {result}.")
+        glyphs += [operator, str(number)]
+        value = result
+    canvas, boxes = _line_up(rng, glyphs)
+    ask = rng.choice(
+        (
+            "Work from left to right and keep only the last digit after each step. What is left?",
+            "Evaluate from left to right, keeping only the last digit. What is the result?",
+        )
+    )
+    first = Question(ask, str(value), " ".join(trace), tuple(boxes), "number", steps=steps)
+    return Drawing([canvas], [first])
+
+
+def _line_up(rng: random.Random, glyphs: list[str]):
+    """Glyphs side by side, on one line or two."""
+    per_line = 7 if len(glyphs) > 7 else len(glyphs)
+    lines = -(-len(glyphs) // per_line)
+    size, pitch = rng.randint(12, 15), rng.choice((14, 15, 16))
+    background = rng.choice(((255, 255, 255), (250, 248, 240), (236, 240, 246)))
+    canvas = Canvas(128, 32 * lines + 16, background)
+    left, boxes = 8 + rng.randint(0, 128 - 12 - pitch * per_line), []
+    top = 22 + rng.randint(-4, 4)
+    for i, glyph in enumerate(glyphs):
+        line, place = divmod(i, per_line)
+        kind = "number" if glyph.isdigit() else "operator"
+        x, y = left + pitch * (place + 0.5), top + 30 * line
+        boxes.append(canvas.text((x, y), glyph, size=size, colour=INK, kind=kind))
+    return canvas, boxes
+
+
+def table_value(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a cell of a table by the names of its row and its column."""
+    rows, cols = {1: (2, 2), 2: (3, 2), 3: (3, 3)}[difficulty]
+    theme = rng.choice(("drinks", "fruit", "places", "animals"))
+    names, heads = rng.sample(CATEGORIES[theme], rows), rng.sample(CATEGORIES[rng.choice(("months", "days"))], cols)
+    pitch = 28
+    left, top, high = 4 + rng.randint(0, 3), 4 * rng.randint(1, 3), 16
+    canvas = Canvas(112 if cols == 2 else 144, -(-(top + high * (rows + 1) + 2) // 16) * 16)
+    xs = [left + 40 + pitch * (c + 0.5) for c in range(cols)]
+    width = left + 40 + pitch * cols
+    canvas.rectangle((left, top, width, top + high), rng.choice(((226, 230, 238), (238, 232, 214), (222, 236, 224))))
+    for r in range(rows + 2):
+        canvas.line([(left, top + high * r), (width, top + high * r)], (160, 164, 172), 0.5)
+    for x, head in zip(xs, heads, strict=True):
+        canvas.text((x, top + high / 2), head, size=9, bold=True)
+    questions = []
+    for r, name in enumerate(names):
+        y = top + high * (r + 1.5)
+        row_box = canvas.text((left + 3, y), name, size=9, anchor="lm", key=name)
+        for x, head in zip(xs, heads, strict=True):
+            value = rng.randint(1, 99)
+            box = canvas.text((x, y), str(value), size=9, kind="cell", key=name)
+            ask = rng.choice((f"What is the value of {name} in {head}?", f"How much is {name} in {head}?"))
+            trace = f"{name} in {head} reads {value}."
+            questions.append(Question(ask, str(value), trace, (box, row_box), "number"))
+    return Drawing([canvas], questions)
+
+
+def geometry(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a length off a drawn figure: width and height of a rectangle or triangle, a radius."""
+    shapes = rng.sample(("rectangle", "triangle", "circle"), {1: 1, 2: 2, 3: 2}[difficulty])
+    canvas = Canvas(80 * len(shapes) if len(shapes) > 1 else 96, 80)
+    questions = []
+    for i, shape in enumerate(shapes):
+        x, y = 80 * i + 6 + rng.randint(0, 4), 6 + rng.randint(0, 4)
+        draw = {"rectangle": _rectangle, "triangle": _triangle, "circle": _circle}[shape]
+        for name, value, box in draw(rng, canvas, x, y):
+            ask = rng.choice((f"What is the {name} of the {shape}?", f"How long is the {name} of the {shape}?"))
+            trace = f"The {name} of the {shape} says {value}."
+            questions.append(Question(ask, str(value), trace, (box,), "number"))
+    return Drawing([canvas], questions)
+
+
+def _fill(rng: random.Random):
+    return colour_of(rng.choice(list(COLOURS)), rng) if rng.random() < 0.5 else (246, 246, 246)
+
+
+def _rectangle(rng, canvas, x, y):
+    w, h = rng.randint(26, 40), rng.randint(24, 40)
+    canvas.rectangle((x, y, x + w, y + h), _fill(rng), INK)
+    canvas.mark((x, y, x + w, y + h), "square")
+    wide, high = rng.randint(2, 99), rng.randint(2, 99)
+    yield "width", wide, canvas.text((x + w / 2, y + h + 8), str(wide), size=9, kind="side")
+    yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
+
+
+def _triangle(rng, canvas, x, y):
+    w, h = rng.randint(34, 44), rng.randint(30, 40)
+    canvas.polygon([(x, y + h), (x + w, y + h), (x + w, y)], _fill(rng), INK)
+    canvas.mark((x, y, x + w, y + h), "triangle")
+    wide, high = rng.randint(2, 99), rng.randint(2, 99)
+    yield "width", wide, canvas.text((x + w / 2, y + h + 8), str(wide), size=9, kind="side")
+    yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
+
+
+def _circle(rng, canvas, x, y):
+    r = rng.randint(18, 24)
+    canvas.ellipse((x, y, x + 2 * r, y + 2 * r), (246, 246, 246), INK)
+    canvas.mark((x, y, x + 2 * r, y + 2 * r), "circle")
+    canvas.line([(x + r, y + r), (x + 2 * r, y + r)], INK)
+    radius = rng.randint(2, 99)
+    yield "radius", radius, canvas.text((x + 1.45 * r, y + r - 7), str(radius), size=9, kind="side")

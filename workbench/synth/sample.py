@@ -1,0 +1,105 @@
+"""What a drawn question is, and how a reply to it is judged."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .canvas import Canvas
+
+__all__ = ["Drawing", "Question", "Sample", "parse_point"]
+
+Box = tuple[float, float, float, float]
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about a drawing.
+
+    Args:
+        text: what is asked.
+        answer: the gold reply.
+        trace: the reasoning, one sentence a step; a single sentence for perception.
+        boxes: (x1, y1, x2, y2) in pixels, where the evidence lies; of the last picture unless
+            `picture` says otherwise.
+        rule: how a reply is judged: "words" (the same words), "number" (the same number) or
+            "point" (the centre of the given box, or the given point, lies in ``boxes[0]``).
+        steps: reasoning steps; 1 for perception.
+        picture: the picture that the boxes refer to.
+    """
+
+    text: str
+    answer: str
+    trace: str
+    boxes: tuple[Box, ...]
+    rule: str = "words"
+    steps: int = 1
+    picture: int = 0
+
+
+@dataclass
+class Drawing:
+    """One or more canvases with everything that was asked about them."""
+
+    canvases: list[Canvas]
+    questions: list[Question] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture (or several) with one question whose answer is known exactly.
+
+    ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[picture]``: where the evidence lies.
+    ``steps`` counts reasoning steps (1: perception); ``difficulty`` is 1, 2 or 3.
+    """
+
+    images: list[Image]
+    question: str
+    answer: str
+    trace: str
+    boxes: tuple[Box, ...]
+    family: str
+    domain: str
+    steps: int
+    difficulty: int
+    rule: str
+    picture: int = 0
+
+    def correct(self, text: str) -> bool:
+        """Whether a reply (its answer part, without the thought) is right by this family's rule."""
+        if self.rule == "number":
+            found = _NUMBER.findall(text.replace(",", ""))
+            return len(found) == 1 and float(found[0]) == float(self.answer)
+        if self.rule == "point":
+            width, height = self.images[self.picture].size
+            point = parse_point(text)
+            if point is None:
+                return False
+            x, y = point[0] * width, point[1] * height
+            x1, y1, x2, y2 = self.boxes[0]
+            return x1 <= x <= x2 and y1 <= y <= y2
+        return _words(text) == _words(self.answer)
+
+
+def parse_point(text: str) -> tuple[float, float] | None:
+    """The relative point that a grounding reply names: a box's centre, or a point as it is.
+
+    Reads ``[x1, y1, x2, y2]`` or ``[x, y]`` with values from 0 to 1; None where neither is there.
+    """
+    inside = re.search(r"\[([^\[\]]*)\]", text)
+    values = [float(v) for v in _NUMBER.findall(inside.group(1) if inside else text)]
+    if len(values) not in (2, 4) or any(not 0 <= v <= 1 for v in values):
+        return None
+    if len(values) == 2:
+        return values[0], values[1]
+    return (values[0] + values[2]) / 2, (values[1] + values[3]) / 2
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())

@@ -1,0 +1,70 @@
+"""The words, colours and kinds that the drawn world is made of.
+
+They are few on purpose: a model of two million parameters can learn them all, and a reader can
+see at a glance what it was shown.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BUTTONS", "CATEGORIES", "COLOURS", "KINDS", "LETTERS", "OPTIONS", "PAGES", "OPERATORS", "SHAPES", "SIGNS", "TEXTS", "TITLES"]
+
+COLOURS = {
+    "red": (214, 48, 49),
+    "orange": (238, 130, 28),
+    "yellow": (240, 205, 40),
+    "green": (46, 158, 75),
+    "blue": (45, 108, 200),
+    "purple": (136, 72, 170),
+    "pink": (240, 130, 180),
+    "grey": (120, 124, 130),
+}
+
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "cross")
+
+LETTERS = tuple("ABCDEFGHJKLMNPRSTUVXYZ")
+
+#: Category names of charts and tables, by theme; names of one theme go together.
+CATEGORIES = {
+    "months": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    "days": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "drinks": ("Tea", "Milk", "Cola", "Juice", "Water", "Beer"),
+    "fruit": ("Apple", "Pear", "Plum", "Kiwi", "Lime", "Fig"),
+    "places": ("Rome", "Oslo", "Lima", "Cairo", "Paris", "Delhi"),
+    "animals": ("Cat", "Dog", "Horse", "Goat", "Duck", "Fox"),
+}
+
+#: Buttons of the drawn screens.
+BUTTONS = ("Save", "Open", "Send", "Print", "Close", "Copy", "Paste", "Undo", "Help", "Login", "Next", "Back")
+
+#: Switches and boxes of the drawn settings pages.
+OPTIONS = ("Wifi", "Sound", "Alarm", "Sync", "Video", "Mouse", "Camera", "Night")
+
+#: Pages that link to one another.
+PAGES = ("Home", "Files", "Mail", "News", "Shop", "Blog", "Music", "Photos")
+
+SIGNS = (
+    "EXIT", "STOP", "OPEN", "SALE", "TAXI", "BANK", "CAFE", "HOTEL", "PARK", "FIRE",
+    "BUS", "TOUR", "LIFT", "CASH", "FOOD", "POOL", "ZOO", "GATE", "MUSIC", "BOOKS",
+)  # fmt: skip
+
+TITLES = ("Sales", "Visits", "Score", "Output", "Price", "Orders")
+
+OPERATORS = ("+", "-", "×")
+
+#: Kinds of things; class 0 is the empty background.
+KINDS = (
+    "nothing", "text", "bar", "point", "slice", "cell", "number", "operator", "side", "button", "on", "off",
+    "field", "link", "icon", "sign", "up", "down", "left", "right", *SHAPES,
+)  # fmt: skip
+
+TEXTS = (
+    *(str(n) for n in range(100)),
+    *LETTERS,
+    *(name for names in CATEGORIES.values() for name in names),
+    *BUTTONS,
+    *OPTIONS,
+    *PAGES,
+    *(s for s in SIGNS),
+    *TITLES,
+    *OPERATORS,
+)

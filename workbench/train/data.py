@@ -1,0 +1,212 @@
+"""From drawings to training tensors.
+
+One example is one conversation: the pictures, then several questions about them, each with its
+reply.  So the encoder's work on a picture serves several answers.  A reply opens with the mode
+token; that token is learned only where the mode is the one the model should choose by itself, so
+that forced modes are trained without blurring the choice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from .. import synth
+from ..synth.canvas import PATCH
+from ..synth.sample import Drawing
+
+__all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "count", "patchify"]
+
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What the training stream is made of.
+
+    Args:
+        weights: family -> relative share of pictures; a family that is missing has share 0.
+        think_steps: probability that a several-step question is answered with its natural mode,
+            a thought (else it is forced to be direct).
+        think_look: probability that a perception question is forced to think.
+        questions: most questions asked about one picture.
+        budget: tokens at which a conversation is full; until then it goes on, with the next picture
+            where the questions about one are used up.
+        difficulty: 1, 2, 3, or None for all.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(synth.FAMILIES, 1.0))
+    think_steps: float = 0.75
+    think_look: float = 0.1
+    questions: int = 4
+    budget: int = 150
+    difficulty: int | None = None
+
+
+@dataclass
+class Example:
+    """One conversation, as ids; pixels as uint8 patches ``[patches, patch*patch*3]``."""
+
+    ids: list[int]
+    labels: list[int]
+    weights: list[float]
+    patches: list[np.ndarray]
+    shapes: list[tuple[int, int]]
+    content: list[np.ndarray]
+
+
+@dataclass
+class Batch:
+    """Padded tensors: text on the right ``[batch, tokens]``, patches to the longest picture."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    pixel_values: torch.Tensor
+    pixel_attention_mask: torch.Tensor
+    spatial_shapes: torch.Tensor
+    content: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on a device."""
+        return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+def patchify(picture: np.ndarray, patch: int = PATCH) -> np.ndarray:
+    """``[height, width, 3]`` to ``[rows*cols, patch*patch*3]``, the layout of SigLIP2 NaFlex."""
+    rows, cols = picture.shape[0] // patch, picture.shape[1] // patch
+    grid = picture[: rows * patch, : cols * patch].reshape(rows, patch, cols, patch, 3)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(rows * cols, patch * patch * 3)
+
+
+class Encoder:
+    """Writes drawings as conversations, with one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer, image_token: int) -> None:
+        self.tokenizer, self.image_token = tokenizer, image_token
+        token = tokenizer.token_to_id
+        self.think, self.close, self.direct = token("<think>"), token("</think>"), token("<|dummy_84|>")
+        self.end = token("<|im_end|>")
+        self.pad = token("<|dummy_85|>")
+        self.user = self._ids("<|im_start|>user<|im_sep|>")
+        self.assistant = self._ids("<|im_end|><|im_start|>assistant<|im_sep|>")
+        self.newline = self._ids("\n")
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def start(self) -> Example:
+        """An empty conversation."""
+        return Example([], [], [], [], [], [])
+
+    def add(self, example: Example, drawing: Drawing, family: str, rng: random.Random, mix: Mix) -> None:
+        """Go on with a drawing's pictures and the questions about it, up to the mix's limits."""
+        several = synth.FAMILIES[family].several_steps
+        shown = list(self.user)
+        for canvas in drawing.canvases:
+            pixels = patchify(np.asarray(canvas.image()))
+            example.patches.append(pixels)
+            example.shapes.append((canvas.height // PATCH, canvas.width // PATCH))
+            example.content.append(canvas.labels().reshape(-1, 4))
+            shown += [self.image_token] * len(pixels) + self.newline
+        for number, question in enumerate(drawing.questions[: mix.questions]):
+            if number and len(example.ids) >= mix.budget:
+                break
+            asked = (self.user if number else shown) + self._ids(question.text) + self.assistant
+            thinks = rng.random() < (mix.think_steps if several else mix.think_look)
+            reply = self._reply(question, thinks)
+            learned = list(reply)
+            if thinks != several:
+                learned[0] = IGNORE
+            example.ids += asked + reply
+            example.labels += [IGNORE] * len(asked) + learned
+            example.weights += [0.0] * len(asked) + [len(reply) ** -0.5] * len(reply)
+
+    def _reply(self, question, thinks: bool) -> list[int]:
+        answer = [*self._ids(f" {question.answer}"), self.end]
+        if thinks:
+            return [self.think, *self._ids(f" {question.trace} "), self.close, *answer]
+        return [self.direct, *answer]
+
+
+def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
+    """An endless stream of fresh conversations; the same seed gives the same stream."""
+    rng = random.Random(f"examples/{seed}")
+    families = [f for f in synth.FAMILIES if mix.weights.get(f, 0) > 0]
+    weights = [mix.weights[f] for f in families]
+    number = 0
+    while True:
+        example = encoder.start()
+        while len(example.ids) < 0.6 * mix.budget:
+            family = rng.choices(families, weights)[0]
+            drawing, _ = synth.draw(family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty)
+            encoder.add(example, drawing, family, rng, mix)
+            number += 1
+        yield example
+
+
+def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) -> Iterator[Batch]:
+    """Batches of conversations, sorted by length within a pool of a few batches.
+
+    The pool is small on purpose: batches from a large one hold few families each, and learn badly.
+    """
+    rng, stream = random.Random(f"batches/{seed}"), examples(encoder, mix, seed)
+    while True:
+        drawn = sorted((next(stream) for _ in range(size * pool)), key=lambda e: len(e.ids))
+        groups = [drawn[i : i + size] for i in range(0, len(drawn), size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield collate(group, encoder.pad)
+
+
+def count(encoder: Encoder, mix: Mix, *, conversations: int, sampled: int = 2000) -> dict[str, float]:
+    """Pictures, questions and the share of thoughts in so many conversations, from a sample of them."""
+    stream = examples(encoder, mix, "count")
+    drawn = [next(stream) for _ in range(sampled)]
+    thoughts = sum(e.ids.count(encoder.close) for e in drawn)
+    questions = sum(e.ids.count(encoder.direct) for e in drawn) + thoughts
+    scale = conversations / sampled
+    return {
+        "pictures": round(sum(len(e.patches) for e in drawn) * scale),
+        "questions": round(questions * scale),
+        "think_share": round(thoughts / questions, 4),
+    }
+
+
+def collate(group: list[Example], pad: int) -> Batch:
+    """Pad examples to one batch."""
+    longest = max(len(e.ids) for e in group)
+
+    def text(name: str, fill, dtype) -> torch.Tensor:
+        rows = [getattr(e, name) for e in group]
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in rows], dtype=dtype)
+
+    patches = [p for e in group for p in e.patches]
+    shapes = [s for e in group for s in e.shapes]
+    content = [c for e in group for c in e.content]
+    most = max(len(p) for p in patches)
+    pixels = np.zeros((len(patches), most, patches[0].shape[1]), dtype=np.float32)
+    labels = np.full((len(patches), most, 4), IGNORE, dtype=np.int64)
+    mask = np.zeros((len(patches), most), dtype=np.int64)
+    for i, (p, c) in enumerate(zip(patches, content, strict=True)):
+        pixels[i, : len(p)] = p * np.float32(2 / 255) - 1
+        labels[i, : len(p)] = c
+        mask[i, : len(p)] = 1
+    ids = text("ids", pad, torch.long)
+    lengths = torch.tensor([len(e.ids) for e in group])
+    return Batch(
+        input_ids=ids,
+        attention_mask=(torch.arange(longest) < lengths[:, None]).long(),
+        labels=text("labels", IGNORE, torch.long),
+        weights=text("weights", 0.0, torch.float32),
+        pixel_values=torch.from_numpy(pixels),
+        pixel_attention_mask=torch.from_numpy(mask),
+        spatial_shapes=torch.tensor(shapes),
+        content=torch.from_numpy(labels),
+    )

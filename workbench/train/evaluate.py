@@ -1,0 +1,120 @@
+"""What a model can do in the drawn world: accuracy, tokens and seconds by family and mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .. import synth
+from ..answer import Answer
+from ..stats import wilson
+from ..synth import Sample
+from ..types import Mode
+
+__all__ = ["Scored", "evaluate", "summarise"]
+
+#: Fresh pictures: seeds from here on are never used in training.
+EVALUATION_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One question, its reply and whether it was right."""
+
+    sample: Sample
+    answer: Answer
+
+    @property
+    def right(self) -> bool:
+        """By the family's rule, on the answer without its thought."""
+        return self.sample.correct(self.answer.text)
+
+    @property
+    def trace_right(self) -> bool | None:
+        """Whether the thought is the exact trace; None where there is no thought."""
+        return None if self.answer.thought is None else self.answer.thought.strip() == self.sample.trace
+
+
+def evaluate(
+    vlm: Any,
+    families: Iterable[str] = tuple(synth.FAMILIES),
+    *,
+    n: int = 100,
+    seed: int = EVALUATION_SEED,
+    modes: Sequence[Mode | str] = tuple(Mode),
+    difficulty: int | None = None,
+    batch_size: int = 32,
+    progress: bool = True,
+    **ask: Any,
+) -> list[Scored]:
+    """Ask ``n`` fresh questions of each family in each mode.
+
+    Args:
+        vlm: a loaded model, or a server.
+        families: names from `synth.FAMILIES`.
+        n: questions per family; the same ones in every mode.
+        seed: of the questions.
+        modes: the modes to ask in.
+        difficulty: 1, 2, 3, or None for a mix.
+        batch_size: questions in one batch.
+        progress: show a bar.
+        **ask: more arguments of ``vlm.ask_many``, for example ``thinking_budget``.
+    """
+    scored = []
+    for family in families:
+        samples = synth.sample(family, n, seed=seed, difficulty=difficulty)
+        for mode in modes:
+            answers = vlm.ask_many(
+                [s.images for s in samples],
+                [s.question for s in samples],
+                mode=mode,
+                batch_size=batch_size,
+                progress=progress,
+                **ask,
+            )
+            scored += [Scored(s, a) for s, a in zip(samples, answers, strict=True)]
+    return scored
+
+
+def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) -> pd.DataFrame:
+    """A row a group: n, accuracy with its 95% interval, thoughts, p_think, tokens and seconds.
+
+    Args:
+        scored: from `evaluate`.
+        by: any of family, domain, several_steps, difficulty, steps, mode.
+    """
+    rows = pd.DataFrame(
+        {
+            "family": s.sample.family,
+            "domain": s.sample.domain,
+            "several_steps": synth.FAMILIES[s.sample.family].several_steps,
+            "difficulty": s.sample.difficulty,
+            "steps": s.sample.steps,
+            "mode": str(s.answer.mode),
+            "right": s.right,
+            "thinks": s.answer.thought is not None,
+            "trace": s.trace_right,
+            "p_think": s.answer.p_think,
+            "tokens": s.answer.thought_tokens + s.answer.answer_tokens,
+            "seconds": s.answer.seconds,
+        }
+        for s in scored
+    )
+    groups = rows.groupby(list(by), sort=False)
+    table = groups.agg(
+        n=("right", "size"),
+        right=("right", "sum"),
+        accuracy=("right", "mean"),
+        thinks=("thinks", "mean"),
+        trace=("trace", lambda x: x.dropna().astype(float).mean()),
+        p_think=("p_think", "mean"),
+        tokens=("tokens", "mean"),
+        seconds=("seconds", "mean"),
+    ).reset_index()
+    bounds = [wilson(int(k), int(m)) for k, m in zip(table["right"], table["n"], strict=True)]
+    table.insert(table.columns.get_loc("accuracy") + 1, "low", [low for low, _ in bounds])
+    table.insert(table.columns.get_loc("low") + 1, "high", [high for _, high in bounds])
+    return table

@@ -1,0 +1,248 @@
+"""One readable training loop for the small models, in plain PyTorch.
+
+Stages follow the report: first the encoder learns to see (here with the auxiliary loss alone,
+which stands in for a pretrained encoder), then all parts learn together.  Checkpoints are
+safetensors and JSON, written beside and renamed; a run that was cut resumes at its last one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn import functional as F
+
+from ..errors import CheckpointError
+from ..synth.canvas import LABEL_SIZES
+from .data import Batch, Encoder, Mix, batches
+
+__all__ = ["AuxiliaryHeads", "TrainConfig", "Trainer", "learning_rate"]
+
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that determines a training run besides the model's shape.
+
+    Args:
+        steps: optimiser steps after the encoder's own.
+        encoder_steps: steps with the auxiliary loss only; the decoder rests.
+        batch: pictures a step.
+        lr: peak learning rate, of Muon (matched to AdamW's scale) and of AdamW.
+        warmup: steps of linear warm-up.
+        decay: share of the steps, at the end, in which the rate falls to zero.
+        auxiliary: weight of the auxiliary loss when all parts learn.
+        chapter: steps between checkpoints; each chapter has its own seeded stream of data.
+        bf16: autocast to bfloat16.
+        seed: of the weights and of the data.
+    """
+
+    steps: int = 10_000
+    encoder_steps: int = 1_000
+    batch: int = 32
+    lr: float = 2e-3
+    warmup: int = 200
+    decay: float = 0.3
+    weight_decay: float = 0.02
+    auxiliary: float = 0.3
+    clip: float = 1.0
+    chapter: int = 500
+    bf16: bool = True
+    seed: int = 0
+    mix: Mix = field(default_factory=Mix)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Warm-up, plateau, linear decay to zero; both stages share one schedule."""
+    total = config.steps + config.encoder_steps
+    down = max(1, round(config.decay * total))
+    return config.lr * min(1.0, (step + 1) / config.warmup, max(0.0, (total - step) / down))
+
+
+class AuxiliaryHeads(nn.Module):
+    """Linear heads that name each patch's content: text, kind, colour and key."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in LABEL_SIZES.items()})
+
+    def forward(self, features: torch.Tensor, content: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """Mean cross-entropy over the heads, and each head's accuracy.
+
+        Args:
+            features: ``[patches, width]``.
+            content: class labels ``[patches, 4]``, -100 where a question does not apply.
+        """
+        total, right = features.new_zeros(()), {}
+        for i, (name, head) in enumerate(self.heads.items()):
+            keep = content[:, i] != IGNORE
+            if not keep.any():
+                continue
+            logits, labels = head(features[keep]).float(), content[keep, i]
+            total = total + F.cross_entropy(logits, labels)
+            right[name] = (logits.argmax(-1) == labels).float().mean().item()
+        return total, right
+
+
+def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for embeddings, heads, norms and biases."""
+    matrices, others = [], []
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            hidden = parameter.ndim == 2 and not any(k in name for k in ("embed", "lm_head", "heads"))
+            (matrices if hidden else others).append(parameter)
+    return [
+        torch.optim.Muon(
+            matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay),
+    ]
+
+
+class Trainer:
+    """Trains one model in one folder.
+
+    Args:
+        model: a Phi4RVForConditionalGeneration.
+        encoder: writes drawings as ids for this model.
+        config: the run.
+        folder: where checkpoints and the log go.
+        device: where to train.
+    """
+
+    def __init__(self, model: nn.Module, encoder: Encoder, config: TrainConfig, folder: Path, device="cpu") -> None:
+        self.model, self.encoder, self.config, self.folder = model.to(device), encoder, config, folder
+        self.device = torch.device(device)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.heads = AuxiliaryHeads(model.config.text_config.hidden_size).to(device)
+        self.optimisers = optimisers([self.model, self.heads], config)
+        self.step, self.seconds = 0, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_once("config.json", json.dumps(asdict(config), indent=2, default=str))
+
+    @property
+    def total(self) -> int:
+        """Steps of both stages."""
+        return self.config.encoder_steps + self.config.steps
+
+    def run(self, *, report: Callable[[dict], None] = print, every: int = 50) -> None:
+        """Train to the end, from the last checkpoint if there is one."""
+        if (self.folder / "checkpoint.json").exists():
+            self.restore()
+        self.model.train()
+        while self.step < self.total:
+            chapter, begun = self.step // self.config.chapter, time.perf_counter()
+            left = min(self.config.chapter, self.total - self.step)
+            for batch in islice(self._batches(chapter), left):
+                metrics = self.update(batch.to(self.device))
+                self.step += 1
+                if self.step % every == 0:
+                    spent = self.seconds + time.perf_counter() - begun
+                    report({"step": self.step, "seconds": round(spent, 1), **metrics})
+            self.seconds += time.perf_counter() - begun
+            self.save()
+
+    def _batches(self, chapter: int) -> Iterator[Batch]:
+        return batches(self.encoder, self.config.mix, f"{self.config.seed}/{chapter}", size=self.config.batch)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step."""
+        rate = learning_rate(self.step, self.config)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        # The CPU's fused attention has a slow backward: at these lengths plain products take half the step.
+        kernels = [SDPBackend.MATH] if self.device.type == "cpu" else list(SDPBackend.__members__.values())[1:]
+        with sdpa_kernel(kernels), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+            loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
+            loss.backward()
+        parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        return {**metrics, "norm": round(norm.item(), 3), "lr": rate}
+
+    def loss(self, batch: Batch, *, encoder_only: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
+        """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary loss."""
+        features = self.image_features(batch)
+        seen = batch.content[batch.pixel_attention_mask.bool()]
+        auxiliary, right = self.heads(features, seen)
+        metrics = {"aux": round(auxiliary.item(), 4), **{f"aux_{k}": round(v, 4) for k, v in right.items()}}
+        if encoder_only:
+            return auxiliary, metrics
+        embeds = self.model.get_input_embeddings()(batch.input_ids)
+        where = (batch.input_ids == self.encoder.image_token)[..., None].expand_as(embeds)
+        embeds = embeds.masked_scatter(where, features.to(embeds.dtype))
+        # Padding is on the right, where a causal decoder's real positions never look: no mask needed.
+        hidden = self.model.model.language_model(inputs_embeds=embeds, use_cache=False)[0]
+        labels, weights = batch.labels[:, 1:], batch.weights[:, 1:]
+        keep = labels != IGNORE
+        logits = self.model.lm_head(hidden[:, :-1][keep]).float()
+        losses = F.cross_entropy(logits, labels[keep], reduction="none")
+        reply = (losses * weights[keep]).sum() / weights[keep].sum()
+        metrics["reply"] = round(reply.item(), 4)
+        metrics["right"] = round((logits.argmax(-1) == labels[keep]).float().mean().item(), 4)
+        return reply + self.config.auxiliary * auxiliary, metrics
+
+    def image_features(self, batch: Batch) -> torch.Tensor:
+        """Projected features of all real patches, ``[patches, width]``."""
+        out = self.model.get_image_features(batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes)
+        return torch.cat(out.pooler_output)
+
+    def save(self) -> None:
+        """Write a checkpoint beside the last one, then put it in its place."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
+        for i, optimiser in enumerate(self.optimisers):
+            for number, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{i}.{number}.{k}": v for k, v in state.items()}
+        tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+        new = self.folder / "checkpoint.safetensors.new"
+        save_file(tensors, new, {"step": str(self.step), "seconds": repr(self.seconds)})
+        os.replace(new, self.folder / "checkpoint.safetensors")
+        state = json.dumps({"step": self.step, "seconds": self.seconds})
+        (self.folder / "checkpoint.json.new").write_text(state)
+        os.replace(self.folder / "checkpoint.json.new", self.folder / "checkpoint.json")
+
+    def restore(self) -> None:
+        """Go on from the checkpoint in the folder."""
+        file = self.folder / "checkpoint.safetensors"
+        with safe_open(file, "pt") as header:
+            state = header.metadata()
+        tensors = load_file(file)
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "heads": {}}
+        moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.optimisers]
+        for name, tensor in tensors.items():
+            part, rest = name.split(".", 1)
+            if part == "optimiser":
+                i, number, key = rest.split(".")
+                moments[int(i)].setdefault(int(number), {})[key] = tensor
+            else:
+                parts[part][rest] = tensor
+        self.model.load_state_dict(parts["model"])
+        self.heads.load_state_dict(parts["heads"])
+        for optimiser, found in zip(self.optimisers, moments, strict=True):
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": found})
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+    def _write_once(self, name: str, text: str) -> None:
+        """Keep the run's description; refuse to continue another run's folder."""
+        path = self.folder / name
+        if path.exists() and path.read_text() != text:
+            raise CheckpointError(
+                f"{path} describes another run", "the same configuration as when the run began", "use a new folder"
+            )
+        path.write_text(text)

@@ -1,0 +1,108 @@
+"""The built-in model: Phi-4-reasoning-vision's own classes, small, and the recipe that trains it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
+from ..synth import FAMILIES
+from .data import Encoder, Mix
+from .loop import TrainConfig
+from .tokenizer import save_tokenizer
+
+__all__ = ["CONTEXT", "MOST_PATCHES", "RECIPE", "build_nano", "nano_config", "nano_encoder", "start_folder"]
+
+CONTEXT = 1024
+IMAGE_TOKEN = "<|dummy_80|>"
+LEAST_PATCHES, MOST_PATCHES = 16, 128
+
+#: Families whose pictures hold little to read for their size come more often.
+WEIGHTS = dict.fromkeys(FAMILIES, 1.0) | {
+    "pie_share": 1.5,
+    "geometry": 1.5,
+    "read_sign": 1.5,
+    "arrows": 1.5,
+    "gui_links": 1.5,
+}
+
+RECIPE = TrainConfig(steps=6500, encoder_steps=2000, batch=32, chapter=250, mix=Mix(weights=WEIGHTS))
+
+
+def nano_config(tokenizer: Tokenizer, *, width: int = 160, depth: int = 4, tower: int = 4) -> Phi4RVConfig:
+    """The built-in model's shape.
+
+    Args:
+        tokenizer: gives the vocabulary and the control tokens' ids.
+        width: hidden size of tower and decoder.
+        depth: decoder layers.
+        tower: layers of the tower that run; one more is there and, as in the big model, unused.
+    """
+    token = tokenizer.token_to_id
+    heads = 4
+    return Phi4RVConfig(
+        text_config={
+            "vocab_size": tokenizer.get_vocab_size(),
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_hidden_layers": depth,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads // 2,
+            "max_position_embeddings": CONTEXT,
+            "original_max_position_embeddings": CONTEXT,
+            "rope_theta": 10000.0,
+            "bos_token_id": token("<|endoftext|>"),
+            "eos_token_id": token("<|im_end|>"),
+            "pad_token_id": token("<|dummy_85|>"),
+        },
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_hidden_layers": tower + 1,
+            "num_attention_heads": heads,
+            "patch_size": 16,
+            "num_patches": 64,
+            "vision_use_head": False,
+        },
+        image_token_id=token(IMAGE_TOKEN),
+        min_num_patches=LEAST_PATCHES,
+        max_num_patches=MOST_PATCHES,
+        tokenizer_model_max_length=CONTEXT,
+    )
+
+
+def build_nano(tokenizer: Tokenizer, *, seed: int = 0, **shape: int) -> Phi4RVForConditionalGeneration:
+    """A fresh, seeded model."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Phi4RVForConditionalGeneration(nano_config(tokenizer, **shape))
+
+
+def nano_encoder(tokenizer: Tokenizer) -> Encoder:
+    """Writes drawings as the built-in model reads them."""
+    return Encoder(tokenizer, tokenizer.token_to_id(IMAGE_TOKEN))
+
+
+def start_folder(folder: Path) -> Tokenizer:
+    """Write everything but the weights: tokenizer, template, image and generation settings."""
+    tokenizer = save_tokenizer(folder, context=CONTEXT)
+    images = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_processor_type": "Siglip2ImageProcessorNoUpscale",
+        "image_std": [0.5, 0.5, 0.5],
+        "max_num_patches": MOST_PATCHES,
+        "min_num_patches": LEAST_PATCHES,
+        "patch_size": 16,
+        "processor_class": "Phi4VisionRProcessor",
+        "rescale_factor": 1 / 255,
+        "resample": 2,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(images, indent=2) + "\n")
+    return tokenizer
