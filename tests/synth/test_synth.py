@@ -10,7 +10,7 @@ import pytest
 
 from workbench import synth
 from workbench.errors import InputError
-from workbench.synth.canvas import LABEL_SIZES, PATCH, Canvas
+from workbench.synth.canvas import PATCH, Canvas
 from workbench.synth.words import KINDS, TEXTS
 
 SERIAL = [name for name, family in synth.FAMILIES.items() if family.several_steps]
@@ -114,7 +114,7 @@ def test_patch_labels_name_what_was_drawn() -> None:
     canvas.rectangle((32, 16, 48, 32), (200, 0, 0))
     canvas.mark((32, 16, 48, 32), "square", colour="red")
     labels = canvas.labels()
-    assert labels.shape == (2, 3, len(LABEL_SIZES))
+    assert labels.shape == (2, 3, 4)
     assert (TEXTS[labels[0, 0, 0]], KINDS[labels[0, 0, 1]], TEXTS[labels[0, 0, 3]]) == ("7", "number", "Tea")
     assert KINDS[labels[1, 2, 1]] == "square" and labels[1, 2, 0] == -100
     assert KINDS[labels[0, 2, 1]] == "nothing"

@@ -10,12 +10,17 @@ import torch
 
 from workbench.errors import CheckpointError
 from workbench.train.data import Mix
-from workbench.train.loop import TrainConfig, Trainer, learning_rate
+from workbench.train.loop import Phase, TrainConfig, Trainer, learning_rate
 from workbench.train.nano import build_nano, nano_encoder
 from workbench.train.tokenizer import build_tokenizer
 
 SMALL = TrainConfig(
-    steps=6, encoder_steps=2, batch=4, warmup=2, chapter=4, bf16=False, mix=Mix(weights={"shape_colour": 1.0})
+    steps=6,
+    encoder_steps=2,
+    warmup=2,
+    chapter=4,
+    bf16=False,
+    phases=(Phase(0, 4, Mix(weights={"shape_colour": 1.0})), Phase(4, 3, Mix(weights={"chain": 1.0}))),
 )
 
 
@@ -77,6 +82,15 @@ def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
     batch = next(run._batches(0))
     losses = [run.update(batch)["reply"] for _ in range(50)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path)
+    first, second = next(run._batches(0)), next(run._batches(1))
+    assert len(first.input_ids) == 4 and len(second.input_ids) == 3
+    plus = tokenizer.encode(" from left").ids
+    rows = [row.tolist() for row in second.input_ids]
+    assert all(any(row[i : i + 2] == plus for i in range(len(row))) for row in rows), "chains, as asked"
 
 
 def test_another_runs_folder_is_refused(tokenizer, tmp_path: Path) -> None:

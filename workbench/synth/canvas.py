@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .words import COLOURS, KINDS, TEXTS
 
-__all__ = ["LABEL_SIZES", "PATCH", "Canvas", "Mark", "colour_of"]
+__all__ = ["PATCH", "Canvas", "Mark", "colour_of"]
 
 #: Text stands on multiples of this many pixels.
 TEXT_GRID = 4
@@ -29,10 +29,6 @@ RGB = tuple[int, int, int]
 PATCH = 16
 SCALE = 2
 IGNORE = -100
-
-#: Classes of the four questions that the auxiliary loss asks of each patch: the text on it, the kind
-#: of thing, its colour, and its key (the label that it belongs to: a cell's row, a bar's category).
-LABEL_SIZES = {"text": len(TEXTS), "kind": len(KINDS), "colour": len(COLOURS), "key": len(TEXTS)}
 
 _TEXT = {t: i for i, t in enumerate(TEXTS)}
 _KIND = {k: i for i, k in enumerate(KINDS)}
@@ -142,8 +138,10 @@ class Canvas:
         return picture
 
     def labels(self) -> np.ndarray:
-        """What is on each patch: int64 ``[rows, cols, 4]`` of text, kind, colour and key classes.
+        """What is on each patch: int64 ``[rows, cols, 4]``, indices into `words`.
 
+        The text on it (TEXTS), the kind of thing (KINDS), its colour (COLOURS) and its key, the label
+        that it belongs to, such as a cell's row or a bar's category (TEXTS).
         -100 stands where a question does not apply.  Where marks overlap, the one that covers
         more of the patch counts, and of equal ones the one drawn later.
         """

@@ -132,7 +132,7 @@ def _checkbox(canvas: Canvas, x: float, y: float, on: bool, accent: RGB, theme: 
 
 def gui_links(rng: random.Random, difficulty: int) -> Drawing:
     """Follow links from page to page: one look-up a step."""
-    count = difficulty + 3
+    count = difficulty + 5
     canvas, theme = _window(rng, 112, -(-(24 + 16 * count) // 16) * 16)
     pages = rng.sample(PAGES, count)
     # One cycle through all pages: no short loop whose end could be guessed.
@@ -151,7 +151,8 @@ def gui_links(rng: random.Random, difficulty: int) -> Drawing:
         boxes[page] = (left, y1, x2, y2 + 2)
     questions = []
     for start in pages[:4]:
-        steps = {1: 3, 2: rng.randint(4, 5), 3: 6}[difficulty]
+        # At least three steps short of the whole tour: going backwards is no shorter way.
+        steps = {1: 3, 2: rng.randint(3, 4), 3: rng.randint(4, 5)}[difficulty]
         at, trace, seen = start, [], []
         for _ in range(steps):
             trace.append(f"{at} links to {target[at]}.")

@@ -9,7 +9,7 @@ that forced modes are trained without blurring the choice.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from .. import synth
 from ..synth.canvas import PATCH
 from ..synth.sample import Drawing
+from ..synth.words import COLOURS, KINDS, TEXTS
 
 __all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "count", "patchify"]
 
@@ -35,8 +36,8 @@ class Mix:
             a thought (else it is forced to be direct).
         think_look: probability that a perception question is forced to think.
         questions: most questions asked about one picture.
-        budget: tokens at which a conversation is full; until then it goes on, with the next picture
-            where the questions about one are used up.
+        budget: tokens at which a conversation is full.
+        again: probability that a conversation with room left goes on with another picture.
         difficulty: 1, 2, 3, or None for all.
     """
 
@@ -45,6 +46,7 @@ class Mix:
     think_look: float = 0.1
     questions: int = 4
     budget: int = 150
+    again: float = 1.0
     difficulty: int | None = None
 
 
@@ -101,6 +103,16 @@ class Encoder:
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
+    def class_tokens(self) -> dict[str, torch.Tensor]:
+        """Token ids of the words that name a patch's content, per question of the auxiliary loss."""
+
+        def tokens(words: Iterable[str]) -> torch.Tensor:
+            ids = [self._ids(f" {word}") for word in words]
+            assert all(len(i) == 1 for i in ids), [w for w, i in zip(words, ids) if len(i) != 1]
+            return torch.tensor(ids)[:, 0]
+
+        return {"text": tokens(TEXTS), "kind": tokens(KINDS), "colour": tokens(COLOURS), "key": tokens(TEXTS)}
+
     def start(self) -> Example:
         """An empty conversation."""
         return Example([], [], [], [], [], [])
@@ -143,7 +155,7 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
     number = 0
     while True:
         example = encoder.start()
-        while len(example.ids) < 0.6 * mix.budget:
+        while not example.ids or (len(example.ids) < 0.6 * mix.budget and rng.random() < mix.again):
             family = rng.choices(families, weights)[0]
             drawing, _ = synth.draw(family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty)
             encoder.add(example, drawing, family, rng, mix)

@@ -23,12 +23,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn import functional as F
 
 from ..errors import CheckpointError
-from ..synth.canvas import LABEL_SIZES
 from .data import Batch, Encoder, Mix, batches
 
-__all__ = ["AuxiliaryHeads", "TrainConfig", "Trainer", "learning_rate"]
+__all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "learning_rate"]
 
 IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Phase:
+    """From step ``start`` on, batches of ``batch`` conversations are drawn from ``mix``."""
+
+    start: int = 0
+    batch: int = 32
+    mix: Mix = field(default_factory=Mix)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class TrainConfig:
     Args:
         steps: optimiser steps after the encoder's own.
         encoder_steps: steps with the auxiliary loss only; the decoder rests.
-        batch: pictures a step.
+        phases: what is drawn, in the order of their first steps, which begin chapters.
         lr: peak learning rate, of Muon (matched to AdamW's scale) and of AdamW.
         warmup: steps of linear warm-up.
         decay: share of the steps, at the end, in which the rate falls to zero.
@@ -50,7 +58,7 @@ class TrainConfig:
 
     steps: int = 10_000
     encoder_steps: int = 1_000
-    batch: int = 32
+    phases: tuple[Phase, ...] = (Phase(),)
     lr: float = 2e-3
     warmup: int = 200
     decay: float = 0.3
@@ -60,7 +68,6 @@ class TrainConfig:
     chapter: int = 500
     bf16: bool = True
     seed: int = 0
-    mix: Mix = field(default_factory=Mix)
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -71,27 +78,41 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 class AuxiliaryHeads(nn.Module):
-    """Linear heads that name each patch's content: text, kind, colour and key."""
+    """Names each patch's content with the decoder's own word embeddings.
 
-    def __init__(self, width: int) -> None:
+    A patch's projected feature is compared with the embeddings of the words that it could show: the
+    text on it, the kind of thing, its colour and, after a linear map, its key.  As the classes *are*
+    token embeddings, the decoder can match words of the question with patches for all words at
+    once; with classes of their own, it had to learn each word's match by itself.
+    """
+
+    def __init__(self, width: int, classes: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in LABEL_SIZES.items()})
+        self.names = list(classes)
+        for name, ids in classes.items():
+            self.register_buffer(name, ids, persistent=False)
+        self.key_map = nn.Linear(width, width, bias=False)
+        self.scale = nn.Parameter(torch.full((len(classes),), 10.0))
 
-    def forward(self, features: torch.Tensor, content: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        """Mean cross-entropy over the heads, and each head's accuracy.
+    def forward(
+        self, features: torch.Tensor, content: torch.Tensor, embeddings: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Sum of the questions' mean cross-entropies, and each one's accuracy.
 
         Args:
             features: ``[patches, width]``.
             content: class labels ``[patches, 4]``, -100 where a question does not apply.
+            embeddings: the decoder's token embeddings ``[vocabulary, width]``.
         """
         total, right = features.new_zeros(()), {}
-        for i, (name, head) in enumerate(self.heads.items()):
+        for i, name in enumerate(self.names):
             keep = content[:, i] != IGNORE
             if not keep.any():
                 continue
-            logits, labels = head(features[keep]).float(), content[keep, i]
-            total = total + F.cross_entropy(logits, labels)
-            right[name] = (logits.argmax(-1) == labels).float().mean().item()
+            seen = self.key_map(features[keep]) if name == "key" else features[keep]
+            logits = F.linear(seen, embeddings[getattr(self, name)]).float() * self.scale[i]
+            total = total + F.cross_entropy(logits, content[keep, i])
+            right[name] = (logits.argmax(-1) == content[keep, i]).float().mean().item()
         return total, right
 
 
@@ -100,7 +121,7 @@ def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.opti
     matrices, others = [], []
     for module in modules:
         for name, parameter in module.named_parameters():
-            hidden = parameter.ndim == 2 and not any(k in name for k in ("embed", "lm_head", "heads"))
+            hidden = parameter.ndim == 2 and not any(k in name for k in ("embed_tokens", "lm_head", "position_embedding"))
             (matrices if hidden else others).append(parameter)
     return [
         torch.optim.Muon(
@@ -126,7 +147,7 @@ class Trainer:
         self.device = torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.heads = AuxiliaryHeads(model.config.text_config.hidden_size).to(device)
+            self.heads = AuxiliaryHeads(model.config.text_config.hidden_size, encoder.class_tokens()).to(device)
         self.optimisers = optimisers([self.model, self.heads], config)
         self.step, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +176,9 @@ class Trainer:
             self.save()
 
     def _batches(self, chapter: int) -> Iterator[Batch]:
-        return batches(self.encoder, self.config.mix, f"{self.config.seed}/{chapter}", size=self.config.batch)
+        start = chapter * self.config.chapter
+        phase = [p for p in self.config.phases if p.start <= start][-1]
+        return batches(self.encoder, phase.mix, f"{self.config.seed}/{chapter}", size=phase.batch)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step."""
@@ -179,7 +202,7 @@ class Trainer:
         """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary loss."""
         features = self.image_features(batch)
         seen = batch.content[batch.pixel_attention_mask.bool()]
-        auxiliary, right = self.heads(features, seen)
+        auxiliary, right = self.heads(features, seen, self.model.get_input_embeddings().weight)
         metrics = {"aux": round(auxiliary.item(), 4), **{f"aux_{k}": round(v, 4) for k, v in right.items()}}
         if encoder_only:
             return auxiliary, metrics

@@ -1,7 +1,8 @@
 """The built-in model's own small tokenizer: byte-level BPE over the words of the drawn world.
 
-It has the same control tokens as Phi-4-reasoning-vision.  Digits stand alone, so that arithmetic
-is done on digits; a coordinate with four decimals may become one token; words keep their space.
+It has the same control tokens as Phi-4-reasoning-vision.  Up to three digits stand together, as in
+GPT-4's tokenizer; a coordinate with four decimals may become one token; words keep their space.
+Every name of the drawn world is one token, so that what a patch shows can be told in one.
 Training is deterministic: the same corpus gives the same file.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .. import synth
+from ..synth.words import COLOURS, KINDS, TEXTS
 
 __all__ = ["CHAT_TEMPLATE", "CONTROL", "THINKING", "build_tokenizer", "corpus", "save_tokenizer", "tokenizer_config"]
 
@@ -31,8 +33,8 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant<|im_sep|>{% endif %}"
 )
 
-#: A coordinate, a digit, a word, a sign, or white space: each with the space before it.
-PIECES = r"[ ]?\d\.\d{4}|[ ]?\d|[ ]?[A-Za-z]+|[ ]?[^\sA-Za-z\d]|\s"
+#: A coordinate, up to three digits, a word, a sign, or white space: each with the space before it.
+PIECES = r"[ ]?\d\.\d{4}|[ ]?\d{1,3}|[ ]?[A-Za-z]+|[ ]?[^\sA-Za-z\d]|\s"
 
 EVERYDAY = """Hello! Who are you? I am a small model. What do you see in this picture? I see a chart, a table, a
 screen, a sign. Please answer yes or no. Thank you. I do not know. How are the numbers and the words different?"""
@@ -41,6 +43,8 @@ screen, a sign. Please answer yes or no. Thank you. I do not know. How are the n
 def corpus(pictures: int = 300) -> Iterable[str]:
     """Questions, answers and traces of every family, in a fixed order."""
     yield EVERYDAY
+    for name in (*TEXTS, *KINDS, *COLOURS):
+        yield f" {name}" * 50
     for family in synth.FAMILIES:
         for i in range(pictures):
             drawing, _ = synth.draw(family, seed=f"tokenizer/{i}")
@@ -49,7 +53,7 @@ def corpus(pictures: int = 300) -> Iterable[str]:
                 yield question.text
 
 
-def build_tokenizer(vocab_size: int = 1024, pictures: int = 300) -> Tokenizer:
+def build_tokenizer(vocab_size: int = 1280, pictures: int = 300) -> Tokenizer:
     """Train the tokenizer; the control tokens take the last ids."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -86,7 +90,7 @@ def tokenizer_config(context: int) -> dict:
     }
 
 
-def save_tokenizer(folder: Path, *, context: int, vocab_size: int = 1024) -> Tokenizer:
+def save_tokenizer(folder: Path, *, context: int, vocab_size: int = 1280) -> Tokenizer:
     """Train the tokenizer and write its four files into a folder."""
     tokenizer = build_tokenizer(vocab_size)
     folder.mkdir(parents=True, exist_ok=True)
