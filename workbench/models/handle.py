@@ -1,0 +1,302 @@
+"""The handle: a loaded model with its processor, and the verbs to ask it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..answer import Answer, html_table
+from ..errors import ModeError, WorkbenchError
+from ..types import Mode, Piece, Turn
+from .ask import Job, check_images, make_request
+from .chat import Chat
+from .compare import ModeComparison, compare_modes
+from .context import context_length
+from .device import release_memory
+from .families import FamilySpec
+from .generate import Settings
+from .many import ask_many
+from .stream import Stream
+
+__all__ = ["VLM"]
+
+
+class VLM:
+    """A vision-language model that is ready to be asked.
+
+    Made by `workbench.load`.  ``model`` and ``processor`` are the Transformers objects themselves.
+    One reply is written at a time; a second question waits for the first.
+
+    Args:
+        model: the Transformers model.
+        processor: its processor.
+        family: how this family takes pictures and modes.
+        source: where it was loaded from.
+        name: short name, for tables.
+        reload: the call that loads it again, for the message after `unload`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        processor: Any,
+        family: FamilySpec,
+        source: str = "",
+        name: str = "",
+        reload: str = "workbench.load(...)",
+    ) -> None:
+        self._model: PreTrainedModel | None = model
+        self._processor: Any = processor
+        self.name, self.source = name or family.name, source
+        self.family = family.for_processor(processor, self.name)
+        self._reload = reload
+        self._lock = threading.Lock()
+        self._running: set[threading.Event] = set()
+        self.encoding = threading.Lock()  # a fast tokenizer's padding is set and used in two steps
+
+    # -- what it holds ---------------------------------------------------------------------------
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The Transformers model.
+
+        Raises:
+            WorkbenchError: if it was unloaded.
+        """
+        if self._model is None:
+            raise self._gone()
+        return self._model
+
+    @property
+    def processor(self) -> Any:
+        """The Transformers processor.
+
+        Raises:
+            WorkbenchError: if it was unloaded.
+        """
+        if self._processor is None:
+            raise self._gone()
+        return self._processor
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it still holds the model."""
+        return self._model is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its inputs."""
+        hook = getattr(self.model, "_hf_hook", None)  # parts that are offloaded have no device of their own
+        device = getattr(hook, "execution_device", None)
+        return torch.device(device) if device is not None else self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that it computes in."""
+        return self.model.dtype
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The thinking modes that this model has."""
+        return tuple(mode for mode in Mode if self._has(mode))
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and reply together; None where the model does not say."""
+        return context_length(self.model.config)
+
+    # -- the verbs -------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        images: Any,
+        question: str,
+        *,
+        mode: str | Mode = "auto",
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        history: Sequence[Turn] = (),
+    ) -> Answer:
+        """Ask about one picture, several, or none.
+
+        Ctrl-C stops the reply and returns what there is, with ``stopped == "interrupted"``.
+
+        Args:
+            images: a picture (path, PIL image, array, bytes), a sequence of them, or None.
+            question: what to ask.  Control tokens in it are plain text.
+            mode: "auto" (the model decides whether to think), "think" or "nothink".
+            max_tokens: most tokens of the reply, thought included; None for 4096, or what the
+                context leaves.
+            thinking_budget: tokens after which the thought is closed and the answer forced.
+            temperature: 0 for greedy decoding; above, tokens are sampled from the whole
+                distribution.  Sampling settings that come with a checkpoint are not used.
+            seed: for sampling; None draws one and notes it in ``answer.settings``.  Your own
+                random state is neither used nor changed.
+            history: earlier turns, for example ``answer.turns``.
+
+        Raises:
+            InputError: for a picture, question or setting that cannot be used; `ModeError` for a
+                mode that this model lacks; `ContextLengthError` if it does not fit.
+            OutOfMemoryError: if the device has no room; the model stays usable.
+        """
+        with self.stream(
+            images,
+            question,
+            mode=mode,
+            max_tokens=max_tokens,
+            thinking_budget=thinking_budget,
+            temperature=temperature,
+            seed=seed,
+            history=history,
+        ) as stream:
+            return stream.answer
+
+    def stream(
+        self,
+        images: Any,
+        question: str,
+        *,
+        mode: str | Mode = "auto",
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        history: Sequence[Turn] = (),
+    ) -> Stream:
+        """Begin a reply and return at once; arguments and errors as for `ask`.
+
+        Returns:
+            A handle to loop over for pieces, to stop, to await, and to take the answer from.
+        """
+        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        pictures = check_images(images)
+        request = make_request(pictures, question, mode=mode, settings=settings, history=history)
+
+        def begin(stop: threading.Event, take: Callable[[list[Piece]], None]) -> Job:
+            return Job(self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces)).start()
+
+        return Stream(begin)
+
+    def ask_many(
+        self,
+        images: Any,
+        questions: str | Sequence[str],
+        *,
+        mode: str | Mode = "auto",
+        batch_size: int = 8,
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        progress: bool = True,
+    ) -> list[Answer]:
+        """Ask many questions in batches; each reply is the one that `ask` would give.
+
+        Ctrl-C returns what there is: replies that had not begun are interrupted and empty.  A
+        batch that runs out of memory is halved, and so are those that follow.
+
+        Args:
+            images: one entry per question (a picture, several, or None); or one picture, or None,
+                for all of them.
+            questions: one per entry of ``images``; or one for all of them.
+            batch_size: questions at a time.
+            seed: reply ``i`` is sampled with ``seed + i``, which its settings hold.
+            progress: show a bar.
+            mode, max_tokens, thinking_budget, temperature: as for `ask`.
+
+        Returns:
+            The answers in the order of the questions.
+
+        Raises:
+            InputError: naming the question; nothing is asked if a question cannot be used.
+            OutOfMemoryError: if even a single question does not fit.
+        """
+        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        return ask_many(
+            self, images, questions, mode=mode, settings=settings, batch_size=batch_size, progress=progress
+        )
+
+    def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:
+        """Ask in every mode that the model has; options as for `ask`, without ``mode``."""
+        return compare_modes(self, images, question, **options)
+
+    def chat(self, **options: Any) -> Chat:
+        """Begin a conversation; options as for `ask`, for every turn that does not say otherwise."""
+        return Chat(self, **options)
+
+    def unload(self) -> None:
+        """Free the memory.  A reply that is being written is stopped first.
+
+        Using the handle afterwards raises an error that says how to load the model again.
+        """
+        for stop in list(self._running):
+            stop.set()
+        with self._lock:
+            self._model = self._processor = None
+        release_memory()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def turn(self, stop: threading.Event) -> Iterator[bool]:
+        """Wait for the model to be free, and hold it.
+
+        Args:
+            stop: ends the waiting, and is set by `unload` to end the work.
+
+        Yields:
+            True with the model held, or False if ``stop`` was set first.
+        """
+        self._running.add(stop)
+        ours = False
+        try:
+            while not (ours or stop.is_set()):
+                ours = self._lock.acquire(timeout=0.05)
+            yield ours
+        finally:
+            self._running.discard(stop)
+            if ours:
+                self._lock.release()
+
+    def _has(self, mode: Mode) -> bool:
+        try:
+            self.family.check_mode(mode, self.name)
+        except ModeError:
+            return False
+        return True
+
+    def _gone(self) -> WorkbenchError:
+        return WorkbenchError(f"{self.name} was unloaded", "a model that is loaded", f"vlm = {self._reload}")
+
+    def _facts(self) -> dict[str, str]:
+        if not self.loaded:
+            return {"name": self.name, "state": f"unloaded; load it again with {self._reload}"}
+        return {
+            "name": self.name,
+            "family": self.family.name,
+            "parameters": f"{self.model.num_parameters():,}",
+            "precision": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "context": "unknown" if self.context_length is None else f"{self.context_length:,} tokens",
+            "modes": ", ".join(mode.value for mode in self.modes),
+        }
+
+    def __repr__(self) -> str:
+        name, *facts = self._facts().items()
+        return f"VLM({name[1]!r}, " + ", ".join(f"{key}: {value}" for key, value in facts) + ")"
+
+    def _repr_html_(self) -> str:
+        return html_table(("", "model"), list(self._facts().items()))

@@ -1,0 +1,1 @@
+"""Widgets over the records; each also has a static form."""
