@@ -1,0 +1,254 @@
+"""The contract that every family keeps, on tiny random models of its real classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from tiny_families import Case, picture
+
+from workbench.errors import CapabilityError, InputError, ModeError
+from workbench.models.families import FAMILIES, GENERAL, family_of
+from workbench.models.layout import image_positions
+from workbench.types import Mode, Turn
+
+WIDE, TALL = picture(150, 60), picture(45, 100, 1)
+
+
+def conversations() -> list[list[Turn]]:
+    """One picture, none, and several in several turns."""
+    return [
+        [Turn("user", "What is red?", [WIDE])],
+        [Turn("user", "Hello there, how much is 1 + 2?")],
+        [Turn("user", "Compare.", [WIDE, TALL]), Turn("assistant", "Fine."), Turn("user", "Now?", [TALL])],
+    ]
+
+
+def test_family_is_the_one_it_says(case):
+    served = {
+        "qwen3-vl-thinking": "qwen3-vl",
+        "idefics3": "smolvlm",
+        "general-switch": "general",
+        "general-string": "general",
+    }
+    assert case.spec.name == served.get(case.name, case.name)
+
+
+def test_paths_lead_to_the_parts(case):
+    parts = [
+        case.model.get_submodule(p) for p in (case.spec.decoder, case.spec.vision_tower, case.spec.projector)
+    ]
+    seen = []
+    hooks = [part.register_forward_hook(lambda m, *_: seen.append(m)) for part in parts]
+    case.model(**case.encode(conversations()[0]).inputs)
+    for hook in hooks:
+        hook.remove()
+    assert {id(m) for m in seen} == {id(m) for m in parts}
+    assert len(seen) == 3
+    assert case.model.get_input_embeddings() in list(parts[0].modules())
+
+
+def test_layout_names_the_image_tokens_and_only_those(case):
+    encoded = case.encode(*conversations())
+    for ids, layout, turns in zip(encoded.prompt_ids, encoded.layouts, conversations(), strict=True):
+        sizes = [image.size for turn in turns for image in turn.images]
+        assert layout.length == len(ids)
+        assert [grid.size for grid in layout.images] == sizes
+        assert [grid.image for grid in layout.images] == list(range(len(sizes)))
+        named = [g.position(row, col) for g in layout.grids for row in range(g.rows) for col in range(g.cols)]
+        held = image_positions(ids, case.spec.image_ids(case.processor, case.model.config))
+        assert len(set(named)) == len(named) == layout.image_tokens
+        assert set(named) <= set(held)
+        # What is left over are the newline tokens of LLaVA-OneVision.
+        assert case.name == "llava-onevision" or named == sorted(named) == held
+
+
+def test_padding_is_left_and_rows_are_the_single_prompts(case):
+    encoded = case.encode(*conversations())
+    ids, mask = encoded.inputs["input_ids"], encoded.inputs["attention_mask"]
+    for number, turns in enumerate(conversations()):
+        row = encoded.prompt_ids[number]
+        assert ids[number, ids.shape[1] - len(row) :].tolist() == row
+        assert mask[number].tolist() == [0] * (ids.shape[1] - len(row)) + [1] * len(row)
+        single = case.encode(turns)
+        assert single.prompt_ids == [row]
+        assert single.layouts == [encoded.layouts[number]]
+
+
+def test_batch_replies_as_single(case):
+    batch = case.generate(case.encode(*conversations()).inputs)
+    assert batch == [case.generate(case.encode(turns).inputs)[0] for turns in conversations()]
+
+
+def test_pictures_matter(case):
+    def logits(image: Image.Image) -> torch.Tensor:
+        return case.model(**case.encode([Turn("user", "What?", [image])]).inputs).logits[0, -1]
+
+    assert not torch.allclose(logits(WIDE), logits(picture(150, 60, seed=5)), atol=1e-3)
+
+
+def test_ids_are_the_processors_own_for_harmless_text(case):
+    template = case.processor.tokenizer.chat_template or case.processor.chat_template
+    question = "Is it red, or 3.5 times  larger?\n\nSay why."
+    turns = [Turn("user", question, [WIDE])]
+    text = case.processor.tokenizer.apply_chat_template(
+        case.spec.messages(turns, case.processor),
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    text, _, _ = text.partition("<think>\n") if case.name == "qwen3-vl-thinking" else (text, "", "")
+    more = {"add_special_tokens": False} if case.name == "gemma3" else {}
+    theirs = case.processor(text=[text], images=[[WIDE]], return_tensors="pt", **more)
+    assert case.encode(turns).prompt_ids == theirs["input_ids"].tolist()
+
+
+def controls(case: Case) -> list[str]:
+    """Control strings of a family: everything that its tokenizer or processor gives a meaning."""
+    tokens = [token.content for token in case.processor.tokenizer.added_tokens_decoder.values()]
+    known = ("\n\n", "<table>")  # ordinary text that Gemma's vocabulary carries as added tokens
+    return [*(t for t in tokens if t not in known), "<image>", "<think>", "</think>"]
+
+
+def test_control_tokens_in_a_text_stay_text(case):
+    hostile = "a " + " b ".join(controls(case)) + " c"
+    harmless = [Turn("user", "x", [WIDE]), Turn("assistant", "y"), Turn("user", "z", [TALL])]
+    typed = [replace(turn, text=hostile) for turn in harmless]
+    added = case.processor.tokenizer.get_added_vocab()
+    special = {added[text] for text in controls(case) if text in added}
+    before, after = case.encode(harmless), case.encode(typed)
+    assert [i for i in before.prompt_ids[0] if i in special] == [
+        i for i in after.prompt_ids[0] if i in special
+    ]
+    assert [(g.rows, g.cols) for g in before.layouts[0].grids] == [
+        (g.rows, g.cols) for g in after.layouts[0].grids
+    ]
+    assert len(case.generate(after.inputs)[0]) >= 1
+    # Nothing is lost either: each control string can be read in the prompt, three times.
+    text = case.processor.tokenizer.decode(after.prompt_ids[0])
+    assert text.count(hostile) == 3
+    # And the tokenizer that everybody uses has learned nothing.
+    assert case.encode(harmless).prompt_ids == before.prompt_ids
+    assert len(case.processor.tokenizer) <= case.model.config.get_text_config().vocab_size
+
+
+def test_control_tokens_in_a_batch_keep_the_other_rows(case):
+    hostile = [Turn("user", f"{controls(case)[0]} and {controls(case)[-1]}", [TALL])]
+    plain = conversations()[0]
+    both = case.encode(plain, hostile)
+    assert both.prompt_ids == [case.encode(plain).prompt_ids[0], case.encode(hostile).prompt_ids[0]]
+    assert case.generate(both.inputs)[0] == case.generate(case.encode(plain).inputs)[0]
+
+
+THINKS = {"phi4-rv", "qwen3-vl-thinking", "general-switch"}
+DIRECT = {"qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "smolvlm", "llava-onevision", "internvl"}
+
+
+def test_modes_are_expressed_or_refused(case):
+    turns = conversations()[0]
+    auto = case.encode(turns)
+    for mode, able in ((Mode.THINK, THINKS), (Mode.NOTHINK, DIRECT | {"phi4-rv", "general-switch"})):
+        if case.name not in able:
+            with pytest.raises(ModeError, match=rf"mode='{mode}' with .*To do: "):
+                case.encode(turns, mode=mode)
+            continue
+        asked = case.encode(turns, mode=mode)
+        assert asked.prompt_ids == auto.prompt_ids  # so that p_think can be read in every mode
+        assert len(case.generate(asked.inputs)[0]) >= 1
+
+
+def test_forced_tokens(case):
+    turns = conversations()[0]
+    decode = case.processor.tokenizer.decode
+    expected = {
+        "phi4-rv": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<|dummy_84|>"},
+        "qwen3-vl-thinking": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n"},
+        "general-switch": {Mode.AUTO: "", Mode.THINK: "", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
+    }.get(case.name, {Mode.AUTO: ""})
+    for mode, text in expected.items():
+        assert decode(case.encode(turns, mode=mode).forced) == text
+
+
+def test_refusal_names_the_other_checkpoint(case):
+    if case.name == "qwen3-vl":
+        with pytest.raises(ModeError, match="Thinking checkpoint.*Qwen3-VL-8B-Thinking"):
+            case.spec.check_mode(Mode.THINK, "mine")
+    if case.name == "qwen3-vl-thinking":
+        with pytest.raises(ModeError, match="Instruct checkpoint.*Qwen3-VL-8B-Instruct"):
+            case.spec.check_mode(Mode.NOTHINK, "mine")
+
+
+def test_split_of_replies(case):
+    tokenizer = case.processor.tokenizer
+    plain = tokenizer.encode("the answer is red", add_special_tokens=False)
+    end = [tokenizer.eos_token_id]
+    reply = case.spec.split([*plain, *end], tokenizer)
+    assert (reply.thought, reply.answer) == (None, "the answer is red")
+    assert list(reply.answer_span) == list(range(len(plain)))
+    if not case.spec.thought[0]:
+        return
+    encoded = case.encode(conversations()[0])
+    thought = tokenizer.encode("first look", add_special_tokens=False)
+    opening, closing = encoded.think_open, encoded.think_close
+    reply = case.spec.split([*opening, *thought, *closing, *plain, *end], tokenizer)
+    assert (reply.thought, reply.answer, reply.closed) == ("first look", "the answer is red", True)
+    assert list(reply.thought_span) == list(range(1, 1 + len(thought)))
+    assert list(reply.answer_span) == list(range(2 + len(thought), 2 + len(thought) + len(plain)))
+    cut = case.spec.split([*opening, *thought], tokenizer)
+    assert (cut.thought, cut.answer, cut.closed, len(cut.answer_span)) == ("first look", "", False, 0)
+
+
+def test_system_message_is_shown_or_refused(case):
+    turns = [Turn("system", "Be brief and kind."), Turn("user", "Hi.", [WIDE])]
+    if case.name == "phi4-rv":
+        with pytest.raises(InputError, match="system's turn that this model's chat template leaves out"):
+            case.encode(turns)
+    else:
+        text = case.processor.tokenizer.decode(case.encode(turns).prompt_ids[0])
+        assert "Be brief and kind." in text
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        ([], "ends with no turn"),
+        ([Turn("user", "  ")], "an empty question"),
+        ([Turn("user", "a"), Turn("assistant", "b")], "ends with a assistant's turn"),
+        ([Turn("assistant", "b", [WIDE]), Turn("user", "a")], "pictures in a assistant's turn"),
+    ],
+)
+def test_conversations_that_cannot_be_asked(case, turns, message):
+    with pytest.raises(InputError, match=message):
+        case.encode(turns)
+
+
+def test_too_many_pictures(case):
+    narrow = replace(case.spec, max_images=1)
+    with pytest.raises(InputError, match="2 pictures.*at most 1"):
+        narrow.encode(case.processor, [[Turn("user", "x", [WIDE, TALL])]], config=case.model.config)
+
+
+def test_image_budget(case):
+    big = [Turn("user", "x", [picture(400, 300)])]
+    before = case.encode(big).layouts[0].image_tokens
+    if case.name in ("gemma3", "llava-onevision", "general", "general-switch", "general-string"):
+        with pytest.raises(CapabilityError, match="image budget"):
+            case.spec.with_image_tokens(case.processor, 40)
+        return
+    fewer = case.spec.with_image_tokens(case.processor, 40)
+    layout = case.spec.encode(fewer, [big], config=case.model.config).layouts[0]
+    assert 0 < layout.image_tokens <= 40 < before
+    assert case.encode(big).layouts[0].image_tokens == before  # the processor itself is as it was
+
+
+def test_unknown_type_gets_the_general_family():
+    assert family_of("some_new_model") is GENERAL
+    assert GENERAL.note
+
+
+def test_each_model_type_has_one_family():
+    types = [model_type for spec in FAMILIES for model_type in spec.model_types]
+    assert len(types) == len(set(types))
+    assert len({spec.name for spec in FAMILIES}) == len(FAMILIES)

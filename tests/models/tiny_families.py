@@ -1,0 +1,449 @@
+"""Tiny random models of the real Transformers classes, saved as folders in the Hub's layout.
+
+`build(name, folder)` writes config, weights, tokenizer, image processor and chat template of one
+family; the templates are shortened, but keep the family's own control tokens and shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
+
+from workbench.models.families import FamilySpec, family_of, load_processor
+from workbench.types import Mode, Turn
+
+CORPUS = [
+    "What is in this picture? Read the red value and answer in one word, please.",
+    "12345 67890 + - = .",
+] * 3
+"""What the small vocabularies learn their few merges from."""
+
+FAMILIES: dict[str, Callable[[Path], None]] = {}
+
+
+def family(name: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    """Register a builder."""
+
+    def register(function: Callable[[Path], None]) -> Callable[[Path], None]:
+        FAMILIES[name] = function
+        return function
+
+    return register
+
+
+def build(name: str, folder: str | Path) -> Path:
+    """Write the tiny checkpoint of a family and return its folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    FAMILIES[name](folder)
+    return folder
+
+
+def tokenizer(special: list[str], plain: list[str] = (), **named: Any) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with a few merges, the given control tokens and the names of some of them."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
+    backend.add_tokens([AddedToken(t, special=False, normalized=False) for t in plain])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="left", **named)
+
+
+def write(
+    folder: Path,
+    model: torch.nn.Module,
+    tok: Any,
+    image_processor: Any,
+    processor_class: str,
+    template: str,
+    **extra: Any,
+) -> None:
+    """Write all the files of a checkpoint."""
+    _wake_zeros(model)
+    model.generation_config.eos_token_id = tok.eos_token_id
+    model.generation_config.pad_token_id = tok.pad_token_id
+    model.save_pretrained(folder)
+    tok.save_pretrained(folder)
+    settings = json.loads(image_processor.to_json_string())
+    settings["image_processor_type"] = type(image_processor).__name__.removesuffix("Pil")
+    settings["processor_class"] = processor_class
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings, indent=1))
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": processor_class, **extra}))
+    (folder / "chat_template.jinja").write_text(template)
+
+
+def _wake_zeros(model: torch.nn.Module) -> None:
+    """Give every weight that starts at zero (or tiny) a value, so that each part matters to the output."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0.0, 0.3, generator=generator)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family's tiny model, ready to be asked."""
+
+    name: str
+    spec: FamilySpec
+    processor: Any
+    model: Any
+
+    @classmethod
+    def open(cls, name: str, folder: Path) -> Case:
+        processor = load_processor(folder)
+        model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+        return cls(name, family_of(model.config, str(folder), processor=processor), processor, model)
+
+    def encode(self, *conversations: list[Turn], mode: Mode = Mode.AUTO) -> Any:
+        return self.spec.encode(self.processor, conversations, mode=mode, config=self.model.config)
+
+    def generate(self, inputs: dict[str, torch.Tensor], tokens: int = 3) -> list[list[int]]:
+        out = self.model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+        return out[:, inputs["input_ids"].shape[1] :].tolist()
+
+
+def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Noise, the same for the same seed."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+}
+"""Settings that all the small decoders share."""
+
+VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+"""Settings that all the small vision towers share."""
+
+
+def _token_ids(tok: PreTrainedTokenizerFast) -> dict[str, int | None]:
+    return {
+        "pad_token_id": tok.pad_token_id,
+        "eos_token_id": tok.eos_token_id,
+        "bos_token_id": tok.bos_token_id,
+    }
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% if m['content'] is string %}{{ m['content'] }}{% else %}"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\nREPLY{% endif %}"
+)
+"""ChatML; IMAGE and REPLY are filled in by each family."""
+
+QWEN_TOKENS = [
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+    "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
+]  # fmt: skip
+
+
+def _qwen_tokenizer(*plain: str) -> PreTrainedTokenizerFast:
+    return tokenizer(QWEN_TOKENS, list(plain), eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def _qwen_ids(tok: PreTrainedTokenizerFast) -> dict[str, int]:
+    ids = tok.convert_tokens_to_ids(["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
+    return dict(
+        zip(["image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"], ids)
+    )
+
+
+QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+@family("qwen2.5-vl")
+def _qwen2_5_vl(folder: Path) -> None:
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tok = _qwen_tokenizer()
+    config = Qwen2_5_VLConfig(
+        text_config={
+            **TEXT,
+            "vocab_size": len(tok),
+            **_token_ids(tok),
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+            "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1],
+        },
+        **_qwen_ids(tok),
+    )  # fmt: skip
+    images = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28 * 4, "longest_edge": 28 * 28 * 64})
+    template = CHATML.replace("IMAGE", QWEN_IMAGE).replace("REPLY", "")
+    write(folder, Qwen2_5_VLForConditionalGeneration(config), tok, images, "Qwen2_5_VLProcessor", template)
+
+
+def _qwen3_vl(folder: Path, reply: str) -> None:
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tok = _qwen_tokenizer("<think>", "</think>")
+    config = Qwen3VLConfig(
+        text_config={
+            **TEXT,
+            "vocab_size": len(tok),
+            "head_dim": 8,
+            **_token_ids(tok),
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+            "patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0],
+        },
+        **_qwen_ids(tok),
+    )  # fmt: skip
+    images = Qwen2VLImageProcessorPil(
+        patch_size=16, size={"shortest_edge": 32 * 32 * 4, "longest_edge": 32 * 32 * 64}
+    )
+    template = CHATML.replace("IMAGE", QWEN_IMAGE).replace("REPLY", reply)
+    write(folder, Qwen3VLForConditionalGeneration(config), tok, images, "Qwen3VLProcessor", template)
+
+
+@family("qwen3-vl")
+def _qwen3_vl_instruct(folder: Path) -> None:
+    _qwen3_vl(folder, "")
+
+
+@family("qwen3-vl-thinking")
+def _qwen3_vl_thinking(folder: Path) -> None:
+    _qwen3_vl(folder, "<think>\n")
+
+
+@family("gemma3")
+def _gemma3(folder: Path) -> None:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    special = ["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>"]
+    special += ["<end_of_image>", "<image_soft_token>"]
+    tok = tokenizer(
+        special,
+        ["\n\n", "<table>"],  # Gemma's vocabulary carries white space and HTML as added tokens
+        bos_token="<bos>",
+        eos_token="<end_of_turn>",
+        pad_token="<pad>",
+        extra_special_tokens={
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+            "image_token": "<image_soft_token>",
+        },
+    )
+    config = Gemma3Config(
+        text_config={**TEXT, "vocab_size": len(tok), "head_dim": 8, "sliding_window": 64, **_token_ids(tok)},
+        vision_config={**VISION, "image_size": 64, "patch_size": 8},
+        mm_tokens_per_image=16,
+        image_token_index=tok.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=tok.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=tok.convert_tokens_to_ids("<end_of_image>"),
+    )
+    template = (
+        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+        "{% set first = messages[0]['content'][0]['text'] + '\n\n' %}{% set turns = messages[1:] %}"
+        "{% else %}{% set first = '' %}{% set turns = messages %}{% endif %}"
+        "{% for m in turns %}<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+        "{{ first if loop.first else '' }}{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<start_of_image>{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}"
+        "<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    )
+    images = Gemma3ImageProcessorPil(size={"height": 64, "width": 64}, image_seq_length=16)
+    model = Gemma3ForConditionalGeneration(config)
+    write(folder, model, tok, images, "Gemma3Processor", template, image_seq_length=16)
+
+
+IDEFICS_TOKENS = [
+    "<|im_start|>", "<end_of_utterance>", "<pad>", "<fake_token_around_image>", "<image>", "<global-img>",
+    *(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)),
+]  # fmt: skip
+IDEFICS_TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}:{% else %}{{ ': ' }}{% endif %}"
+    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
+    "{% elif line['type'] == 'image' %}<image>{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+@family("idefics3")
+def _idefics3(folder: Path) -> None:
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    _tiles(
+        folder,
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessorPil,
+        "Idefics3Processor",
+    )
+
+
+@family("smolvlm")
+def _smolvlm(folder: Path) -> None:
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    _tiles(
+        folder, SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil, "SmolVLMProcessor"
+    )
+
+
+def _tiles(
+    folder: Path, config_class: Any, model_class: Any, images_class: Any, processor_class: str
+) -> None:
+    tok = tokenizer(
+        IDEFICS_TOKENS, eos_token="<end_of_utterance>", pad_token="<pad>", bos_token="<|im_start|>"
+    )
+    config = config_class(
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={**VISION, "image_size": 32, "patch_size": 4},
+        image_token_id=tok.convert_tokens_to_ids("<image>"),
+        pad_token_id=tok.pad_token_id,
+        scale_factor=2,
+    )
+    images = images_class(size={"longest_edge": 96}, max_image_size={"longest_edge": 32})
+    write(folder, model_class(config), tok, images, processor_class, IDEFICS_TEMPLATE, image_seq_len=16)
+
+
+@family("llava-onevision")
+def _llava_onevision(folder: Path) -> None:
+    from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+        LlavaOnevisionImageProcessorPil,
+    )
+
+    tok = tokenizer(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+    )
+    pinpoints = [[32 * rows, 32 * cols] for rows in range(1, 5) for cols in range(1, 5)]
+    config = LlavaOnevisionConfig(
+        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={**VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8},
+        image_token_index=tok.convert_tokens_to_ids("<image>"),
+        video_token_index=tok.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=pinpoints,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+        vision_aspect_ratio="anyres_max_4",
+    )
+    images = LlavaOnevisionImageProcessorPil(size={"height": 32, "width": 32}, image_grid_pinpoints=pinpoints)
+    write(
+        folder,
+        LlavaOnevisionForConditionalGeneration(config),
+        tok,
+        images,
+        "LlavaOnevisionProcessor",
+        CHATML.replace("IMAGE", "<image>").replace("REPLY", ""),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        vision_aspect_ratio="anyres_max_4",
+    )
+
+
+@family("internvl")
+def _internvl(folder: Path) -> None:
+    from transformers import InternVLConfig, InternVLForConditionalGeneration
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    tok = tokenizer(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens={
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+    )
+    config = InternVLConfig(
+        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={**VISION, "image_size": [32, 32], "patch_size": [4, 4]},
+        image_token_id=tok.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        downsample_ratio=0.5,
+    )
+    images = GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=True, max_patches=6)
+    write(
+        folder,
+        InternVLForConditionalGeneration(config),
+        tok,
+        images,
+        "InternVLProcessor",
+        CHATML.replace("IMAGE", "<IMG_CONTEXT>\n").replace("REPLY", ""),
+        image_seq_length=16,
+    )
+
+
+def _llava(folder: Path, plain: list[str], template: str) -> None:
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+    from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+    tok = tokenizer(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"],
+        plain,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+    )
+    config = LlavaConfig(
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={**VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8},
+        image_token_index=tok.convert_tokens_to_ids("<image>"),
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+    )
+    images = LlavaImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, do_center_crop=True
+    )
+    model = LlavaForConditionalGeneration(config)
+    settings = {"patch_size": 8, "vision_feature_select_strategy": "full", "num_additional_image_tokens": 0}
+    write(folder, model, tok, images, "LlavaProcessor", template, **settings)
+
+
+@family("general")
+def _general(folder: Path) -> None:
+    _llava(folder, [], CHATML.replace("IMAGE", "<image>\n").replace("REPLY", ""))
+
+
+@family("general-switch")
+def _general_switch(folder: Path) -> None:
+    reply = (
+        "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    )
+    template = CHATML.replace("IMAGE", "<image>\n").replace("REPLY", reply)
+    _llava(folder, ["<think>", "</think>"], template)
+
+
+@family("general-string")
+def _general_string(folder: Path) -> None:
+    """A template that adds strings, as older ones do."""
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    _llava(folder, [], template)

@@ -1,0 +1,237 @@
+"""From a folder to the Transformers objects: config, model and processor, each with clear errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig, PreTrainedConfig
+
+from ..errors import CapabilityError, CheckpointError, LoadError
+from .headers import read_config
+from .worker import is_out_of_memory
+
+__all__ = ["build_model", "build_processor", "model_class", "model_config", "progress_bar"]
+
+NATIVE = "phi4-siglip"  # model_type of Phi-4-reasoning-vision
+_BAR_DELAY = 1.0  # seconds before a bar shows; small models load faster than one can be read
+
+
+def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """A folder's config as its Transformers class.
+
+    Raises:
+        LoadError: if the folder has no readable config, or Transformers does not know its type.
+    """
+    from .phi4_rv import Phi4RVConfig
+
+    raw = read_config(folder)
+    try:
+        if raw["model_type"] == NATIVE:
+            return Phi4RVConfig.from_pretrained(folder)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        if raw["model_type"] == NATIVE or raw["model_type"] in transformers.CONFIG_MAPPING:
+            raise LoadError(
+                f"config.json of {folder.name} describes no {raw['model_type']} model ({_line(error)})",
+                "a config that Transformers can read",
+            ) from error
+        raise unknown_type(raw, folder) from error
+
+
+def unknown_type(raw: dict[str, Any], folder: Path) -> LoadError:
+    """The error for a model type that this version of Transformers does not carry."""
+    version = transformers.__version__
+    given = f"{folder.name} has model_type {raw['model_type']!r}, unknown to transformers {version}"
+    if raw.get("auto_map"):
+        fix = (
+            "read its Python files; if you trust them pass trust_remote_code=True, or ask it through a server"
+        )
+    else:
+        fix = "pip install --upgrade transformers, or ask it through a server: workbench.load('http://...')"
+    return LoadError(given, "a vision-language model that Transformers carries", fix)
+
+
+def model_class(config: PreTrainedConfig, folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The class (or Auto class) that builds this model.
+
+    Raises:
+        LoadError: if it is no model that takes pictures and gives text.
+    """
+    if config.model_type == NATIVE:
+        from .phi4_rv import Phi4RVForConditionalGeneration
+
+        return Phi4RVForConditionalGeneration
+    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
+    auto_map = getattr(config, "auto_map", None) or {}
+    if trust_remote_code:
+        for name in (
+            "AutoModelForImageTextToText",
+            "AutoModelForVision2Seq",
+            "AutoModelForCausalLM",
+            "AutoModel",
+        ):
+            if name in auto_map and hasattr(transformers, name):
+                return getattr(transformers, name)
+    raise LoadError(
+        f"{folder.name} is a {config.model_type} model, which takes no pictures",
+        "an image-text-to-text model",
+        "load a vision-language model"
+        + (", or pass trust_remote_code=True if you trust it" if auto_map else ""),
+    )
+
+
+def build_model(
+    folder: Path,
+    config: PreTrainedConfig,
+    *,
+    dtype: torch.dtype,
+    attention: str,
+    device_map: Any,
+    quantization: Any = None,
+    trust_remote_code: bool = False,
+    **more: Any,
+) -> torch.nn.Module:
+    """Load the weights; every tensor of the model must come from the checkpoint.
+
+    (The native class compares its headers with the architecture first, and takes no unknown tensor.)
+
+    Raises:
+        CheckpointError: if a tensor is missing, has another shape or could not be converted.
+        CapabilityError: if the model cannot run with this attention.
+    """
+    cls = model_class(config, folder, trust_remote_code=trust_remote_code)
+    # Only Auto classes take the flag; for a class of Transformers there is no remote code.
+    remote = {"trust_remote_code": True} if trust_remote_code and not issubclass_of_pretrained(cls) else {}
+    try:
+        model, info = cls.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            device_map=device_map,
+            quantization_config=quantization,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # not ignored: refused below, by name
+            output_loading_info=True,
+            **remote,
+            **more,
+        )
+    except (ValueError, ImportError) as error:
+        if "attention" in str(error).lower() or "attn" in str(error).lower():
+            raise CapabilityError(
+                f"attention={attention!r} with {config.model_type} ({_line(error)})",
+                "an implementation that this model has",
+                "pass attention='auto' or 'eager'",
+            ) from error
+        raise LoadError(
+            f"{folder.name} could not be loaded ({_line(error)})", "a model Transformers loads"
+        ) from error
+    except (RuntimeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"the weights of {folder.name} do not fit its config ({_line(error)})",
+            "weights and config of one model",
+        ) from error
+    _refuse_holes(folder, info)
+    return model.eval().requires_grad_(False)
+
+
+def issubclass_of_pretrained(cls: Any) -> bool:
+    """Whether this is a model class (and not one of the Auto classes)."""
+    return isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
+
+
+def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code: bool = False) -> Any:
+    """The processor (tokenizer and image processor); pictures through PIL where there is no torchvision.
+
+    Raises:
+        LoadError: if the folder's processor files are missing or need a package that is not installed.
+    """
+    from .families import load_processor
+
+    try:  # the flag is always given: left out, Transformers asks on standard input
+        return load_processor(folder, trust_remote_code=trust_remote_code)
+    except LoadError:
+        raise
+    except Exception as error:
+        if "torchvision" in str(error).lower():
+            raise LoadError(
+                f"the processor of {folder.name} ({config.model_type}) needs torchvision",
+                "torchvision, built for your PyTorch",
+                "pip install torchvision",
+            ) from error
+        raise LoadError(
+            f"the processor of {folder.name} could not be loaded ({type(error).__name__}: {_line(error)})",
+            "tokenizer and preprocessor files beside config.json",
+            "copy them from the original model's repository",
+        ) from error
+
+
+@contextmanager
+def progress_bar(name: str, shards: int, *, show: bool = True) -> Iterator[None]:
+    """Name Transformers' own bar over the tensors of all shards after the model, or hide it."""
+    from transformers.utils import logging
+
+    def hook(factory: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if str(options.get("desc", "")).startswith("Loading"):
+            files = "1 shard" if shards == 1 else f"{shards} shards"
+            options = {**options, "desc": f"Loading {name} ({files})", "unit": "tensor", "delay": _BAR_DELAY}
+        return factory(*args, **{**options, "disable": not show})
+
+    previous = logging.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(previous)
+
+
+def preprocessor_dict(folder: Path) -> dict[str, Any]:
+    """The image processor's settings as a plain dictionary; empty where the folder has none."""
+    for name, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
+        if (folder / name).is_file():
+            try:
+                found = json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise LoadError(
+                    f"{folder / name} cannot be read as JSON ({error})", "a preprocessor's settings"
+                ) from error
+            return dict(found.get(key) or {}) if key else dict(found)
+    return {}
+
+
+def _refuse_holes(folder: Path, info: dict[str, Any]) -> None:
+    """Transformers fills a missing tensor with random numbers and says so in a log; here it is an error."""
+    missing = sorted(info.get("missing_keys", ()))
+    mismatched = sorted(
+        str(m[0] if isinstance(m, (tuple, list)) else m) for m in info.get("mismatched_keys", ())
+    )
+    broken = list(info.get("error_msgs") or ())
+    problems = [f"missing: {_names(missing)}"] if missing else []
+    problems += [f"of another shape: {_names(mismatched)}"] if mismatched else []
+    problems += [f"not readable: {_names(broken)}"] if broken else []
+    if problems:
+        raise CheckpointError(
+            f"the weights of {folder.name} do not fit its config; tensors " + "; ".join(problems),
+            "every tensor of the architecture, in its shape",
+            "download the folder again, and check that config and weights belong together",
+        )
+
+
+def _names(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _line(error: Exception, limit: int = 300) -> str:
+    """The first line of an error with words in it, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if any(c.isalpha() for c in line)]
+    return (lines or [type(error).__name__])[0][:limit]

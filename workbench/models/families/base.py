@@ -1,0 +1,300 @@
+"""What the workbench must know about a family of models, and what encoding a prompt gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ...errors import CapabilityError, InputError
+from ...images import open_images
+from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
+from ..coordinates import parse_box, parse_point
+from ..layout import Block, place
+from ..modes import AS_IS, ModeRule, Reply, check_mode, split_reply
+from .controls import Shield, chat_template_of, control_strings
+from .prompt import check_turns, list_messages, render, render_plain, split_generation_prompt
+from .rows import Row, pad_left, read_rows
+
+__all__ = ["Encoded", "FamilySpec"]
+
+
+@dataclass
+class Encoded:
+    """Conversations, ready for ``model.generate``.
+
+    Args:
+        inputs: what the model takes, on the CPU: ``input_ids`` and ``attention_mask``
+            ``[batch, tokens]``, padded on the left, and the family's picture tensors.
+        layouts: one per conversation; positions count without the padding.
+        prompt_ids: the prompts' ids without the padding.
+        forced: ids that open the reply in this mode; empty where the model starts by itself.
+        think_open, think_close: ids of the thought's delimiters; empty where the family has none.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    layouts: list[TokenLayout]
+    prompt_ids: list[list[int]]
+    forced: list[int] = field(default_factory=list)
+    think_open: list[int] = field(default_factory=list)
+    think_close: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """One family of vision-language models.
+
+    Args:
+        name: as it is shown and looked up.
+        model_types: values of ``config.model_type`` that it serves.
+        modes: how each mode is expressed, or why it cannot be.
+        thought: texts that open and close a thought; ("", "") for a family without.
+        coordinates: how the family writes places; a name from `workbench.models.coordinates`.
+        decoder, vision_tower, projector: dotted paths inside the Transformers model.
+        cell: pixels of the resized picture under one token's edge; 0 where that is not fixed.
+        placeholder: the picture's mark in a prompt; empty for the processor's own.
+        max_images: most pictures in one prompt; None where only the context length limits them.
+        per_picture: tensors of the processor with one row per picture, from which the grid is read.
+        note: what a user should know about how this family is served here.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    modes: Mapping[Mode, ModeRule] = field(default_factory=lambda: {Mode.AUTO: AS_IS})
+    thought: tuple[str, str] = ("", "")
+    coordinates: str = "none"
+    decoder: str = "model.language_model"
+    vision_tower: str = "model.vision_tower"
+    projector: str = "model.multi_modal_projector"
+    cell: int = 0
+    placeholder: str = ""
+    max_images: int | None = None
+    per_picture: tuple[str, ...] = ()
+    note: str = ""
+
+    # -- what a family may say differently -------------------------------------------------------
+
+    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
+        """This spec, made precise by what one checkpoint can do.
+
+        Args:
+            processor: its processor, whose chat template tells most; None where there is none (yet).
+            name: the checkpoint's name.
+        """
+        return self
+
+    def image_ids(self, processor: Any, config: Any = None) -> set[int]:
+        """Ids of the tokens that stand for image features."""
+        for holder in (config, processor, processor.tokenizer):
+            for key in ("image_token_id", "image_token_index"):
+                if isinstance(value := getattr(holder, key, None), int):
+                    return {value}
+        raise CapabilityError(
+            f"a processor of type {type(processor).__name__} that names no image token",
+            "image_token_id in the model's config",
+            "pass config=model.config",
+        )
+
+    def messages(self, turns: Sequence[Turn], processor: Any = None) -> list[dict[str, Any]]:
+        """Turns as the family's template (that of ``processor``, where families differ) takes them."""
+        return list_messages(turns)
+
+    def call_kwargs(self, text: str, tokenizer: Any) -> dict[str, Any]:
+        """Settings for the processor; a template that writes the first token writes it alone."""
+        bos = tokenizer.bos_token
+        return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+
+    def process(
+        self, processor: Any, texts: list[str], pictures: list[list[Image.Image]]
+    ) -> Mapping[str, torch.Tensor]:
+        """Run the processor on rendered prompts and their pictures, padded on the left."""
+        images = pictures if any(pictures) else None
+        kwargs = self.call_kwargs(texts[0], processor.tokenizer)
+        return processor(
+            text=texts, images=images, padding=True, padding_side="left", return_tensors="pt", **kwargs
+        )
+
+    def blocks(
+        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+    ) -> list[Block]:
+        """How one picture's tokens stand on grids.
+
+        Args:
+            processor: the model's processor.
+            size: (width, height) of the original picture.
+            info: this picture's row of each tensor named in ``per_picture``.
+            alone: whether it is the only picture of its conversation.
+        """
+        raise CapabilityError(f"family {self.name!r}", "a family that says where its image tokens stand")
+
+    def layout(
+        self,
+        processor: Any,
+        ids: Sequence[int],
+        sizes: Sequence[tuple[int, int]],
+        infos: Sequence[Mapping[str, Any]],
+        config: Any = None,
+    ) -> TokenLayout:
+        """Where everything of one prompt stands."""
+        alone = len(sizes) == 1
+        blocks = [self.blocks(processor, size, info, alone) for size, info in zip(sizes, infos, strict=True)]
+        return place(ids, self.image_ids(processor, config) if sizes else (), sizes, blocks)
+
+    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+        """A copy of the processor with another budget of tokens per picture.
+
+        Raises:
+            CapabilityError: if the family's number of tokens per picture is fixed.
+        """
+        raise CapabilityError(
+            f"an image budget of {most} tokens for {self.name}",
+            "a family whose pictures take a variable number of tokens",
+            "leave the budget out",
+        )
+
+    # -- the same for every family ---------------------------------------------------------------
+
+    def check_mode(self, mode: Mode, source_name: str = "") -> ModeRule:
+        """The rule for a mode.
+
+        Raises:
+            ModeError: if this model lacks the mode; the message names the checkpoint that has it.
+        """
+        return check_mode(self.modes, mode, source_name or self.name)
+
+    def encode(
+        self,
+        processor: Any,
+        conversations: Sequence[Sequence[Turn]],
+        *,
+        mode: Mode = Mode.AUTO,
+        config: Any = None,
+    ) -> Encoded:
+        """Turn conversations into model inputs with their layout.
+
+        Control strings that somebody typed stay plain text; see `controls`.
+
+        Args:
+            processor: the model's processor.
+            conversations: each ends with the user's turn that is to be replied to.
+            mode: how to reply.
+            config: the model's config; tells the image token where the processor does not.
+
+        Raises:
+            InputError: for a conversation that this family cannot take.
+            ModeError: if this model lacks the mode.
+        """
+        spec = self.for_processor(processor)
+        rule = spec.check_mode(mode)
+        for turns in conversations:
+            check_turns(turns, spec.max_images, spec.name)
+        pictures = [
+            [image for turn in turns for image in open_images(turn.images)] for turns in conversations
+        ]
+        shield = Shield(processor, control_strings(processor, spec.delimiters()))
+        prompts = [spec._prompt(processor, turns, rule, shield) for turns in conversations]
+        batch = spec.process(shield.processor(), [text for text, _ in prompts], pictures)
+        rows = read_rows(batch, shield.expansions)
+        tokenizer = processor.tokenizer
+        return Encoded(
+            inputs=pad_left(batch, rows, _pad_id(tokenizer)),
+            layouts=spec._layouts(processor, rows, pictures, batch, config),
+            prompt_ids=[row.ids for row in rows],
+            forced=tokenizer.encode(prompts[0][1], add_special_tokens=False),
+            think_open=tokenizer.encode(spec.thought[0], add_special_tokens=False),
+            think_close=tokenizer.encode(spec.thought[1], add_special_tokens=False),
+        )
+
+    def parse_box(self, text: str, grid: PatchGrid) -> Box | None:
+        """The last box in a reply, in pixels of the original picture that ``grid`` shows."""
+        return parse_box(text, self.coordinates, grid.size, resized=self.resized(grid))
+
+    def parse_point(self, text: str, grid: PatchGrid) -> tuple[float, float] | None:
+        """The last point in a reply, in pixels of the original picture that ``grid`` shows."""
+        return parse_point(text, self.coordinates, grid.size, resized=self.resized(grid))
+
+    def resized(self, grid: PatchGrid) -> tuple[int, int] | None:
+        """(width, height) at which the model saw the picture; None where that is not one size."""
+        return (grid.cols * self.cell, grid.rows * self.cell) if self.cell else None
+
+    def delimiters(self) -> list[str]:
+        """All texts that this family gives a meaning to, apart from its tokenizer's own."""
+        forced = (rule.forced for rule in self.modes.values())
+        return [text for text in (*self.thought, *forced, self.placeholder) if text]
+
+    def _prompt(
+        self, processor: Any, turns: Sequence[Turn], rule: ModeRule, shield: Shield
+    ) -> tuple[str, str]:
+        """The rendered prompt, and what opens the reply, both as text."""
+        hidden = [
+            _with_text(turn, shield.hide(turn.text), turn.thought and shield.hide(turn.thought))
+            for turn in turns
+        ]
+        marked = [
+            _with_text(turn, turn.text.strip() and f"text{n}q", turn.thought and f"thought{n}q")
+            for n, turn in enumerate(turns)
+        ]
+        text, forced = self._render(processor, hidden, rule)
+        plain, _ = self._render(processor, marked, rule)
+        for number, turn in enumerate(turns):
+            if turn.text.strip() and f"text{number}q" not in plain:
+                raise InputError(
+                    f"a {turn.role}'s turn that this model's chat template leaves out ({turn.text[:40]!r})",
+                    f"turns that {self.name} can show to the model",
+                    "put the instruction into the question"
+                    if turn.role == "system"
+                    else "leave the turn out",
+                )
+        if shield.structure(text) != shield.structure(plain):
+            raise InputError(
+                "a text that would change the conversation's structure (control tokens in disguise)",
+                "plain text",
+                "remove what looks like control tokens from the text",
+            )
+        return text, forced
+
+    def _render(self, processor: Any, turns: Sequence[Turn], rule: ModeRule) -> tuple[str, str]:
+        if chat_template_of(processor) is None:
+            return render_plain(turns, self.placeholder or processor.image_token), rule.forced
+        messages = self.messages(turns, processor)
+        text = render(processor, messages, **rule.template)
+        if not self.thought[0]:
+            return text, rule.forced
+        without = render(processor, messages, generation=False, **rule.template)
+        text, opening = split_generation_prompt(text, without, self.thought)
+        return text, opening or rule.forced
+
+    def _layouts(
+        self,
+        processor: Any,
+        rows: Sequence[Row],
+        pictures: Sequence[Sequence[Image.Image]],
+        batch: Mapping[str, Any],
+        config: Any,
+    ) -> list[TokenLayout]:
+        layouts, first = [], 0
+        for row, images in zip(rows, pictures, strict=True):
+            told = [key for key in self.per_picture if key in batch]
+            infos = [{key: batch[key][first + i] for key in told} for i in range(len(images))]
+            layouts.append(self.layout(processor, row.ids, [image.size for image in images], infos, config))
+            first += len(images)
+        return layouts
+
+    def split(self, reply_ids: Sequence[int], tokenizer: Any, *, mode: Mode = Mode.AUTO) -> Reply:
+        """Take a reply (forced tokens included) apart into thought and answer."""
+        markers = [
+            rule.forced for rule in self.modes.values() if rule.forced and rule.forced != self.thought[0]
+        ]
+        return split_reply(reply_ids, tokenizer, thought=self.thought, markers=markers)
+
+
+def _with_text(turn: Turn, text: str, thought: str | None) -> Turn:
+    return replace(turn, text=text, thought=thought)
+
+
+def _pad_id(tokenizer: Any) -> int:
+    pad = tokenizer.pad_token_id
+    return pad if pad is not None else (tokenizer.eos_token_id or 0)

@@ -1,0 +1,102 @@
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: patches of the whole picture, merged two by two."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...types import Mode
+from ..layout import Block, whole
+from ..modes import AS_IS, ModeRule
+from .base import FamilySpec
+from .thinking import generation_prompt
+
+__all__ = ["QWEN2_5", "QWEN3", "QwenVL"]
+
+
+@dataclass(frozen=True)
+class QwenVL(FamilySpec):
+    """The picture is resized to a multiple of the merged patch, as a whole."""
+
+    def blocks(
+        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+    ) -> list[Block]:
+        _, rows, cols = (int(n) for n in info["image_grid_thw"])
+        merge = processor.image_processor.merge_size
+        return [Block(rows // merge, cols // merge, whole(size))]
+
+    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+        changed = copy.copy(processor)
+        changed.image_processor = copy.copy(processor.image_processor)
+        pixels = (changed.image_processor.patch_size * changed.image_processor.merge_size) ** 2
+        floor = changed.image_processor.size["shortest_edge"] if least is None else least * pixels
+        changed.image_processor.size = {
+            "shortest_edge": min(floor, most * pixels),
+            "longest_edge": most * pixels,
+        }
+        return changed
+
+
+@dataclass(frozen=True)
+class Qwen3VL(QwenVL):
+    """Instruct and Thinking are two checkpoints, told apart by what their template opens a reply with."""
+
+    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
+        if processor is None:
+            thinks = "thinking" in name.lower()
+        else:
+            thinks = self.thought[0] in generation_prompt(processor)
+        return replace(self, modes=_THINKING if thinks else _INSTRUCT)
+
+
+_MERGED = {
+    "decoder": "model.language_model",
+    "vision_tower": "model.visual",
+    "projector": "model.visual.merger",
+}
+_NO_THOUGHT = "no checkpoint of this family was trained to think"
+
+QWEN2_5 = QwenVL(
+    name="qwen2.5-vl",
+    model_types=("qwen2_5_vl", "qwen2_vl"),
+    modes={
+        Mode.AUTO: AS_IS,
+        Mode.NOTHINK: AS_IS,
+        Mode.THINK: ModeRule(
+            refused=_NO_THOUGHT, instead="a Qwen3-VL Thinking checkpoint, such as Qwen/Qwen3-VL-8B-Thinking"
+        ),
+    },
+    coordinates="resized-pixels",
+    cell=28,
+    per_picture=("image_grid_thw",),
+    **_MERGED,
+)
+
+_INSTRUCT = {
+    Mode.AUTO: AS_IS,
+    Mode.NOTHINK: AS_IS,
+    Mode.THINK: ModeRule(
+        refused="an Instruct checkpoint answers directly",
+        instead="the Thinking checkpoint of the same size, such as Qwen/Qwen3-VL-8B-Thinking",
+    ),
+}
+_THINKING = {
+    Mode.AUTO: AS_IS,
+    Mode.THINK: AS_IS,
+    Mode.NOTHINK: ModeRule(
+        refused="a Thinking checkpoint always thinks first",
+        instead="the Instruct checkpoint of the same size, such as Qwen/Qwen3-VL-8B-Instruct",
+    ),
+}
+QWEN3 = Qwen3VL(
+    name="qwen3-vl",
+    model_types=("qwen3_vl", "qwen3_vl_moe"),
+    modes=_INSTRUCT,
+    thought=("<think>", "</think>"),
+    coordinates="relative1000",
+    cell=32,
+    per_picture=("image_grid_thw",),
+    **_MERGED,
+)
