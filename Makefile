@@ -1,0 +1,45 @@
+# Two commands do everything: `make lab` opens the notebooks, `make test` runs all tests.
+# Each sets up what it needs in $(VENV) first; a set-up that was interrupted goes on where it stopped.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help lab test check format clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+# Arguments for pytest, for instance: make test ARGS="tests/test_cli.py -x"
+ARGS ?=
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+lab: $(VENV)/.lab-ready  ## open JupyterLab on the notebooks, with the built-in model
+	@$(RUN) -m workbench.cli lab
+
+test: $(VENV)/.dev-ready  ## run all tests: package, notebooks, and JupyterLab in a browser
+	@$(RUN) -m pytest $(if $(ARGS),$(ARGS),--nbmake --nbmake-timeout=300 --timeout=600 tests notebooks)
+
+check: $(VENV)/.dev-ready  ## lint and format of code and notebooks, types of the public API
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: $(VENV)/.dev-ready  ## put code and notebooks into the common format
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+clean:  ## remove the environment, caches and built files
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so that an interrupted set-up is taken up again. Everything stands in one
+# environment: what the tests need is added to what the lab needs.
+$(VENV)/.lab-ready: pyproject.toml constraints.txt tools/venv.sh
+	@tools/venv.sh "$(VENV)" .
+	@touch $@
+
+$(VENV)/.dev-ready: pyproject.toml constraints.txt tools/venv.sh
+	@tools/venv.sh "$(VENV)" ".[dev,serve]"
+	@touch $@ $(VENV)/.lab-ready

@@ -1,0 +1,84 @@
+"""The first notebook in a real JupyterLab, as a newcomer meets it: all cells run, thought and answer show."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from lab_server import LabServer
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = "01_ask.ipynb"
+
+# Outputs are read from the notebook's model: JupyterLab keeps cells that are out of sight out of the page.
+OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map(
+    cell => cell.type === 'code' ? cell.outputs.toJSON() : [])"""
+SCROLL_TO = "index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'center')"
+
+
+def html(output: dict[str, Any]) -> str:
+    """The HTML of one output, or nothing."""
+    shown = output.get("data", {}).get("text/html", "")
+    return "".join(shown) if isinstance(shown, list) else shown
+
+
+@pytest.fixture
+def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
+    """A JupyterLab on a copy of the notebooks; a machine without Chromium is not made to start one."""
+    from lab_server import jupyter_lab
+
+    copy = tmp_path / "notebooks"
+    shutil.copytree(ROOT / "notebooks", copy, ignore=shutil.ignore_patterns(".*"))
+    with jupyter_lab(copy) as server:
+        yield server
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    """What went wrong in the page, as the browser's console tells it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) -> Iterator[Page]:
+    """A page that is closed before the server ends; a picture of it is kept in ``tmp_path`` to look at."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
+    opened.on("console", lambda m: troubles.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    context.close()
+
+
+@pytest.mark.slow
+def test_a_newcomer_runs_the_first_notebook(page: Page, lab: LabServer, troubles: list[str]) -> None:
+    from lab_server import open_notebook, run_all_cells
+
+    open_notebook(page, lab, NOTEBOOK)
+    run_all_cells(page, timeout=420)
+    outputs = page.evaluate(OUTPUTS)
+    errors = [output for cell in outputs for output in cell if output["output_type"] == "error"]
+    assert not errors, json.dumps(errors, indent=1)
+    cells = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+    assert len(outputs) == len(cells)
+
+    answers = [i for i, cell in enumerate(outputs) if any("workbench-thought" in html(o) for o in cell)]
+    assert answers, "no cell shows an answer with its thought"
+    page.evaluate(SCROLL_TO, answers[0])
+    answer = page.locator(".workbench-answer:has(.workbench-thought)").first
+    answer.wait_for(state="visible", timeout=30_000)
+    assert answer.locator(".workbench-text").inner_text().strip()
+    thought = answer.locator(".workbench-thought")
+    assert not thought.locator("div").is_visible(), "the thought is folded at first"
+    thought.locator("summary").click()
+    assert thought.locator("div").inner_text().strip()
+    assert not troubles

@@ -1,0 +1,25 @@
+"""Settings for all tests: no network, no windows, the fast ones first."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Before anything imports these libraries; notebooks and servers that tests start inherit them.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, then slow ones, notebooks, and the browser last."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("browser"):
+            return 3
+        if item.path.suffix == ".ipynb":
+            return 2
+        return 1 if item.get_closest_marker("slow") else 0
+
+    items.sort(key=rank)

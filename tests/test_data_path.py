@@ -1,0 +1,91 @@
+"""What ships is found: in a checkout, and in an installed wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import workbench
+from workbench.data import data_path
+from workbench.errors import InputError
+
+ROOT = Path(workbench.__file__).resolve().parent.parent
+
+
+def test_the_folder_and_what_is_in_it() -> None:
+    assert data_path() == ROOT / "data"
+    assert data_path("samples", "samples.json").is_file()
+    assert workbench.data_path is data_path
+
+
+def test_a_name_that_does_not_ship_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InputError, match=r"no_such\.png.*one of: .*samples\.json"):
+        data_path("samples", "no_such.png")
+
+
+@pytest.mark.parametrize(
+    "parts", [("..",), ("..", "pyproject.toml"), ("samples", "..", "..", "README.md"), ("/",)]
+)
+def test_nothing_outside_the_folder_is_reached(parts: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="below the data folder"):
+        data_path(*parts)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which a wheel of this checkout is installed, without its dependencies."""
+    made, target = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("installed")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(made), str(ROOT)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = made.glob("*.whl")
+    install = [*(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"), "--target"]
+    done = subprocess.run([*install, str(target), str(wheel)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_the_data_and_finds_it(installed: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "import workbench\n"
+        "print(workbench.__file__); print(workbench.data_path('samples', 'samples.json'))"
+    )
+    # -P: the checkout, should it be the working folder, is not looked at
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(Path(line).is_relative_to(installed) for line in done.stdout.splitlines())
+
+    def files(folder: Path) -> dict[str, int]:
+        return {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+
+    assert files(installed / "workbench" / "_data") == files(ROOT / "data")
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_every_module_and_no_tests(installed: Path) -> None:
+    def modules(folder: Path) -> set[str]:
+        return {str(p.relative_to(folder)) for p in folder.rglob("*.py")}
+
+    assert modules(installed / "workbench") == modules(ROOT / "workbench")
+    assert not (installed / "tests").exists()
+
+
+def test_the_constraints_name_one_version_within_each_supported_range() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    exact = {canonicalize_name(name): version for name, version in pins.items()}
+    extras = [line for group in project["optional-dependencies"].values() for line in group]
+    for line in [*project["dependencies"], *extras]:
+        need = Requirement(line)
+        if need.name != project["name"]:
+            assert need.specifier.contains(exact[canonicalize_name(need.name)]), line
