@@ -37,7 +37,11 @@ class WorkbenchError(Exception):
             parts.append(f"To do: {fix.rstrip('.')}")
         super().__init__(". ".join(parts) + ".")
 
-    def __reduce__(self):  # the parts, not the joined message, survive a process boundary
+    def __reduce__(
+        self,
+    ) -> tuple[
+        type[WorkbenchError], tuple[str, str, str]
+    ]:  # the parts, not the joined message, survive a process boundary
         return type(self), (self.given, self.expected, self.fix)
 
 

@@ -252,3 +252,28 @@ def test_each_model_type_has_one_family():
     types = [model_type for spec in FAMILIES for model_type in spec.model_types]
     assert len(types) == len(set(types))
     assert len({spec.name for spec in FAMILIES}) == len(FAMILIES)
+
+
+def test_asking_through_the_handle(case):
+    """Ask, modes, layout and batch, as a user meets them."""
+    from workbench.models.handle import VLM
+
+    vlm = VLM(model=case.model, processor=case.processor, family=case.spec, source=case.name, name=case.name)
+    for mode in Mode:
+        if case.spec.modes.get(mode) is None or case.spec.modes[mode].refused:
+            continue
+        answer = vlm.ask(WIDE, "Is it red?", mode=mode, max_tokens=12)
+        assert answer.mode == mode
+        assert answer.layout == case.encode([Turn("user", "Is it red?", [WIDE])]).layouts[0]
+        assert answer.image_tokens == answer.layout.image_tokens > 0
+        assert (answer.p_think is None) == (not case.spec.thought[0])
+        if case.name == "phi4-rv":
+            assert (answer.thought is not None) == (mode is Mode.THINK)
+    single = [
+        vlm.ask(WIDE, "a", max_tokens=3),
+        vlm.ask(None, "b", max_tokens=3),
+        vlm.ask([TALL, WIDE], "c", max_tokens=3),
+    ]
+    batch = vlm.ask_many([WIDE, None, [TALL, WIDE]], ["a", "b", "c"], max_tokens=3)
+    assert [a.token_ids for a in batch] == [a.token_ids for a in single]
+    assert [len(a.layout.images) for a in batch] == [1, 0, 2]

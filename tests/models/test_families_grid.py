@@ -59,7 +59,7 @@ def changes(
 
 
 def misses(case: Case, size: tuple[int, int], most: int) -> tuple[list[str], int]:
-    """Painted cells (at most ``most`` per grid of many, ten of few) where another token of the grid changed more."""
+    """Painted cells (up to ten per grid, ``most`` of many grids) where another token changed more."""
     noise = np.random.default_rng(0).integers(100, 150, (size[1], size[0], 3), dtype=np.uint8)
     base = Image.fromarray(noise)
     layout = case.encode([Turn("user", "x", [base])]).layouts[0]

@@ -30,18 +30,26 @@ def test_contract_of_every_family(family: str) -> None:
     samples = synth.sample(family, 12, seed=1)
     assert digest(samples) == digest(synth.sample(family, 12, seed=1))
     assert digest(samples) != digest(synth.sample(family, 12, seed=2))
-    assert {s.difficulty for s in samples} <= {1, 2, 3} and len({s.difficulty for s in samples}) > 1
+    assert {s.difficulty for s in samples} <= {1, 2, 3}
+    assert len({s.difficulty for s in samples}) > 1
     for s in samples:
-        assert s.family == family and s.domain == synth.FAMILIES[family].domain
-        assert s.correct(s.answer) and not s.correct("") and not s.correct("no idea 12345")
+        assert s.family == family
+        assert s.domain == synth.FAMILIES[family].domain
+        assert s.correct(s.answer)
+        assert not s.correct("")
+        assert not s.correct("no idea 12345")
         assert (s.steps > 1) == synth.FAMILIES[family].several_steps
-        assert s.trace.endswith(".") and len(re.findall(r"\.(?!\d)", s.trace)) == s.steps
+        assert s.trace.endswith(".")
+        assert len(re.findall(r"\.(?!\d)", s.trace)) == s.steps
         assert s.boxes
         width, height = s.images[s.picture].size
         for x1, y1, x2, y2 in s.boxes:
-            assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height, (s.question, s.boxes, (width, height))
+            assert 0 <= x1 < x2 <= width, (s.question, s.boxes)
+            assert 0 <= y1 < y2 <= height, (s.question, s.boxes)
         for image in s.images:
-            assert image.mode == "RGB" and image.width % PATCH == 0 and image.height % PATCH == 0
+            assert image.mode == "RGB"
+            assert image.width % PATCH == 0
+            assert image.height % PATCH == 0
 
 
 @pytest.mark.parametrize("family", synth.FAMILIES)
@@ -54,7 +62,8 @@ def test_difficulty_is_kept(family: str) -> None:
 def test_traces_lead_to_the_answer_step_by_step(family: str) -> None:
     for s in synth.sample(family, 20, seed=3):
         steps = [step.strip().split() for step in s.trace.rstrip(".").split(".")]
-        assert len(steps) == s.steps and steps[-1][-1] == s.answer
+        assert len(steps) == s.steps
+        assert steps[-1][-1] == s.answer
         for before, after in zip(steps, steps[1:], strict=False):
             assert before[-1] == after[0], s.trace
 
@@ -64,7 +73,8 @@ def test_chain_is_arithmetic_modulo_ten() -> None:
         for step in s.trace.rstrip(".").split(". "):
             a, operator, b, _, result = step.split()
             value = {"+": int(a) + int(b), "-": int(a) - int(b), "×": int(a) * int(b)}[operator]
-            assert value >= 0 and value % 10 == int(result)
+            assert value >= 0
+            assert value % 10 == int(result)
 
 
 def test_neither_the_answer_nor_the_place_is_constant() -> None:
@@ -81,7 +91,8 @@ def test_grounding_is_a_point_in_the_box() -> None:
     x1, y1, x2, y2 = s.boxes[0]
     inside = f"[{(x1 + x2) / 2 / width:.4f}, {(y1 + y2) / 2 / height:.4f}]"
     outside = f"[{((x1 + x2) / 2 / width + 0.5) % 1:.4f}, {(y1 + y2) / 2 / height:.4f}]"
-    assert s.correct(inside) and not s.correct(outside)
+    assert s.correct(inside)
+    assert not s.correct(outside)
     assert not s.correct("[12, 4, 30, 9]"), "pixels are not relative coordinates"
     assert [round(v * n) for v, n in zip(eval(s.answer), (width, height) * 2, strict=True)] == [*s.boxes[0]]  # noqa: S307
 
@@ -89,8 +100,18 @@ def test_grounding_is_a_point_in_the_box() -> None:
 @pytest.mark.parametrize(
     ("rule", "answer", "good", "bad"),
     [
-        ("number", "37", ["37", "37%", "The value is 37.", "37.0"], ["3 7", "37 or 38", "-37", "thirty", "1,037"]),
-        ("words", "red circle", ["red circle", "Red circle.", " red  circle"], ["circle", "circle red", "red circle or blue"]),
+        (
+            "number",
+            "37",
+            ["37", "37%", "The value is 37.", "37.0"],
+            ["3 7", "37 or 38", "-37", "thirty", "1,037"],
+        ),
+        (
+            "words",
+            "red circle",
+            ["red circle", "Red circle.", " red  circle"],
+            ["circle", "circle red", "red circle or blue"],
+        ),
     ],
 )
 def test_rules(rule: str, answer: str, good: list[str], bad: list[str]) -> None:
@@ -116,8 +137,10 @@ def test_patch_labels_name_what_was_drawn() -> None:
     labels = canvas.labels()
     assert labels.shape == (2, 3, 4)
     assert (TEXTS[labels[0, 0, 0]], KINDS[labels[0, 0, 1]], TEXTS[labels[0, 0, 3]]) == ("7", "number", "Tea")
-    assert KINDS[labels[1, 2, 1]] == "square" and labels[1, 2, 0] == -100
+    assert KINDS[labels[1, 2, 1]] == "square"
+    assert labels[1, 2, 0] == -100
     assert KINDS[labels[0, 2, 1]] == "nothing"
     picture = np.asarray(canvas.image())
-    assert picture.shape == (32, 48, 3) and (picture[24, 40] == (200, 0, 0)).all()
+    assert picture.shape == (32, 48, 3)
+    assert (picture[24, 40] == (200, 0, 0)).all()
     assert picture[:16, :16].min() < 128, "the digit is on its patch"

@@ -23,7 +23,9 @@ def encoder() -> Encoder:
 def test_tokenizer_is_deterministic_and_whole(encoder: Encoder) -> None:
     again = build_tokenizer(pictures=40)
     assert again.to_str() == encoder.tokenizer.to_str()
-    assert again.encode("What is 2049?").tokens[-3:] == ["Ġ204", "9", "?"] or len(again.encode(" 2049").ids) > 2
+    assert (
+        again.encode("What is 2049?").tokens[-3:] == ["Ġ204", "9", "?"] or len(again.encode(" 2049").ids) > 2
+    )
     for token in (*CONTROL, *THINKING):
         assert again.encode(f"a{token}b").ids.count(again.token_to_id(token)) == 1
     text = "Ünïcode → ✓ [0.1250, 0.5000] <b>"
@@ -59,14 +61,16 @@ def test_only_replies_are_learned_and_only_natural_modes(encoder: Encoder, famil
     assert example.ids.count(encoder.image_token) == sum(len(p) for p in example.patches)
     text = encoder.tokenizer.decode([example.labels[i] for i in learned], skip_special_tokens=False)
     for question in drawing.questions[:2]:
-        assert f" {question.answer}<|im_end|>" in text and (question.trace in text) == thinks
+        assert f" {question.answer}<|im_end|>" in text
+        assert (question.trace in text) == thinks
 
 
 def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
     mix = Mix(weights={"chain": 1, "shape_change": 1})
     first, second = (next(batches(encoder, mix, "a", size=4)) for _ in range(2))
     other = next(batches(encoder, mix, "b", size=4))
-    assert torch.equal(first.input_ids, second.input_ids) and torch.equal(first.pixel_values, second.pixel_values)
+    assert torch.equal(first.input_ids, second.input_ids)
+    assert torch.equal(first.pixel_values, second.pixel_values)
     assert first.input_ids.shape != other.input_ids.shape or not torch.equal(first.input_ids, other.input_ids)
     assert ((first.input_ids == encoder.pad) == (first.attention_mask == 0)).all()
     assert (first.input_ids == encoder.image_token).sum() == first.pixel_attention_mask.sum()

@@ -37,8 +37,10 @@ def trainer(tokenizer, folder: Path, config: TrainConfig = SMALL) -> Trainer:
 def test_schedule_warms_up_stays_and_falls() -> None:
     config = TrainConfig(steps=90, encoder_steps=10, warmup=10, decay=0.5, lr=1.0)
     rates = [learning_rate(s, config) for s in range(100)]
-    assert rates[0] == 0.1 and rates[9:50] == [1.0] * 41
-    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False)) and 0 < rates[-1] < 0.05
+    assert rates[0] == 0.1
+    assert rates[9:50] == [1.0] * 41
+    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False))
+    assert 0 < rates[-1] < 0.05
 
 
 def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path) -> None:
@@ -62,7 +64,9 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path
     second = trainer(tokenizer, tmp_path / "cut")
     second.run(report=lambda _: None)
     assert second.step == 8
-    for (name, a), b in zip(whole.model.state_dict().items(), second.model.state_dict().values(), strict=True):
+    for (name, a), b in zip(
+        whole.model.state_dict().items(), second.model.state_dict().values(), strict=True
+    ):
         assert torch.equal(a, b), name
 
 
@@ -73,7 +77,8 @@ def test_the_encoder_learns_alone_then_all_parts(tokenizer, tmp_path: Path) -> N
     run.run(report=reports.append, every=1)
     assert [("reply" in r) for r in reports] == [False] * 2 + [True] * 6
     changed = {k for k, v in run.model.state_dict().items() if not torch.equal(v, before[k])}
-    assert any("language_model" in k for k in changed) and any("vision_tower" in k for k in changed)
+    assert any("language_model" in k for k in changed)
+    assert any("vision_tower" in k for k in changed)
     assert not any("encoder.layers.1." in k for k in changed), "the tower's last layer is never run"
 
 
@@ -87,7 +92,8 @@ def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
 def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path)
     first, second = next(run._batches(0)), next(run._batches(1))
-    assert len(first.input_ids) == 4 and len(second.input_ids) == 3
+    assert len(first.input_ids) == 4
+    assert len(second.input_ids) == 3
     plus = tokenizer.encode(" from left").ids
     rows = [row.tolist() for row in second.input_ids]
     assert all(any(row[i : i + 2] == plus for i in range(len(row))) for row in rows), "chains, as asked"

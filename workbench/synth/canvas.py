@@ -8,6 +8,7 @@ and the content of each patch for the encoder's auxiliary loss.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -50,7 +51,8 @@ class Mark:
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     # matplotlib ships DejaVu; find_spec locates it without paying for the import.
     spec = find_spec("matplotlib")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(spec.origin).parent / "mpl-data/fonts/ttf" / name), size)
 
@@ -79,7 +81,9 @@ class Canvas:
         self.marks.append(Mark(box, kind, **content))
         return box
 
-    def rectangle(self, box: Box, fill: RGB | None = None, line: RGB | None = None, *, radius: float = 0) -> None:
+    def rectangle(
+        self, box: Box, fill: RGB | None = None, line: RGB | None = None, *, radius: float = 0
+    ) -> None:
         """A rectangle, its corners rounded by ``radius`` pixels."""
         self._draw.rounded_rectangle(self._up(box), radius * SCALE, fill, line, width=SCALE)
 
@@ -87,7 +91,9 @@ class Canvas:
         """An ellipse that fills the box."""
         self._draw.ellipse(self._up(box), fill, line, width=SCALE)
 
-    def polygon(self, points: list[tuple[float, float]], fill: RGB | None = None, line: RGB | None = None) -> None:
+    def polygon(
+        self, points: list[tuple[float, float]], fill: RGB | None = None, line: RGB | None = None
+    ) -> None:
         """A closed polygon."""
         self._draw.polygon([(x * SCALE, y * SCALE) for x, y in points], fill, line)
 
@@ -162,7 +168,7 @@ class Canvas:
                         best[row, col, i], labels[row, col, i] = share, value
         return labels
 
-    def _overlaps(self, box: Box):
+    def _overlaps(self, box: Box) -> Iterator[tuple[int, int, float]]:
         """(row, col, share) of the patches that hold a good part of a box."""
         x1, y1, x2, y2 = box
         area = max(1.0, (x2 - x1) * (y2 - y1))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
-from .canvas import Canvas, colour_of
+from .canvas import Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import CATEGORIES, COLOURS, LETTERS, TITLES
 
@@ -14,6 +15,8 @@ __all__ = ["bar_value", "bar_walk", "line_value", "pie_share"]
 AXIS = (70, 70, 70)
 GRID = (222, 222, 222)
 
+Axes = tuple[Canvas, list[float], Callable[[float], float]]  # x of each label, y of a value
+
 
 def bar_value(rng: random.Random, difficulty: int) -> Drawing:
     """Read the value of a bar: printed on it (difficulty 1, 2) or against the axis (3)."""
@@ -21,7 +24,9 @@ def bar_value(rng: random.Random, difficulty: int) -> Drawing:
     read = difficulty == 3
     values = [rng.randint(1, 10) if read else rng.randint(5, 99) for _ in labels]
     canvas, boxes = _bars(rng, labels, values, printed=not read)
-    return Drawing([canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)])
+    return Drawing(
+        [canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)]
+    )
 
 
 def line_value(rng: random.Random, difficulty: int) -> Drawing:
@@ -45,7 +50,9 @@ def line_value(rng: random.Random, difficulty: int) -> Drawing:
             canvas.text((x, y + (10 if below else -10)), str(value), size=9, kind="number", key=label)
             box = (box[0], box[1] - (0 if below else 9), box[2], box[3] + (9 if below else 0))
         boxes.append(box)
-    return Drawing([canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)])
+    return Drawing(
+        [canvas], [_value_question(rng, k, v, (b,)) for k, v, b in zip(labels, values, boxes, strict=True)]
+    )
 
 
 def pie_share(rng: random.Random, difficulty: int) -> Drawing:
@@ -59,7 +66,9 @@ def pie_share(rng: random.Random, difficulty: int) -> Drawing:
     start, questions = rng.uniform(0, 360), []
     for label, share, colour in zip(labels, shares, colours, strict=True):
         stop = start + share * 3.6
-        canvas.slice((cx - radius, cy - radius, cx + radius, cy + radius), start, stop, colour_of(colour, rng))
+        canvas.slice(
+            (cx - radius, cy - radius, cx + radius, cy + radius), start, stop, colour_of(colour, rng)
+        )
         middle = math.radians((start + stop) / 2)
         x, y = cx + 0.64 * radius * math.cos(middle), cy + 0.64 * radius * math.sin(middle)
         canvas.mark((x - 9, y - 9, x + 9, y + 9), "slice", colour=colour, key=label)
@@ -95,15 +104,18 @@ def bar_walk(rng: random.Random, difficulty: int) -> Drawing:
             (
                 f"Start at {labels[start]} and move right by the number on the bar, after F comes A. "
                 f"Where are you after {steps} moves?",
-                f"Each bar says how far to move right. Start at {labels[start]}. Where are you after {steps} moves?",
+                f"Each bar says how far to move right. Start at {labels[start]}. "
+                f"Where are you after {steps} moves?",
             )
         )
         questions.append(Question(ask, labels[at], " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
     return Drawing([canvas], questions)
 
 
-def _value_question(rng: random.Random, label: str, value: int, boxes) -> Question:
-    ask = rng.choice((f"What is the value of {label}?", f"What is the value for {label}?", f"How much is {label}?"))
+def _value_question(rng: random.Random, label: str, value: int, boxes: tuple[Box, ...]) -> Question:
+    ask = rng.choice(
+        (f"What is the value of {label}?", f"What is the value for {label}?", f"How much is {label}?")
+    )
     return Question(ask, str(value), f"{label} reads {value}.", boxes, "number")
 
 
@@ -115,7 +127,7 @@ def _categories(rng: random.Random, count: int) -> list[str]:
     return list(names[first : first + count])
 
 
-def _axes(rng: random.Random, labels: list[str], top: int):
+def _axes(rng: random.Random, labels: list[str], top: int) -> Axes:
     """Axes with a title, ticks, a grid and category labels: (canvas, x of each label, y of a value)."""
     pitch = max(20, max(len(label) for label in labels) * 6 + 3)
     width = max(112, math.ceil((26 + pitch * len(labels)) / 16) * 16)
@@ -143,10 +155,16 @@ def _axes(rng: random.Random, labels: list[str], top: int):
     return canvas, xs, y_of
 
 
-def _bars(rng: random.Random, labels: list[str], values: list[int], *, printed: bool, top: int | None = None):
+def _bars(
+    rng: random.Random, labels: list[str], values: list[int], *, printed: bool, top: int | None = None
+) -> tuple[Canvas, list[Box]]:
     top = top or (100 if printed else 10)
     canvas, xs, y_of = _axes(rng, labels, top)
-    colours = rng.sample(list(COLOURS), len(labels)) if rng.random() < 0.5 else [rng.choice(list(COLOURS))] * len(labels)
+    colours = (
+        rng.sample(list(COLOURS), len(labels))
+        if rng.random() < 0.5
+        else [rng.choice(list(COLOURS))] * len(labels)
+    )
     half = (xs[1] - xs[0]) * rng.uniform(0.28, 0.4)
     boxes = []
     for x, label, value, colour in zip(xs, labels, values, colours, strict=True):

@@ -6,6 +6,7 @@ import json
 
 from ..data import data_path
 from ..images import open_image
+from ..types import Box
 from .sample import Sample
 
 __all__ = ["collected"]
@@ -27,7 +28,10 @@ def collected(*kinds: str) -> list[Sample]:
             continue
         picture = open_image(data_path("samples", entry["file"]))
         for asked in entry["questions"]:
-            boxes = (tuple(float(x) for x in asked["box"]),) if "box" in asked else ()
+            boxes: tuple[Box, ...] = ()
+            if "box" in asked:
+                x1, y1, x2, y2 = (float(x) for x in asked["box"])
+                boxes = ((x1, y1, x2, y2),)
             samples.append(
                 Sample(
                     images=[picture],

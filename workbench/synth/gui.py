@@ -61,7 +61,9 @@ def gui_find(rng: random.Random, difficulty: int) -> Drawing:
         box = (x1, y1, x2, y2)
         canvas.rectangle(box, theme.button, theme.line, radius=theme.radius)
         canvas.mark(box, "button", key=name)
-        canvas.text(((x1 + x2) / 2, (y1 + y2) / 2), name, size=10, colour=theme.caption, kind="button", key=name)
+        canvas.text(
+            ((x1 + x2) / 2, (y1 + y2) / 2), name, size=10, colour=theme.caption, kind="button", key=name
+        )
         gold = "[" + ", ".join(f"{v:.4f}" for v in (x1 / width, y1 / height, x2 / width, y2 / height)) + "]"
         ask = (
             rng.choice((f"Locate the {name} button.", f"Find the {name} button.", f"Where is {name}?"))
@@ -87,10 +89,15 @@ def _slots(rng: random.Random, width: int, height: int, count: int) -> list[tupl
     return slots
 
 
-def _furniture(rng: random.Random, canvas: Canvas, theme: Theme, taken) -> None:
+def _furniture(
+    rng: random.Random, canvas: Canvas, theme: Theme, taken: list[tuple[int, int, int, int]]
+) -> None:
     """Things that are not buttons, where there is room: text fields and rules."""
     for _ in range(3):
-        x, y = GRID * rng.randint(0, (canvas.width - 44) // GRID), GRID * rng.randint(4, (canvas.height - 14) // GRID)
+        x, y = (
+            GRID * rng.randint(0, (canvas.width - 44) // GRID),
+            GRID * rng.randint(4, (canvas.height - 14) // GRID),
+        )
         box = (x, y, x + 40, y + 10)
         if all(box[2] <= t[0] or t[2] <= box[0] or box[3] <= t[1] or t[3] <= box[1] for t in taken):
             canvas.rectangle(box, (255, 255, 255), theme.line)

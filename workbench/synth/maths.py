@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
-from .canvas import Canvas, colour_of
+from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import CATEGORIES, COLOURS
 
 __all__ = ["chain", "geometry", "table_value"]
 
 INK = (25, 25, 30)
+
+Lengths = Iterator[tuple[str, int, Box]]  # name, value, box of the written number
 
 
 def chain(rng: random.Random, difficulty: int) -> Drawing:
@@ -36,7 +39,7 @@ def chain(rng: random.Random, difficulty: int) -> Drawing:
     return Drawing([canvas], [first])
 
 
-def _line_up(rng: random.Random, glyphs: list[str]):
+def _line_up(rng: random.Random, glyphs: list[str]) -> tuple[Canvas, list[Box]]:
     """Glyphs side by side, on one line or two."""
     per_line = 7 if len(glyphs) > 7 else len(glyphs)
     lines = -(-len(glyphs) // per_line)
@@ -57,13 +60,18 @@ def table_value(rng: random.Random, difficulty: int) -> Drawing:
     """Read a cell of a table by the names of its row and its column."""
     rows, cols = {1: (2, 2), 2: (3, 2), 3: (3, 3)}[difficulty]
     theme = rng.choice(("drinks", "fruit", "places", "animals"))
-    names, heads = rng.sample(CATEGORIES[theme], rows), rng.sample(CATEGORIES[rng.choice(("months", "days"))], cols)
+    names, heads = (
+        rng.sample(CATEGORIES[theme], rows),
+        rng.sample(CATEGORIES[rng.choice(("months", "days"))], cols),
+    )
     pitch = 28
     left, top, high = 4 + rng.randint(0, 3), 4 * rng.randint(1, 3), 16
     canvas = Canvas(112 if cols == 2 else 144, -(-(top + high * (rows + 1) + 2) // 16) * 16)
     xs = [left + 40 + pitch * (c + 0.5) for c in range(cols)]
     width = left + 40 + pitch * cols
-    canvas.rectangle((left, top, width, top + high), rng.choice(((226, 230, 238), (238, 232, 214), (222, 236, 224))))
+    canvas.rectangle(
+        (left, top, width, top + high), rng.choice(((226, 230, 238), (238, 232, 214), (222, 236, 224)))
+    )
     for r in range(rows + 2):
         canvas.line([(left, top + high * r), (width, top + high * r)], (160, 164, 172), 0.5)
     for x, head in zip(xs, heads, strict=True):
@@ -90,17 +98,19 @@ def geometry(rng: random.Random, difficulty: int) -> Drawing:
         x, y = 80 * i + 6 + rng.randint(0, 4), 6 + rng.randint(0, 4)
         draw = {"rectangle": _rectangle, "triangle": _triangle, "circle": _circle}[shape]
         for name, value, box in draw(rng, canvas, x, y):
-            ask = rng.choice((f"What is the {name} of the {shape}?", f"How long is the {name} of the {shape}?"))
+            ask = rng.choice(
+                (f"What is the {name} of the {shape}?", f"How long is the {name} of the {shape}?")
+            )
             trace = f"The {name} of the {shape} says {value}."
             questions.append(Question(ask, str(value), trace, (box,), "number"))
     return Drawing([canvas], questions)
 
 
-def _fill(rng: random.Random):
+def _fill(rng: random.Random) -> RGB:
     return colour_of(rng.choice(list(COLOURS)), rng) if rng.random() < 0.5 else (246, 246, 246)
 
 
-def _rectangle(rng, canvas, x, y):
+def _rectangle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
     w, h = rng.randint(26, 40), rng.randint(24, 40)
     canvas.rectangle((x, y, x + w, y + h), _fill(rng), INK)
     canvas.mark((x, y, x + w, y + h), "square")
@@ -109,7 +119,7 @@ def _rectangle(rng, canvas, x, y):
     yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
 
 
-def _triangle(rng, canvas, x, y):
+def _triangle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
     w, h = rng.randint(34, 44), rng.randint(30, 40)
     canvas.polygon([(x, y + h), (x + w, y + h), (x + w, y)], _fill(rng), INK)
     canvas.mark((x, y, x + w, y + h), "triangle")
@@ -118,7 +128,7 @@ def _triangle(rng, canvas, x, y):
     yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
 
 
-def _circle(rng, canvas, x, y):
+def _circle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
     r = rng.randint(18, 24)
     canvas.ellipse((x, y, x + 2 * r, y + 2 * r), (246, 246, 246), INK)
     canvas.mark((x, y, x + 2 * r, y + 2 * r), "circle")

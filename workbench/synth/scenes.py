@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from .canvas import Canvas, colour_of
+from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import COLOURS, LETTERS, SHAPES, SIGNS
 
@@ -15,6 +15,8 @@ CELL = 32
 BACKGROUNDS = ((255, 255, 255), (242, 242, 238), (228, 236, 244), (250, 244, 230))
 STEP = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
+Boxes = dict[tuple[int, int], Box]
+Letters = dict[tuple[int, int], str]  # (row, col) -> a letter, or a direction
 Things = dict[tuple[int, int], tuple[str, str]]  # (row, col) -> (colour, shape)
 
 
@@ -114,7 +116,9 @@ def arrows(rng: random.Random, difficulty: int) -> Drawing:
     pointing: dict[tuple[int, int], str] = {}
     for p in board:
         # Never back to a cell that points here: going back and forth could be guessed.
-        ways = [d for d in STEP if (q := _neighbour(p, d)) in board and _neighbour(q, pointing.get(q, d)) != p]
+        ways = [
+            d for d in STEP if (q := _neighbour(p, d)) in board and _neighbour(q, pointing.get(q, d)) != p
+        ]
         pointing[p] = rng.choice(ways or [d for d in STEP if _neighbour(p, d) in board])
     canvas, boxes = _board(rng, rows, cols, board, pointing)
     questions = []
@@ -136,12 +140,14 @@ def arrows(rng: random.Random, difficulty: int) -> Drawing:
     return Drawing([canvas], questions)
 
 
-def _board(rng: random.Random, rows: int, cols: int, board: dict, pointing: dict):
+def _board(
+    rng: random.Random, rows: int, cols: int, board: Letters, pointing: Letters
+) -> tuple[Canvas, Boxes]:
     """Letters in boxes, each with an arrow: (canvas, box of each cell)."""
     high = 24
     canvas = Canvas(cols * CELL, -(-rows * high // 16) * 16, rng.choice(BACKGROUNDS))
     ink = colour_of(rng.choice(("blue", "red", "purple", "green", "grey")), rng)
-    boxes = {}
+    boxes: Boxes = {}
     for (r, c), letter in board.items():
         x, y = c * CELL, r * high
         boxes[r, c] = (x + 1, y + 1, x + CELL - 1, y + high - 1)
@@ -153,7 +159,7 @@ def _board(rng: random.Random, rows: int, cols: int, board: dict, pointing: dict
     return canvas, boxes
 
 
-def _arrow(canvas: Canvas, x: float, y: float, direction: str, ink) -> None:
+def _arrow(canvas: Canvas, x: float, y: float, direction: str, ink: RGB) -> None:
     dy, dx = STEP[direction]
     tip, tail = (x + 6 * dx, y + 6 * dy), (x - 6 * dx, y - 6 * dy)
     canvas.line([tail, tip], ink, 2)
@@ -173,7 +179,7 @@ def _plural(shape: str) -> str:
     return shape + ("es" if shape == "cross" else "s")
 
 
-def _scene(rng: random.Random, rows: int, cols: int, things: Things):
+def _scene(rng: random.Random, rows: int, cols: int, things: Things) -> tuple[Canvas, Boxes]:
     """Shapes on a loose grid: (canvas, box of each)."""
     canvas = Canvas(cols * CELL, rows * CELL, rng.choice(BACKGROUNDS))
     boxes = {}
@@ -186,7 +192,7 @@ def _scene(rng: random.Random, rows: int, cols: int, things: Things):
     return canvas, boxes
 
 
-def _shape(canvas: Canvas, shape: str, x: float, y: float, r: float, fill) -> None:
+def _shape(canvas: Canvas, shape: str, x: float, y: float, r: float, fill: RGB) -> None:
     if shape == "circle":
         canvas.ellipse((x - r, y - r, x + r, y + r), fill)
     elif shape == "square":

@@ -6,7 +6,20 @@ see at a glance what it was shown.
 
 from __future__ import annotations
 
-__all__ = ["BUTTONS", "CATEGORIES", "COLOURS", "KINDS", "LETTERS", "OPTIONS", "PAGES", "OPERATORS", "SHAPES", "SIGNS", "TEXTS", "TITLES"]
+__all__ = [
+    "BUTTONS",
+    "CATEGORIES",
+    "COLOURS",
+    "KINDS",
+    "LETTERS",
+    "OPTIONS",
+    "PAGES",
+    "OPERATORS",
+    "SHAPES",
+    "SIGNS",
+    "TEXTS",
+    "TITLES",
+]
 
 COLOURS = {
     "red": (214, 48, 49),

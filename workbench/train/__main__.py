@@ -13,9 +13,8 @@ from pathlib import Path
 
 import torch
 
-from .data import count
 from .evaluate import EVALUATION_SEED, evaluate, summarise
-from .loop import Trainer
+from .loop import Trainer, count
 from .nano import MOST_PATCHES, RECIPE, build_nano, nano_encoder, start_folder
 
 
@@ -26,6 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
     parser.add_argument("--n", type=int, default=500, help="evaluation questions per family and mode")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--note", default="", help="a sentence for the card, on how this run went")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     options = parser.parse_args()
     if options.threads:
@@ -43,11 +43,11 @@ def main() -> None:
 
     trainer.run(report=report)
     model.eval().to("cpu").save_pretrained(folder)
-    measure(folder, trainer, options.n)
+    measure(folder, trainer, n=options.n, note=options.note)
     install(folder, options.out)
 
 
-def measure(folder: Path, trainer: Trainer, n: int) -> None:
+def measure(folder: Path, trainer: Trainer, *, n: int, note: str = "") -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
     from ..models.load import load
     from .card import write_card
@@ -58,7 +58,8 @@ def measure(folder: Path, trainer: Trainer, n: int) -> None:
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "seconds": trainer.seconds,
         "most_patches": MOST_PATCHES,
-        **count(trainer.encoder, RECIPE.mix, conversations=trainer.total * RECIPE.batch),
+        "note": f" {note}" if note else "",
+        **count(trainer.encoder, RECIPE),
     }
     write_card(folder, config=RECIPE, run=run, scores=scores, n=n, seed=EVALUATION_SEED)
     print(scores.to_string())

@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 
 from .. import synth
 from ..synth.canvas import PATCH
-from ..synth.sample import Drawing
+from ..synth.sample import Drawing, Question
 from ..synth.words import COLOURS, KINDS, TEXTS
 
-__all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "count", "patchify"]
+__all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "examples", "patchify"]
 
 IGNORE = -100
 
@@ -90,15 +90,23 @@ def patchify(picture: np.ndarray, patch: int = PATCH) -> np.ndarray:
 class Encoder:
     """Writes drawings as conversations, with one tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer, image_token: int) -> None:
-        self.tokenizer, self.image_token = tokenizer, image_token
-        token = tokenizer.token_to_id
-        self.think, self.close, self.direct = token("<think>"), token("</think>"), token("<|dummy_84|>")
-        self.end = token("<|im_end|>")
-        self.pad = token("<|dummy_85|>")
+    def __init__(self, tokenizer: Tokenizer, image_token: str) -> None:
+        self.tokenizer = tokenizer
+        self.image_token = self._id(image_token)
+        self.think, self.close = self._id("<think>"), self._id("</think>")
+        self.direct, self.end, self.pad = (
+            self._id("<|dummy_84|>"),
+            self._id("<|im_end|>"),
+            self._id("<|dummy_85|>"),
+        )
         self.user = self._ids("<|im_start|>user<|im_sep|>")
         self.assistant = self._ids("<|im_end|><|im_start|>assistant<|im_sep|>")
         self.newline = self._ids("\n")
+
+    def _id(self, token: str) -> int:
+        found = self.tokenizer.token_to_id(token)
+        assert found is not None, f"{token} is no token"
+        return found
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -140,7 +148,7 @@ class Encoder:
             example.labels += [IGNORE] * len(asked) + learned
             example.weights += [0.0] * len(asked) + [len(reply) ** -0.5] * len(reply)
 
-    def _reply(self, question, thinks: bool) -> list[int]:
+    def _reply(self, question: Question, thinks: bool) -> list[int]:
         answer = [*self._ids(f" {question.answer}"), self.end]
         if thinks:
             return [self.think, *self._ids(f" {question.trace} "), self.close, *answer]
@@ -177,25 +185,11 @@ def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) 
             yield collate(group, encoder.pad)
 
 
-def count(encoder: Encoder, mix: Mix, *, conversations: int, sampled: int = 2000) -> dict[str, float]:
-    """Pictures, questions and the share of thoughts in so many conversations, from a sample of them."""
-    stream = examples(encoder, mix, "count")
-    drawn = [next(stream) for _ in range(sampled)]
-    thoughts = sum(e.ids.count(encoder.close) for e in drawn)
-    questions = sum(e.ids.count(encoder.direct) for e in drawn) + thoughts
-    scale = conversations / sampled
-    return {
-        "pictures": round(sum(len(e.patches) for e in drawn) * scale),
-        "questions": round(questions * scale),
-        "think_share": round(thoughts / questions, 4),
-    }
-
-
 def collate(group: list[Example], pad: int) -> Batch:
     """Pad examples to one batch."""
     longest = max(len(e.ids) for e in group)
 
-    def text(name: str, fill, dtype) -> torch.Tensor:
+    def text(name: str, fill: float, dtype: torch.dtype) -> torch.Tensor:
         rows = [getattr(e, name) for e in group]
         return torch.tensor([row + [fill] * (longest - len(row)) for row in rows], dtype=dtype)
 

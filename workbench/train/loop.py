@@ -19,13 +19,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import CheckpointError
-from .data import Batch, Encoder, Mix, batches
+from .data import Batch, Encoder, Mix, batches, examples
 
-__all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "learning_rate"]
+__all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "count", "learning_rate"]
 
 IGNORE = -100
 
@@ -116,12 +116,34 @@ class AuxiliaryHeads(nn.Module):
         return total, right
 
 
+def count(encoder: Encoder, config: TrainConfig, sampled: int = 500) -> dict[str, float]:
+    """Pictures, questions and the share of thoughts that a run draws, from a sample of each phase."""
+    total = config.steps + config.encoder_steps
+    ends = [*(p.start for p in config.phases[1:]), total]
+    pictures = questions = thoughts = 0.0
+    for phase, end in zip(config.phases, ends, strict=True):
+        drawn = list(islice(examples(encoder, phase.mix, "count"), sampled))
+        scale = phase.batch * max(0, min(end, total) - phase.start) / sampled
+        closed = sum(e.ids.count(encoder.close) for e in drawn)
+        pictures += scale * sum(len(e.patches) for e in drawn)
+        questions += scale * (closed + sum(e.ids.count(encoder.direct) for e in drawn))
+        thoughts += scale * closed
+    return {
+        "pictures": round(pictures, -3),
+        "questions": round(questions, -3),
+        "think_share": round(thoughts / questions, 4),
+    }
+
+
 def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, heads, norms and biases."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for module in modules:
         for name, parameter in module.named_parameters():
-            hidden = parameter.ndim == 2 and not any(k in name for k in ("embed_tokens", "lm_head", "position_embedding"))
+            hidden = parameter.ndim == 2 and not any(
+                k in name for k in ("embed_tokens", "lm_head", "position_embedding")
+            )
             (matrices if hidden else others).append(parameter)
     return [
         torch.optim.Muon(
@@ -142,12 +164,15 @@ class Trainer:
         device: where to train.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, config: TrainConfig, folder: Path, device="cpu") -> None:
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, config: TrainConfig, folder: Path, device: str = "cpu"
+    ) -> None:
         self.model, self.encoder, self.config, self.folder = model.to(device), encoder, config, folder
         self.device = torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.heads = AuxiliaryHeads(model.config.text_config.hidden_size, encoder.class_tokens()).to(device)
+            width = model.config.text_config.hidden_size
+            self.heads = AuxiliaryHeads(width, encoder.class_tokens()).to(device)
         self.optimisers = optimisers([self.model, self.heads], config)
         self.step, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,7 +212,9 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate
         # The CPU's fused attention has a slow backward: at these lengths plain products take half the step.
-        kernels = [SDPBackend.MATH] if self.device.type == "cpu" else list(SDPBackend.__members__.values())[1:]
+        kernels = (
+            [SDPBackend.MATH] if self.device.type == "cpu" else list(SDPBackend.__members__.values())[1:]
+        )
         with sdpa_kernel(kernels), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
             loss.backward()
@@ -222,7 +249,9 @@ class Trainer:
 
     def image_features(self, batch: Batch) -> torch.Tensor:
         """Projected features of all real patches, ``[patches, width]``."""
-        out = self.model.get_image_features(batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes)
+        out = self.model.get_image_features(
+            batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes
+        )
         return torch.cat(out.pooler_output)
 
     def save(self) -> None:
@@ -266,6 +295,8 @@ class Trainer:
         path = self.folder / name
         if path.exists() and path.read_text() != text:
             raise CheckpointError(
-                f"{path} describes another run", "the same configuration as when the run began", "use a new folder"
+                f"{path} describes another run",
+                "the same configuration as when the run began",
+                "use a new folder",
             )
         path.write_text(text)

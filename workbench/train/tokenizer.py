@@ -17,7 +17,15 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from .. import synth
 from ..synth.words import COLOURS, KINDS, TEXTS
 
-__all__ = ["CHAT_TEMPLATE", "CONTROL", "THINKING", "build_tokenizer", "corpus", "save_tokenizer", "tokenizer_config"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "CONTROL",
+    "THINKING",
+    "build_tokenizer",
+    "corpus",
+    "save_tokenizer",
+    "tokenizer_config",
+]
 
 CONTROL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_sep|>",
@@ -36,8 +44,12 @@ CHAT_TEMPLATE = (
 #: A coordinate, up to three digits, a word, a sign, or white space: each with the space before it.
 PIECES = r"[ ]?\d\.\d{4}|[ ]?\d{1,3}|[ ]?[A-Za-z]+|[ ]?[^\sA-Za-z\d]|\s"
 
-EVERYDAY = """Hello! Who are you? I am a small model. What do you see in this picture? I see a chart, a table, a
-screen, a sign. Please answer yes or no. Thank you. I do not know. How are the numbers and the words different?"""
+EVERYDAY = (
+    "Hello! Who are you? I am a small model. What do you see in t"
+    "his picture? I see a chart, a table, a\n"
+    "screen, a sign. Please answer yes or no. Thank you. I do not"
+    " know. How are the numbers and the words different?"
+)
 
 
 def corpus(pictures: int = 300) -> Iterable[str]:
@@ -98,6 +110,8 @@ def save_tokenizer(folder: Path, *, context: int, vocab_size: int = 1280) -> Tok
     settings = tokenizer_config(context)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
     names = ("bos_token", "eos_token", "pad_token", "unk_token")
-    (folder / "special_tokens_map.json").write_text(json.dumps({n: settings[n] for n in names}, indent=2) + "\n")
+    (folder / "special_tokens_map.json").write_text(
+        json.dumps({n: settings[n] for n in names}, indent=2) + "\n"
+    )
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     return tokenizer

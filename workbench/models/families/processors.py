@@ -70,12 +70,12 @@ def _without_video(source: Any, error: Exception, kwargs: dict[str, Any]) -> Any
         raise _unusable(source, other) from other
 
 
-def _pictures_only(cls: type) -> type:
+def _pictures_only(cls: Any) -> Any:
     """A subclass of a processor class that has None for its video processor."""
     parts = cls.get_attributes()
     kept = [part for part in parts if part != "video_processor"]
 
-    class PicturesOnly(cls):  # type: ignore[misc,valid-type]
+    class PicturesOnly(cls):
         @classmethod
         def get_attributes(cls) -> list[str]:
             return kept

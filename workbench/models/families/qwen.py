@@ -51,7 +51,7 @@ class Qwen3VL(QwenVL):
         return replace(self, modes=_THINKING if thinks else _INSTRUCT)
 
 
-_MERGED = {
+_MERGED: dict[str, Any] = {
     "decoder": "model.language_model",
     "vision_tower": "model.visual",
     "projector": "model.visual.merger",

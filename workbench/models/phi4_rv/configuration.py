@@ -93,8 +93,8 @@ class Phi4RVConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ["past_key_values"]
     sub_configs = {"text_config": Phi3Config, "vision_config": Siglip2VisionConfig}
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None
+    vision_config: Any = None
     image_token_id: int | None = None
     min_num_patches: int = 256
     max_num_patches: int = 3600

@@ -63,7 +63,8 @@ def images_of_rows(
     """
     places = (input_ids == image_token_id).sum(dim=1).tolist()
     sizes = spatial_shapes.prod(dim=1).tolist()
-    rows, at = [], 0
+    rows: list[list[int]] = []
+    at = 0
     for left in places:
         rows.append([])
         while left > 0 and at < len(sizes):

@@ -167,7 +167,8 @@ class Phi4RVImageProcessor(BaseImageProcessor):
         if self.do_rescale:
             values *= np.float32(self.rescale_factor)
         if self.do_normalize:
-            values = (values - np.float32(self.image_mean)) / np.float32(self.image_std)
+            mean, std = (np.array(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
+            values = (values - mean) / std
         return values.reshape(rows, side, cols, side, 3).transpose(0, 2, 1, 3, 4).reshape(rows * cols, -1)
 
 

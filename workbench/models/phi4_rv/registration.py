@@ -25,7 +25,7 @@ from .processing import Phi4RVProcessor
 __all__ = ["register"]
 
 
-def _under_name(base: type, name: str) -> type:
+def _under_name(base: Any, name: str) -> type:
     """A subclass under a published name, whose ``from_pretrained`` gives the native class."""
 
     def from_pretrained(cls: type, *args: Any, **kwargs: Any) -> Any:

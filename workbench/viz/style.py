@@ -1,0 +1,106 @@
+"""One look for all figures: told apart by colour-blind readers, in grey, and by shape alone."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from matplotlib import figure
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from ..errors import InputError
+
+__all__ = ["DPI", "MODES", "SERIES", "Figure", "Look", "columns", "panels", "plain", "titled", "wrapped"]
+
+DPI = 100  # pixels per inch on the page; files and screens of twice that stay sharp
+INK, FAINT, GRID = "#222222", "#666666", "#dddddd"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn; the label is for the legend."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+# Paul Tol's high-contrast scheme: three colours that stay apart in grey (lightness 73, 49, 29).
+MODES = {
+    "nothink": Look("direct", "#DDAA33", "o"),
+    "auto": Look("auto", "#BB5566", "s", "--"),
+    "think": Look("thinking", "#004488", "^"),
+}
+
+# Series without an order of their own, such as families: colour, marker and line all differ.
+SERIES = (
+    Look("", "#004488", "o", "-"),
+    Look("", "#DDAA33", "s", "--"),
+    Look("", "#BB5566", "^", "-."),
+    Look("", "#009988", "D", ":"),
+    Look("", "#555555", "v", (0, (5, 1))),  # type: ignore[arg-type]
+    Look("", "#88CCEE", "P", (0, (1, 1))),  # type: ignore[arg-type]
+)
+
+
+class Figure(figure.Figure):
+    """A figure outside pyplot's list of open ones: nothing to close, and safe in any thread.
+
+    It shows itself in a notebook whether or not pyplot was ever imported there.
+    """
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        out = io.BytesIO()
+        self.savefig(out, format="png", dpi=2 * DPI)
+        width, height = self.get_size_inches()
+        return out.getvalue(), {"width": round(width * DPI), "height": round(height * DPI)}
+
+
+def panels(
+    rows: int, cols: int, *, width: float, height: float, **subplots: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``rows`` by ``cols`` axes, and these row by row; sizes in inches, of the whole."""
+    drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(drawn)
+    axes = drawn.subplots(rows, cols, squeeze=False, **subplots)
+    return drawn, list(axes.flat)
+
+
+def plain(axes: Axes, *, grid: Literal["x", "y"] = "x") -> None:
+    """No frame but the two axes, and a faint grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis=grid, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def titled(drawn: Figure, text: str) -> None:
+    """The finding, as the figure's title: left, above everything, broken to its width."""
+    per_line = max(20, int(drawn.get_size_inches()[0] * 10))
+    drawn.suptitle(wrapped(text, per_line), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+
+
+def wrapped(text: str, per_line: int) -> str:
+    """Text in lines of at most ``per_line`` characters; its own line breaks are kept."""
+    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, per_line) or [""])
+
+
+def columns(table: Any, needed: Sequence[str], made_by: str) -> pd.DataFrame:
+    """A table (data frame, or list of dicts) that has rows and these columns.
+
+    Raises:
+        InputError: naming what is missing, and how such a table is made.
+    """
+    frame = pd.DataFrame(table)
+    missing = [name for name in needed if name not in frame.columns]
+    if missing or frame.empty:
+        what = f"without {', '.join(map(repr, missing))}" if missing else "without rows"
+        raise InputError(f"a table {what}", f"the columns {', '.join(needed)}", f"make it with {made_by}")
+    return frame

@@ -1,0 +1,239 @@
+"""When does thinking help? Accuracy, tokens, seconds and the model's own choice, by task and mode."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from ..stats import wilson
+from .findings import choices, enough, fall, gain, times
+from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
+
+__all__ = ["accuracy", "budget", "choice", "cost", "steps"]
+
+SUMMARISE = "workbench.train.evaluate.summarise(scored)"
+GROUPS = {True: "several steps", False: "one look"}
+
+
+def accuracy(table: Any) -> Figure:
+    """Accuracy by family and mode with 95% intervals, several-step families first.
+
+    Args:
+        table: from `workbench.train.evaluate.summarise` by family and mode, or a model card's rows.
+
+    Raises:
+        InputError: for a table without rows or without a column that is needed.
+    """
+    rows = _grouped(table, ("family", "mode", "n", "right", "accuracy", "low", "high"), SUMMARISE)
+    drawn, axes = _by_family(rows, 1)
+    _dots(axes[0], rows, "accuracy", scale=100)
+    axes[0].set_xlabel("questions answered rightly (%), with 95% interval")
+    axes[0].set_xlim(-2, 102)
+    _legend(drawn)
+    titled(drawn, gain(rows))
+    return drawn
+
+
+def cost(table: Any) -> Figure:
+    """Tokens and seconds of a reply by family and mode.
+
+    Args:
+        table: from `workbench.viz.costs` (with intervals), or from ``summarise`` (without).
+
+    Raises:
+        InputError: as `accuracy`.
+    """
+    rows = _grouped(table, ("family", "mode", "tokens", "seconds"), "workbench.viz.costs(scored)")
+    drawn, axes = _by_family(rows, 2)
+    for panel, name, unit in zip(axes, ("tokens", "seconds"), ("tokens", "s"), strict=True):
+        own = rows.drop(columns=["low", "high"], errors="ignore")  # in a summary these are of the accuracy
+        _dots(panel, own.rename(columns={f"{name}_low": "low", f"{name}_high": "high"}), name)
+        panel.set_xlabel(f"{name} of a reply" + (f" ({unit})" if unit != name else ", thought and answer"))
+        panel.set_xlim(left=0)
+    _legend(drawn)
+    titled(drawn, times(rows))
+    return drawn
+
+
+def choice(table: Any) -> Figure:
+    """What the model does when the choice is its own: p_think and the share of thoughts, by family.
+
+    Args:
+        table: as for `accuracy`, with rows of mode "auto".
+
+    Raises:
+        InputError: as `accuracy`, or if nothing was asked in auto mode.
+    """
+    rows = _grouped(table, ("family", "mode", "n", "thinks", "p_think"), SUMMARISE)
+    rows = columns(rows[rows["mode"] == "auto"], ("family",), "evaluate(vlm, modes=['auto'])")
+    rows = rows.assign(thoughts=(rows["thinks"] * rows["n"]).round().astype(int))
+    bounds = [wilson(int(k), int(n)) for k, n in zip(rows["thoughts"], rows["n"], strict=True)]
+    rows = rows.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
+    drawn, axes = _by_family(rows, 1)
+    _dots(
+        axes[0], rows, "thinks", scale=100, look=Look("opened a thought, with 95% interval", "#004488", "^")
+    )
+    places = _places(rows)
+    axes[0].plot(
+        100 * rows["p_think"], [places[f] for f in rows["family"]], linestyle="", marker="|", markersize=13,
+        markeredgewidth=2, color="#BB5566", label="mean p_think before the first token", zorder=4,
+    )  # fmt: skip
+    axes[0].axvline(50, color=FAINT, linewidth=0.8, linestyle=":")
+    axes[0].set_xlabel("questions (%), asked in auto mode")
+    axes[0].set_xlim(-2, 102)
+    _legend(drawn)
+    titled(drawn, choices(rows))
+    return drawn
+
+
+def budget(table: Any) -> Figure:
+    """Accuracy against the thinking budget, a line a family.
+
+    Args:
+        table: rows of ``summarise`` with one more column, ``budget``: tokens after which the
+            thought was closed, None (or NaN) for no limit.
+
+    Raises:
+        InputError: as `accuracy`.
+    """
+    needed = ("family", "budget", "n", "right", "accuracy", "low", "high")
+    rows = columns(table, needed, "summarise(evaluate(vlm, thinking_budget=8)).assign(budget=8), and so on")
+    rows = rows.assign(budget=pd.to_numeric(rows["budget"]).fillna(math.inf))
+    rows = rows.sort_values("budget", kind="stable")
+    levels = sorted(rows["budget"].unique())
+    drawn, (axes,) = panels(1, 1, width=7.2, height=4)
+    for number, (family, one) in enumerate(rows.groupby("family", sort=False)):
+        look = SERIES[number % len(SERIES)]
+        shift = 0.05 * (number - (rows["family"].nunique() - 1) / 2)
+        _line(axes, [levels.index(b) + shift for b in one["budget"]], one, look, str(family))
+    axes.set_xticks(range(len(levels)), ["no limit" if math.isinf(b) else f"{b:g}" for b in levels])
+    axes.set_xlabel("thinking budget (tokens after which the thought is closed)")
+    _percent_axis(axes)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    titled(drawn, enough(rows))
+    return drawn
+
+
+def steps(table: Any) -> Figure:
+    """Accuracy by the number of steps that a question takes, a line a mode; a panel a family.
+
+    Args:
+        table: from ``summarise(scored, by=("family", "steps", "mode"))``; without a family column
+            there is one panel.
+
+    Raises:
+        InputError: as `accuracy`.
+    """
+    made = f'{SUMMARISE[:-1]}, by=("family", "steps", "mode"))'
+    rows = columns(table, ("steps", "mode", "n", "right", "accuracy", "low", "high"), made)
+    rows = rows.sort_values("steps", kind="stable")
+    if "family" not in rows:
+        rows = rows.assign(family="all families")
+    families = list(rows["family"].unique())
+    drawn, axes = panels(
+        1, len(families), width=max(4.5, 2.5 * len(families)), height=3.6, sharey=True, sharex=True
+    )
+    for panel, family in zip(axes, families, strict=True):
+        for shift, (mode, look) in zip((-0.08, 0, 0.08), MODES.items(), strict=True):
+            one = rows[(rows["family"] == family) & (rows["mode"] == mode)]
+            if len(one):
+                _line(panel, one["steps"] + shift, one, look, look.label)
+        panel.set_title(family, fontsize=10, color=INK)
+        panel.set_xlabel("steps")
+        panel.set_xticks(sorted(rows["steps"].unique()))
+        _percent_axis(panel)
+        panel.label_outer()
+    _legend(drawn)
+    titled(drawn, fall(rows))
+    return drawn
+
+
+def _grouped(table: Any, needed: tuple[str, ...], made_by: str) -> pd.DataFrame:
+    """A table whose families are told apart by ``several_steps``; synth knows it of its own families."""
+    from ..synth import FAMILIES
+
+    rows = columns(table, needed, made_by)
+    if "several_steps" not in rows and set(rows["family"]) <= set(FAMILIES):
+        rows = rows.assign(several_steps=[FAMILIES[family].several_steps for family in rows["family"]])
+    return columns(rows, ("several_steps",), made_by)
+
+
+# -- drawing ---------------------------------------------------------------------------------------
+
+
+def _places(rows: pd.DataFrame) -> dict[str, float]:
+    """Height of each family: several-step ones on top, a gap, then the others."""
+    known = rows.drop_duplicates("family")
+    several = list(known.loc[known["several_steps"].astype(bool), "family"])
+    others = list(known.loc[~known["several_steps"].astype(bool), "family"])
+    gap = 0.8 if several and others else 0
+    order = {family: float(-i) for i, family in enumerate(several)}
+    return order | {family: -len(several) - gap - i for i, family in enumerate(others)}
+
+
+def _by_family(rows: pd.DataFrame, count: int) -> tuple[Figure, list[Axes]]:
+    """Panels with a line for each family, the two groups apart and named."""
+    places = _places(rows)
+    lines = max(places.values()) - min(places.values()) + 1
+    drawn, axes = panels(1, count, width=7.6 + 1.4 * (count - 1), height=1.7 + 0.36 * lines, sharey=True)
+    several = rows.drop_duplicates("family").set_index("family")["several_steps"].astype(bool)
+    for panel in axes:
+        plain(panel)
+        panel.set_ylim(min(places.values()) - 0.6, 0.6)
+        panel.tick_params(axis="y", length=0)
+        for group in (True, False):
+            inside = [places[family] for family in places if several[family] == group]
+            if inside:
+                panel.axhspan(min(inside) - 0.5, max(inside) + 0.5, color="#f4f4f4", zorder=0)
+                if panel is axes[-1]:
+                    panel.text(
+                        1.015, sum(inside) / len(inside), GROUPS[group], rotation=270, color=FAINT,
+                        fontsize=9, transform=panel.get_yaxis_transform(), va="center", ha="left",
+                    )  # fmt: skip
+    axes[0].set_yticks(list(places.values()), list(places))
+    return drawn, axes
+
+
+def _dots(axes: Axes, rows: pd.DataFrame, name: str, *, scale: float = 1, look: Look | None = None) -> None:
+    """A marker a family and mode, with its interval where the table has one."""
+    places, modes = _places(rows), [mode for mode in MODES if mode in set(rows["mode"])]
+    for number, mode in enumerate(modes):
+        one = rows[rows["mode"] == mode]
+        shown, shift = look or MODES[mode], 0.24 * ((len(modes) - 1) / 2 - number)
+        spread = None
+        if {"low", "high"} <= set(one.columns):
+            spread = [
+                scale * (one[name] - one["low"]).clip(lower=0),
+                scale * (one["high"] - one[name]).clip(lower=0),
+            ]
+        axes.errorbar(
+            scale * one[name], [places[f] + shift for f in one["family"]], xerr=spread, linestyle="",
+            marker=shown.marker, markersize=6, color=shown.colour, markeredgecolor=INK, markeredgewidth=0.5,
+            elinewidth=1.6, label=shown.label, zorder=3,
+        )  # fmt: skip
+
+
+def _line(axes: Axes, x: Any, rows: pd.DataFrame, look: Look, label: str) -> None:
+    spread = [100 * (rows["accuracy"] - rows["low"]), 100 * (rows["high"] - rows["accuracy"])]
+    axes.errorbar(
+        x, 100 * rows["accuracy"], yerr=[s.clip(lower=0) for s in spread], color=look.colour,
+        linestyle=look.line, marker=look.marker, markersize=6, markeredgecolor=INK, markeredgewidth=0.5,
+        elinewidth=1.2, capsize=2, label=label,
+    )  # fmt: skip
+
+
+def _percent_axis(axes: Axes) -> None:
+    plain(axes, grid="y")
+    axes.set_ylim(-3, 103)
+    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    axes.set_ylabel("answered rightly (95% interval)")
+
+
+def _legend(drawn: Figure) -> None:
+    """One legend under all panels, from the first."""
+    handles, labels = drawn.axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
