@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import logging
 import os
 import sys
 import unicodedata
@@ -55,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more and options.run is not _lab:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     options.more = more
-    _quiet()
     try:
         return int(options.run(options))
     except WorkbenchError as error:
@@ -67,12 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away (`workbench plan | head`); nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-
-
-def _quiet() -> None:
-    """Libraries that warn about builds this machine cannot use, at every start, would bury our own lines."""
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -129,3 +129,8 @@ def test_int4_on_a_device_that_has_none():
 def test_a_quantization_that_is_none(kind):
     with pytest.raises(InputError, match="'int8' or 'int4'"):
         workbench.load(TINY, quantize=kind)
+
+
+def test_int4_blocks_that_do_not_fit_are_refused_before_loading():
+    with pytest.raises(CapabilityError, match="160 wide.*multiple of 64.*int8"):
+        quantization_config("int4", device=CPU, dtype=torch.float32, widths=(160, 480))

@@ -11,7 +11,7 @@ import torch
 from workbench.errors import CheckpointError
 from workbench.train.data import Mix
 from workbench.train.loop import Phase, TrainConfig, Trainer, learning_rate
-from workbench.train.nano import build_nano, nano_encoder
+from workbench.train.nano import build_nano, nano_encoder, start_folder
 from workbench.train.tokenizer import build_tokenizer
 
 SMALL = TrainConfig(
@@ -103,3 +103,12 @@ def test_another_runs_folder_is_refused(tokenizer, tmp_path: Path) -> None:
     trainer(tokenizer, tmp_path)
     with pytest.raises(CheckpointError, match="another run"):
         trainer(tokenizer, tmp_path, replace(SMALL, lr=1e-4))
+
+
+def test_a_folder_with_another_tokenizer_is_refused(tmp_path: Path) -> None:
+    start_folder(tmp_path)
+    start_folder(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(file.read_text().replace('"type": "BPE"', '"type":  "BPE"'))
+    with pytest.raises(CheckpointError, match="not the tokenizer"):
+        start_folder(tmp_path)

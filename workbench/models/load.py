@@ -19,6 +19,7 @@ from .headers import folder_headers, shard_files
 from .hub import hub_folder
 from .plan import Plan, PlanRow, plan_source
 from .quantize import quantization_config
+from .quiet import quiet_libraries
 from .source import Source, parse_source
 from .worker import is_out_of_memory
 
@@ -84,6 +85,7 @@ def load(
     Example:
         >>> vlm = load("nano")  # doctest: +SKIP
     """
+    quiet_libraries()
     parsed = parse_source(source)
     if parsed.kind == "server":
         from .server import ServerVLM
@@ -219,7 +221,9 @@ def _quantization(
             "quantize, or keep full precision and offload",
         )
     keep = (spec.vision_tower, spec.projector)
-    return quantization_config(options["quantize"], device=target, dtype=dtype, keep=keep)
+    text = config.get_text_config()
+    widths = (text.hidden_size, getattr(text, "intermediate_size", None))
+    return quantization_config(options["quantize"], device=target, dtype=dtype, keep=keep, widths=widths)
 
 
 def _unless_out_of_memory(build: Callable[[], Any], made: Plan) -> Any:

@@ -10,6 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CapabilityError, InputError
+from .quiet import quiet_libraries
 from .source import Source, parse_source
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ def plan(
             "a model that is loaded here",
             "ask the server: workbench.load(...)",
         )
+    quiet_libraries()
     return plan_source(
         parsed,
         device=device,

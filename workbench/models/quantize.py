@@ -19,6 +19,7 @@ __all__ = ["QUANTIZATIONS", "quantization_config", "quantizer_for", "weight_byte
 
 QUANTIZATIONS = ("int8", "int4")
 INT4_GROUP = 128  # weights that share a scale in torchao's int4
+INT4_BLOCK = 64  # the same in bitsandbytes; its CPU kernel fails on rows that do not divide
 
 
 def quantizer_for(kind: str, device: torch.device) -> str | None:
@@ -35,7 +36,12 @@ def quantizer_for(kind: str, device: torch.device) -> str | None:
 
 
 def quantization_config(
-    kind: str | None, *, device: torch.device, dtype: torch.dtype, keep: Sequence[str] = ()
+    kind: str | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    keep: Sequence[str] = (),
+    widths: Sequence[int | None] = (),
 ) -> Any | None:
     """What `from_pretrained` takes as ``quantization_config``; None for ``kind=None``.
 
@@ -44,6 +50,7 @@ def quantization_config(
         device: where the model will run.
         dtype: what it computes in.
         keep: names of modules that stay in ``dtype`` (the output head always does).
+        widths: the decoder's hidden and intermediate sizes, to know whether the blocks fit them.
 
     Raises:
         InputError: if there is no such kind.
@@ -56,6 +63,12 @@ def quantization_config(
     library = quantizer_for(kind, device)
     if library is None:
         raise _not_here(kind, device)
+    if library == "bitsandbytes" and (odd := [w for w in widths if w and w % INT4_BLOCK]):
+        raise CapabilityError(
+            f"quantize='int4' of a model with layers {odd[0]} wide",
+            f"layers whose width is a multiple of {INT4_BLOCK}, as bitsandbytes needs",
+            "pass quantize='int8', or None",
+        )
     keep = ["lm_head", *(name for name in keep if name)]
     if library == "bitsandbytes":
         from transformers import BitsAndBytesConfig

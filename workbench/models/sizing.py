@@ -108,8 +108,9 @@ def image_budget(
     most = preprocessor.get("max_pixels") or (size.get("longest_edge") if merge > 1 else None)
     patch = int(preprocessor.get("patch_size") or 0) or patch or 16
     patch = patch if isinstance(patch, int) else 16
-    if "max_num_patches" in preprocessor or most:
-        tokens = image_tokens or preprocessor.get("max_num_patches") or int(most or 0) // (patch * merge) ** 2
+    naflex = preprocessor.get("max_num_patches") or _get(config, "max_num_patches")
+    if naflex or most:
+        tokens = image_tokens or naflex or int(most or 0) // (patch * merge) ** 2
         return ImageBudget(tokens, tokens * merge**2, True)
     patches = ((side or 384) // patch) ** 2
     per_tile = _get(config, "mm_tokens_per_image", "image_seq_length")

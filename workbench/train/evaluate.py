@@ -19,6 +19,9 @@ __all__ = ["Scored", "evaluate", "summarise"]
 #: Fresh pictures: seeds from here on are never used in training.
 EVALUATION_SEED = 1_000_003
 
+#: More than any trace needs; a model that rambles is stopped here.
+LONGEST_REPLY = 128
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -61,8 +64,10 @@ def evaluate(
         difficulty: 1, 2, 3, or None for a mix.
         batch_size: questions in one batch.
         progress: show a bar.
-        **ask: more arguments of ``vlm.ask_many``, for example ``thinking_budget``.
+        **ask: more arguments of ``vlm.ask_many``, for example ``thinking_budget``; ``max_tokens`` is
+            128 unless it is given.
     """
+    ask.setdefault("max_tokens", LONGEST_REPLY)
     scored = []
     for family in families:
         samples = synth.sample(family, n, seed=seed, difficulty=difficulty)

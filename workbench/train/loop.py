@@ -29,6 +29,11 @@ __all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "count", "learni
 
 IGNORE = -100
 
+#: The CPU's fused attention has a slow backward; plain products are faster at these lengths
+#: (benchmarks/train_step.py).
+CPU_KERNELS = [SDPBackend.MATH]
+GPU_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -211,10 +216,7 @@ class Trainer:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        # The CPU's fused attention has a slow backward: at these lengths plain products take half the step.
-        kernels = (
-            [SDPBackend.MATH] if self.device.type == "cpu" else list(SDPBackend.__members__.values())[1:]
-        )
+        kernels = CPU_KERNELS if self.device.type == "cpu" else GPU_KERNELS
         with sdpa_kernel(kernels), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
             loss.backward()

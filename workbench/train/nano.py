@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from ..errors import CheckpointError
 from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 from ..synth import FAMILIES
 from .data import Encoder, Mix
 from .loop import Phase, TrainConfig
-from .tokenizer import save_tokenizer
+from .tokenizer import build_tokenizer, save_tokenizer
 
 __all__ = ["CONTEXT", "MOST_PATCHES", "RECIPE", "build_nano", "nano_config", "nano_encoder", "start_folder"]
 
@@ -118,7 +119,19 @@ def nano_encoder(tokenizer: Tokenizer) -> Encoder:
 
 
 def start_folder(folder: Path) -> Tokenizer:
-    """Write everything but the weights: tokenizer, template, image and generation settings."""
+    """Write everything but the weights: tokenizer, template, image settings.
+
+    Raises:
+        CheckpointError: if the folder's tokenizer is another one: its weights would read nonsense.
+    """
+    file = folder / "tokenizer.json"
+    before = file.read_text(encoding="utf-8") if file.exists() else None
+    if before is not None and before != build_tokenizer().to_str(pretty=True):
+        raise CheckpointError(
+            f"{file} is not the tokenizer that the drawn world's words give now",
+            "the words and pictures of when this run began",
+            "use a new folder, or go back to that commit",
+        )
     tokenizer = save_tokenizer(folder, context=CONTEXT)
     images = {
         "do_convert_rgb": True,
