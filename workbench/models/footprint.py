@@ -14,7 +14,7 @@ def weight_bytes(model: torch.nn.Module) -> int:
     """Bytes of all parameters and buffers, each counted once; nothing for those that are offloaded.
 
     Transformers' ``get_memory_footprint`` counts torchao's quantized weights as wide as they compute;
-    here their packed parts are counted, with their scales.
+    here their packed parts are counted, with their scales (bitsandbytes' too).
     """
     sizes: dict[int, int] = {}
     for tensor in (*model.parameters(), *model.buffers()):
@@ -30,6 +30,9 @@ def _parts(tensor: Any) -> Iterator[torch.Tensor]:
     flatten = getattr(tensor, "__tensor_flatten__", None)
     if flatten is None:
         yield tensor.detach()
+        scales = getattr(getattr(tensor, "quant_state", None), "absmax", None)  # bitsandbytes
+        if scales is not None:
+            yield scales
         return
     for name in flatten()[0]:
         yield from _parts(getattr(tensor, name))

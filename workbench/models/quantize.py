@@ -15,7 +15,7 @@ import torch
 
 from ..errors import CapabilityError, InputError
 
-__all__ = ["QUANTIZATIONS", "quantization_config", "quantizer_for", "weight_bytes"]
+__all__ = ["QUANTIZATIONS", "quantization_config", "quantizer_for"]
 
 QUANTIZATIONS = ("int8", "int4")
 INT4_GROUP = 128  # weights that share a scale in torchao's int4
@@ -91,19 +91,6 @@ def quantization_config(
     # This packing needs no kernels beyond PyTorch's own.
     packed = Int4WeightOnlyConfig(group_size=INT4_GROUP, int4_packing_format="tile_packed_to_4d")
     return TorchAoConfig(packed, modules_to_not_convert=keep)
-
-
-def weight_bytes(model: torch.nn.Module) -> int:
-    """Bytes that a model's parameters really take, also where they are packed with their scales."""
-
-    def size(tensor: torch.Tensor) -> int:
-        if hasattr(tensor, "__tensor_flatten__"):  # torchao keeps the parts in a tensor of its own class
-            names, _ = tensor.__tensor_flatten__()
-            return sum(size(getattr(tensor, name)) for name in names)
-        scales = getattr(getattr(tensor, "quant_state", None), "absmax", None)  # bitsandbytes
-        return tensor.nbytes + (0 if scales is None else scales.nbytes)
-
-    return sum(size(parameter) for parameter in model.parameters())
 
 
 def _not_here(kind: str, device: torch.device) -> CapabilityError:

@@ -110,7 +110,7 @@ class Endpoint:
     ) -> Iterator[http.client.HTTPResponse]:
         """A reply with status 200, after repetitions where they help; closed afterwards."""
         for attempt in range(self.retries + 1):
-            connection = self._connect()
+            connection, reply = self._connect(), None
             with _cutting(connection.sock, stop):
                 try:
                     reply = self._send(connection, method, path, body)
@@ -125,6 +125,8 @@ class Endpoint:
                         raise Stopped from None
                     raise self._broken(error) from error
                 finally:
+                    if reply is not None:
+                        reply.close()  # an HTTP/1.0 reply owns the socket: the connection has let go of it
                     connection.close()
             if stop.wait(wait):
                 raise Stopped
