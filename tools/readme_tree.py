@@ -24,6 +24,7 @@ PLACES = (
     ("data", "what ships with the package; each part with its origin in a README", False),
     ("tests", "mirrors the package; contracts that hold for every family", False),
     ("benchmarks", "measurements that are not part of the tests", True),
+    ("docs", "the README's picture, made by tools/readme_picture.py", False),
     ("tools", "what maintains the repository", True),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = "01_ask.ipynb"
+SOMETHING = re.compile(r"\S")
 
 # Outputs are read from the notebook's model: JupyterLab keeps cells that are out of sight out of the page.
 OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map(
@@ -62,6 +64,7 @@ def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) 
 @pytest.mark.slow
 def test_a_newcomer_runs_the_first_notebook(page: Page, lab: LabServer, troubles: list[str]) -> None:
     from lab_server import open_notebook, run_all_cells
+    from playwright.sync_api import expect
 
     open_notebook(page, lab, NOTEBOOK)
     run_all_cells(page, timeout=420)
@@ -76,9 +79,11 @@ def test_a_newcomer_runs_the_first_notebook(page: Page, lab: LabServer, troubles
     page.evaluate(SCROLL_TO, answers[0])
     answer = page.locator(".workbench-answer:has(.workbench-thought)").first
     answer.wait_for(state="visible", timeout=30_000)
-    assert answer.locator(".workbench-text").inner_text().strip()
+    # These wait: while JupyterLab scrolls, it takes cells out of the page and puts them back.
+    expect(answer.locator(".workbench-text")).to_have_text(SOMETHING, timeout=30_000)
     thought = answer.locator(".workbench-thought")
-    assert not thought.locator("div").is_visible(), "the thought is folded at first"
+    expect(thought.locator("div")).to_be_hidden(timeout=30_000)
     thought.locator("summary").click()
-    assert thought.locator("div").inner_text().strip()
+    expect(thought.locator("div")).to_be_visible(timeout=30_000)
+    expect(thought.locator("div")).to_have_text(SOMETHING, timeout=30_000)
     assert not troubles

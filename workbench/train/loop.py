@@ -20,7 +20,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import CheckpointError
 from .data import Batch, Encoder, Mix, batches, examples
@@ -28,11 +27,6 @@ from .data import Batch, Encoder, Mix, batches, examples
 __all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "count", "learning_rate"]
 
 IGNORE = -100
-
-#: The CPU's fused attention has a slow backward; plain products are faster at these lengths
-#: (benchmarks/train_step.py).
-CPU_KERNELS = [SDPBackend.MATH]
-GPU_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True)
@@ -216,8 +210,7 @@ class Trainer:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        kernels = CPU_KERNELS if self.device.type == "cpu" else GPU_KERNELS
-        with sdpa_kernel(kernels), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
             loss.backward()
         parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
