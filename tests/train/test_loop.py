@@ -11,7 +11,7 @@ import torch
 from workbench.errors import CheckpointError
 from workbench.train.data import Mix
 from workbench.train.loop import Phase, TrainConfig, Trainer, learning_rate
-from workbench.train.nano import build_nano, nano_encoder, start_folder
+from workbench.train.nano import build_nano, nano_encoder, start_folder, warm_start
 from workbench.train.tokenizer import build_tokenizer
 
 SMALL = TrainConfig(
@@ -112,3 +112,18 @@ def test_a_folder_with_another_tokenizer_is_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('"type": "BPE"', '"type":  "BPE"'))
     with pytest.raises(CheckpointError, match="not the tokenizer"):
         start_folder(tmp_path)
+
+
+def test_a_warm_start_takes_the_weights_or_says_why_not(tmp_path: Path) -> None:
+    full = start_folder(tmp_path)
+    trained = build_nano(full, seed=1, width=32, depth=1, tower=1)
+    trained.save_pretrained(tmp_path)
+    fresh = build_nano(full, seed=2, width=32, depth=1, tower=1)
+    assert not torch.equal(fresh.lm_head.weight, trained.lm_head.weight)
+    warm_start(fresh, full, tmp_path)
+    for (name, a), b in zip(trained.state_dict().items(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    with pytest.raises(CheckpointError, match="another shape"):
+        warm_start(build_nano(full, width=64, depth=1, tower=1), full, tmp_path)
+    with pytest.raises(CheckpointError, match="another tokenizer"):
+        warm_start(fresh, build_tokenizer(pictures=10), tmp_path)

@@ -15,7 +15,7 @@ import torch
 
 from .evaluate import EVALUATION_SEED, evaluate, summarise
 from .loop import Trainer, count
-from .nano import MOST_PATCHES, RECIPE, build_nano, nano_encoder, start_folder
+from .nano import MOST_PATCHES, RECIPE, build_nano, nano_encoder, start_folder, warm_start
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workbench.train", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the run: checkpoints and log")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
+    parser.add_argument("--init", type=Path, help="begin with this model's weights, for instance data/nano")
     parser.add_argument("--n", type=int, default=500, help="evaluation questions per family and mode")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--note", default="", help="a sentence for the card, on how this run went")
@@ -33,6 +34,8 @@ def main() -> None:
     folder = options.work / "model"
     tokenizer = start_folder(folder)
     model = build_nano(tokenizer, seed=RECIPE.seed)
+    if options.init:
+        warm_start(model, tokenizer, options.init)
     trainer = Trainer(model, nano_encoder(tokenizer), RECIPE, options.work, options.device)
     log = options.work / "log.jsonl"
 
@@ -43,7 +46,8 @@ def main() -> None:
 
     trainer.run(report=report)
     model.eval().to("cpu").save_pretrained(folder)
-    measure(folder, trainer, n=options.n, note=options.note)
+    began = f"Began with the weights of {options.init.name}." if options.init else ""
+    measure(folder, trainer, n=options.n, note=f"{began} {options.note}".strip())
     install(folder, options.out)
 
 

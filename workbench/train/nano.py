@@ -15,7 +15,16 @@ from .data import Encoder, Mix
 from .loop import Phase, TrainConfig
 from .tokenizer import build_tokenizer, save_tokenizer
 
-__all__ = ["CONTEXT", "MOST_PATCHES", "RECIPE", "build_nano", "nano_config", "nano_encoder", "start_folder"]
+__all__ = [
+    "CONTEXT",
+    "MOST_PATCHES",
+    "RECIPE",
+    "build_nano",
+    "nano_config",
+    "nano_encoder",
+    "start_folder",
+    "warm_start",
+]
 
 CONTEXT = 1024
 IMAGE_TOKEN = "<|dummy_80|>"
@@ -116,6 +125,28 @@ def build_nano(tokenizer: Tokenizer, *, seed: int = 0, **shape: int) -> Phi4RVFo
 def nano_encoder(tokenizer: Tokenizer) -> Encoder:
     """Writes drawings as the built-in model reads them."""
     return Encoder(tokenizer, IMAGE_TOKEN)
+
+
+def warm_start(model: Phi4RVForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
+    """Give a fresh model the weights of a trained one of the same shape.
+
+    Raises:
+        CheckpointError: if the folder's model has another tokenizer or another shape.
+    """
+    trained = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if trained.to_str() != tokenizer.to_str():
+        raise CheckpointError(
+            f"{folder} has another tokenizer",
+            "a model of the same words",
+            "train from the start, without --init",
+        )
+    weights = Phi4RVForConditionalGeneration.from_pretrained(folder).state_dict()
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder} holds a model of another shape ({error})", "the shape of nano_config"
+        ) from None
 
 
 def start_folder(folder: Path) -> Tokenizer:
