@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_grounding_is_a_point_in_the_box() -> None:
     assert s.correct(inside)
     assert not s.correct(outside)
     assert not s.correct("[12, 4, 30, 9]"), "pixels are not relative coordinates"
-    assert [round(v * n) for v, n in zip(eval(s.answer), (width, height) * 2, strict=True)] == [*s.boxes[0]]  # noqa: S307
+    assert [round(v * n) for v, n in zip(json.loads(s.answer), (width, height) * 2, strict=True)] == [
+        *s.boxes[0]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,8 @@ def encoder() -> Encoder:
 def test_tokenizer_is_deterministic_and_whole(encoder: Encoder) -> None:
     again = build_tokenizer(pictures=40)
     assert again.to_str() == encoder.tokenizer.to_str()
-    assert (
-        again.encode("What is 2049?").tokens[-3:] == ["Ġ204", "9", "?"] or len(again.encode(" 2049").ids) > 2
-    )
+    assert again.encode("What is 37?").tokens[-2:] == ["Ġ37", "?"]
+    assert all(len(again.encode(f" {n}").ids) == 1 for n in range(100))
     for token in (*CONTROL, *THINKING):
         assert again.encode(f"a{token}b").ids.count(again.token_to_id(token)) == 1
     text = "Ünïcode → ✓ [0.1250, 0.5000] <b>"
