@@ -1,0 +1,41 @@
+"""Benchmarks: run or import them, score and re-score, and see what the results really say.
+
+>>> from workbench import bench
+>>> bench.score("ChartQA", "about 14%", "0.14").value
+>>> results = bench.load_results("logs/model_ChartQA_TEST.xlsx")  # or a log of lmms-eval, Inspect, Eureka
+>>> again = bench.rescore(results, "lmms-eval")                   # the same responses under other rules
+>>> again.flips                                                   # the items that moved, with their pictures
+
+`Results` is the one record for runs and imports: ``results.frame()`` has one row an item and mode.
+Names are imported when they are first used; records load without torch and without a model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .records import COLUMNS, KEY, Results, answer_row
+
+__all__ = ["COLUMNS", "KEY", "Results", "answer_row"]
+
+_HOME = {
+    "COLUMNS": "records",
+    "KEY": "records",
+    "Results": "records",
+    "answer_row": "records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of this room when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
