@@ -28,7 +28,7 @@ from .types import Mode, Span, TokenLayout, Turn
 if TYPE_CHECKING:
     from .answer import Answer
 
-__all__ = ["load_answer", "save_answer"]
+__all__ = ["load_answer", "save_answer", "write_file"]
 
 FORMAT = {"format": "workbench.answer", "version": 1}
 NAME = "answer.json"
@@ -47,9 +47,9 @@ def save_answer(answer: Answer, path: str | Path) -> Path:
         tensors[f"image_{number}"] = np.frombuffer(_png(image), dtype=np.uint8)
     data = save_tensors(tensors)
     name = f"answer-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
-    _write(folder / name, data)
+    write_file(folder / name, data)
     record = {**FORMAT, "tensors": name, **_to_json(answer)}
-    _write(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    write_file(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
     for old in folder.glob("answer-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)
@@ -137,7 +137,8 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write beside a place and move there: a crash leaves the old file or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:

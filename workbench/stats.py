@@ -1,12 +1,15 @@
-"""Sampling error of a share, the one formula that every table needs."""
+"""Sampling error of a share and of a mean: the two formulas that every table needs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from .errors import InputError
 
-__all__ = ["wilson"]
+__all__ = ["bootstrap_mean", "wilson"]
 
 
 def wilson(right: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
@@ -23,3 +26,33 @@ def wilson(right: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """The mean of independent values with its percentile bootstrap interval (Efron 1979).
+
+    Args:
+        values: one number a sample; NaN is left out.
+        level: probability that the interval covers.
+        draws: resamples.
+        seed: of the resampling; the same values and seed give the same interval.
+
+    Returns:
+        ``(mean, low, high)``; three NaN without a value, and an interval of NaN with a single one, which
+        says nothing about the spread.
+
+    Raises:
+        InputError: for a level outside 0 to 1, or fewer than one draw.
+    """
+    if not 0 < level < 1 or draws < 1:
+        raise InputError(f"level={level}, draws={draws}", "0 < level < 1 and at least one draw")
+    kept = np.asarray(values, dtype=float)
+    kept = kept[~np.isnan(kept)]
+    if len(kept) < 2:
+        mean = float(kept[0]) if len(kept) else math.nan
+        return mean, math.nan, math.nan
+    picks = np.random.default_rng(seed).integers(len(kept), size=(draws, len(kept)))
+    low, high = np.quantile(kept[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(kept.mean()), float(low), float(high)
