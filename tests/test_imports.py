@@ -16,15 +16,16 @@ PACKAGE = Path(workbench.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 # Which rooms a room may import, besides itself. The front door (workbench/__init__.py) is not a room.
-BASE = {"answer", "answer_file", "data", "errors", "images", "stats", "types"}
+BASE = {"answer", "answer_file", "attention", "data", "errors", "images", "stats", "types"}
 BELOW = {
     "errors": set(),
     "types": {"errors"},
     "data": {"errors"},
     "images": {"errors", "types"},
     "stats": {"errors"},
-    "answer": {"errors", "types", "images", "answer_file"},
-    "answer_file": {"errors", "types", "images", "answer"},
+    "attention": {"errors", "types"},
+    "answer": {"errors", "types", "images", "answer_file", "attention"},
+    "answer_file": {"errors", "types", "images", "answer", "attention"},
     "models": BASE,
     "synth": BASE,
     "train": BASE | {"models", "synth"},

@@ -1,0 +1,7 @@
+"""Attention of one reply as a record: exact rows on demand, maps, sinks, rollout; numpy only"""
+
+from .handmade import make_attention
+from .record import Attention
+from .store import LayerStore
+
+__all__ = ["Attention", "LayerStore", "make_attention"]
