@@ -17,10 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .records import COLUMNS, KEY, Results, answer_row
+    from .run import run
+    from .run_folder import open_run
+    from .tasks.catalog import task, task_names
+    from .tasks.task import Item, Task
 
-__all__ = ["COLUMNS", "KEY", "Results", "answer_row"]
+__all__ = ["COLUMNS", "Item", "KEY", "Results", "Task", "answer_row", "open_run", "run", "task", "task_names"]
 
 _HOME = {
+    "task_names": "tasks.catalog",
+    "task": "tasks.catalog",
+    "run": "run",
+    "open_run": "run_folder",
+    "Task": "tasks.task",
+    "Item": "tasks.task",
     "COLUMNS": "records",
     "KEY": "records",
     "Results": "records",

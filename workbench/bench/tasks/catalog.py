@@ -1,0 +1,63 @@
+"""Finding a task by its name: drawn ones, the shipped suite, and benchmarks of the field"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from .drawn import drawn_names, drawn_task
+from .task import Task
+
+__all__ = ["resolve", "task", "task_names"]
+
+#: Name of the fixed set of drawn questions that ships.
+SUITE = "suite"
+
+
+def task_names() -> list[str]:
+    """Names that `task` takes: the suite, the benchmarks of the field, and the drawn tasks."""
+    return [SUITE, *drawn_names()]
+
+
+def task(name: str, *, folder: str | Path | None = None, n: int | None = None, **options: Any) -> Task:
+    """A task by its name.
+
+    Args:
+        name: one of `task_names`.
+        folder: for a benchmark of the field, where its files lie; None fetches them from the Hub.
+        n: the first ``n`` items; for a drawn task, how many to draw.
+        **options: more of `workbench.bench.tasks.drawn.drawn_task` (``seed``) or of
+            `workbench.bench.tasks.field.field_task` (``revision``).
+
+    Raises:
+        InputError: for an unknown name, with those that come close.
+
+    Example:
+        >>> task("synth:chain@2", n=5)
+        Task('synth:chain@2', 5 items, scorer: drawn, version: ...)
+    """
+    if name.startswith("synth:"):
+        return drawn_task(name, **({} if n is None else {"n": n}), **options)
+    near = difflib.get_close_matches(name, task_names(), n=3, cutoff=0.4)
+    raise InputError(
+        f"task {name!r}", f"one of {', '.join(near or task_names()[:8])} ...", "see bench.task_names()"
+    )
+
+
+def resolve(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
+    """Tasks from names and tasks, one or several.
+
+    Raises:
+        InputError: for none, an unknown name, or two tasks of the same name.
+    """
+    given = [tasks] if isinstance(tasks, (str, Task)) else list(tasks)
+    found = [entry if isinstance(entry, Task) else task(entry) for entry in given]
+    if not found:
+        raise InputError("no tasks", "at least one name or Task")
+    names = [entry.name for entry in found]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"two tasks of the name {doubled.pop()!r}", "each name once")
+    return found
