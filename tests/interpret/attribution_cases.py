@@ -1,0 +1,42 @@
+"""Tiny models of several families, as handles, for contract tests of attribution."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import workbench
+from workbench.answer import Answer
+from workbench.errors import LoadError
+from workbench.models.handle import VLM
+
+TESTS = Path(__file__).parents[1]
+sys.path.append(str(TESTS / "models"))
+
+import tiny_families  # noqa: E402  (it lies beside the models' tests)
+
+MODELS = ("phi4-rv", "qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "llava-onevision", "internvl", "general")
+_OPEN: dict[str, VLM] = {}
+
+
+def tiny_vlm(name: str, tmp_path_factory: pytest.TempPathFactory) -> VLM:
+    """A family's tiny random model; skips where its processor cannot run on this machine."""
+    if name not in _OPEN:
+        folder = TESTS / "data" / "phi4_rv_tiny" / "checkpoint"
+        if name != "phi4-rv":
+            folder = tiny_families.build(name, tmp_path_factory.mktemp("tiny") / name)
+        try:
+            _OPEN[name] = workbench.load(folder, device="cpu", progress=False)
+        except LoadError as error:
+            if "torchvision" not in str(error):
+                raise
+            pytest.skip(str(error))
+    return _OPEN[name]
+
+
+def ask(vlm: VLM, *, width: int = 90, height: int = 70, tokens: int = 3) -> Answer:
+    """A short reply about noise."""
+    picture = tiny_families.picture(width, height, seed=3)
+    return vlm.ask(picture, "What is in this picture?", max_tokens=tokens)

@@ -1,0 +1,221 @@
+"""Regions of pictures: what is hidden together, and how values of regions become maps.
+
+All regions are defined on the original pictures, whatever a family does with them afterwards.
+Overlapping boxes are cut into atoms, pieces that belong to the same boxes, so that any set of
+regions can be hidden at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..answer import Answer
+from ..errors import InputError
+from ..models.layout import whole
+from ..types import Box, PatchGrid, Region
+
+__all__ = ["Regions", "make_regions"]
+
+ACCEPTED = '"patches", "superpixels", a grid (rows, cols), or a sequence of boxes or types.Region'
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Regions over all pictures of an answer, numbered through.
+
+    Args:
+        kind: ``"patches"``, ``"superpixels"``, ``"grid"`` or ``"boxes"``.
+        labels: per picture, an atom's number for each cell ``[h, w]``; -1 where there is none.
+        frames: per picture, the box in original pixels that its labels cover.
+        members: bool ``[regions, atoms]``, which atoms a region is made of; None where each
+            region is one atom.
+    """
+
+    kind: str
+    labels: tuple[np.ndarray, ...]
+    frames: tuple[Box, ...]
+    members: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self.atoms if self.members is None else len(self.members)
+
+    @cached_property
+    def atoms(self) -> int:
+        """Number of atoms."""
+        return 1 + max((int(labels.max()) for labels in self.labels if labels.size), default=-1)
+
+    def hidden_atoms(self, hidden: np.ndarray) -> np.ndarray:
+        """Bool ``[n, regions]`` to bool ``[n, atoms]``: an atom is hidden with any of its regions."""
+        return (
+            hidden if self.members is None else (hidden.astype(np.int32) @ self.members.astype(np.int32)) > 0
+        )
+
+    def atoms_at(self, image: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Atoms at points of picture ``image`` (original pixels); -1 outside every region."""
+        x1, y1, x2, y2 = self.frames[image]
+        h, w = self.labels[image].shape
+        col = np.floor((x - x1) / (x2 - x1) * w).astype(np.int64)
+        row = np.floor((y - y1) / (y2 - y1) * h).astype(np.int64)
+        inside = (col >= 0) & (col < w) & (row >= 0) & (row < h)
+        found = self.labels[image][row.clip(0, h - 1), col.clip(0, w - 1)]
+        return np.where(inside, found, -1)
+
+    def images(self) -> np.ndarray:
+        """The picture of each atom ``[atoms]``."""
+        owner = np.zeros(self.atoms, dtype=np.int64)
+        for image, labels in enumerate(self.labels):
+            owner[np.unique(labels[labels >= 0])] = image
+        return owner
+
+    def maps(self, values: np.ndarray, grids: Sequence[PatchGrid]) -> tuple[np.ndarray, ...]:
+        """Values ``[regions]`` as one map ``[rows, cols]`` per picture.
+
+        A cell shows the mean over its area; where regions overlap, the mean of those that lie
+        there; where there is none, 0.
+        """
+        if self.members is None:
+            per_atom = np.asarray(values, dtype=np.float64)
+        else:
+            share = self.members / np.maximum(self.members.sum(axis=0), 1)
+            per_atom = np.asarray(values, dtype=np.float64) @ share
+        padded = np.append(per_atom, 0.0)  # atom -1 reads the last value
+        return tuple(
+            padded[self._sample(number, grid)].mean(axis=(1, 3)) for number, grid in enumerate(grids)
+        )
+
+    def sizes(self, grids: Sequence[PatchGrid]) -> np.ndarray:
+        """Area of each region ``[regions]``, in cells of the grids."""
+        count = np.zeros(self.atoms + 1)
+        for number, grid in enumerate(grids):
+            points = self._sample(number, grid)
+            np.add.at(count, points.ravel(), 1 / (points.shape[1] * points.shape[3]))
+        return count[:-1] if self.members is None else self.members @ count[:-1]
+
+    def _sample(self, image: int, grid: PatchGrid, points: int = 4) -> np.ndarray:
+        """Atoms at ``points`` by ``points`` places of each cell, ``[rows, points, cols, points]``."""
+        x1, y1, x2, y2 = grid.region
+        x = x1 + (np.arange(grid.cols * points) + 0.5) / (grid.cols * points) * (x2 - x1)
+        y = y1 + (np.arange(grid.rows * points) + 0.5) / (grid.rows * points) * (y2 - y1)
+        found = self.atoms_at(image, *np.meshgrid(x, y))
+        return found.reshape(grid.rows, points, grid.cols, points)
+
+
+def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int = 64) -> Regions:
+    """Read what a user calls regions.
+
+    Args:
+        answer: whose pictures are divided.
+        regions: "patches" (the cells of ``answer.layout.images``), "superpixels" (SLIC, Achanta et
+            al. 2012, from scikit-image), a grid (rows, cols) over each picture, or boxes:
+            `types.Region` or (x1, y1, x2, y2) in pixels of the first picture.
+        superpixels: about how many per picture.
+
+    Raises:
+        InputError: for anything else, an answer without pictures, or a box outside its picture.
+    """
+    if isinstance(regions, Regions):
+        return regions
+    if answer.layout is None or not answer.layout.images:
+        raise InputError("an answer about no picture", "an answer to a question with a picture")
+    grids = answer.layout.images
+    if isinstance(regions, str):
+        if regions == "patches":
+            return _grids("patches", [(g.rows, g.cols) for g in grids], [g.region for g in grids])
+        if regions == "superpixels":
+            return _superpixels(answer.images, superpixels)
+        raise InputError(f"regions={regions!r}", ACCEPTED)
+    if _is_grid(regions):
+        frames = [whole(g.size) for g in grids]
+        return _grids("grid", [tuple(regions)] * len(grids), frames)
+    return _boxes(_read_boxes(regions, answer.images), answer.images)
+
+
+def _is_grid(regions: Any) -> bool:
+    if not isinstance(regions, (tuple, list)) or len(regions) != 2:
+        return False
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in regions):
+        return False
+    if min(regions) < 1:
+        raise InputError(f"regions={tuple(regions)}", "a grid of at least one row and one column")
+    return True
+
+
+def _grids(kind: str, shapes: Sequence[Any], frames: Sequence[Any]) -> Regions:
+    labels, first = [], 0
+    for rows, cols in shapes:
+        labels.append(np.arange(first, first + rows * cols).reshape(rows, cols))
+        first += rows * cols
+    return Regions(kind, tuple(labels), tuple(frames))
+
+
+def _superpixels(images: Sequence[Image.Image], wanted: int) -> Regions:
+    from skimage.segmentation import slic
+
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 2:
+        raise InputError(f"superpixels={wanted!r}", "a whole number, at least 2")
+    labels, first = [], 0
+    for image in images:
+        found = slic(np.asarray(image), n_segments=wanted, compactness=10.0, start_label=0)
+        _, found = np.unique(found, return_inverse=True)  # numbered without gaps
+        labels.append(found.reshape(image.height, image.width) + first)
+        first += int(found.max()) + 1
+    return Regions("superpixels", tuple(labels), tuple(whole(i.size) for i in images))
+
+
+def _read_boxes(regions: Any, images: Sequence[Image.Image]) -> list[Region]:
+    if isinstance(regions, Region) or (
+        isinstance(regions, (tuple, list)) and len(regions) == 4 and all(np.isscalar(v) for v in regions)
+    ):
+        regions = [regions]
+    try:
+        found = [r if isinstance(r, Region) else Region(_four(r)) for r in regions]
+    except (TypeError, ValueError):
+        raise InputError(f"regions={regions!r}"[:80], ACCEPTED) from None
+    if not found:
+        raise InputError("regions=[], no box", ACCEPTED)
+    for region in found:
+        if not 0 <= region.image < len(images):
+            raise InputError(f"{region}", f"image in 0..{len(images) - 1}")
+        width, height = images[region.image].size
+        x1, y1, x2, y2 = region.box if len(region.box) == 4 else (0, 0, 0, 0)
+        if not (x1 < x2 and y1 < y2 and x2 > 0 and y2 > 0 and x1 < width and y1 < height):
+            raise InputError(
+                f"{region}",
+                f"(x1, y1, x2, y2) with x1 < x2 and y1 < y2 in a picture of {width}x{height} pixels",
+            )
+    return found
+
+
+def _four(box: Any) -> Box:
+    x1, y1, x2, y2 = map(float, box)
+    return x1, y1, x2, y2
+
+
+def _boxes(boxes: Sequence[Region], images: Sequence[Image.Image]) -> Regions:
+    labels: list[np.ndarray] = []
+    columns: list[np.ndarray] = []  # one per atom: the boxes that it lies in
+    for number, image in enumerate(images):
+        x, y = np.arange(image.width) + 0.5, np.arange(image.height) + 0.5
+        covered = np.zeros((len(boxes), image.height, image.width), dtype=bool)
+        for i, region in enumerate(boxes):
+            if region.image == number:
+                x1, y1, x2, y2 = region.box
+                covered[i] = ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))[None, :]
+        signatures, index = np.unique(covered.reshape(len(boxes), -1).T, axis=0, return_inverse=True)
+        ids = np.full(len(signatures), -1)
+        for at, signature in enumerate(signatures):
+            if signature.any():
+                ids[at] = len(columns)
+                columns.append(signature)
+        labels.append(ids[index.reshape(image.height, image.width)])
+    members = np.array(columns, dtype=bool).T.reshape(len(boxes), len(columns))
+    if not members.any(axis=1).all():
+        at = int(np.flatnonzero(~members.any(axis=1))[0])
+        raise InputError(f"{boxes[at]}, which holds no pixel's centre", "boxes of at least one pixel")
+    return Regions("boxes", tuple(labels), tuple(whole(i.size) for i in images), members)

@@ -1,0 +1,188 @@
+"""What a map is about: the whole answer, a span, one token, or the contrast of two answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..answer import Answer
+from ..errors import CapabilityError, InputError
+from ..types import Span
+
+__all__ = ["Contrast", "Scored", "Target", "check_answer", "make_target"]
+
+ACCEPTED = (
+    "None (the whole answer), 'answer', 'thought' or 'reply', a types.Span, one token position, "
+    "or another Answer to the same prompt (their contrast)"
+)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Why this answer rather than that one: the difference of their log-probabilities.
+
+    Args:
+        other: the other answer: an `Answer` to the same prompt, or its text, which is then read
+            where this answer begins (after the same thought, if there is one).
+    """
+
+    other: Answer | str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One sequence whose tokens are scored.
+
+    Args:
+        ids: prompt and reply.
+        span: positions in ``ids`` that are scored.
+        weight: 1, or -1 for what is subtracted.
+    """
+
+    ids: tuple[int, ...]
+    span: Span
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is scored: the weighted sum of the sequences' log-probabilities, in nats.
+
+    Args:
+        kind: ``"answer"``, ``"thought"``, ``"reply"``, ``"span"``, ``"token"`` or ``"contrast"``.
+        label: in words, for titles.
+        sequences: what is scored; the first one is the answer that was given.
+    """
+
+    kind: str
+    label: str
+    sequences: tuple[Scored, ...]
+
+    @property
+    def span(self) -> Span:
+        """The scored positions of the answer that was given."""
+        return self.sequences[0].span
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        rows = [
+            {"ids": list(s.ids), "span": [s.span.start, s.span.stop], "weight": s.weight}
+            for s in self.sequences
+        ]
+        return {"kind": self.kind, "label": self.label, "sequences": rows}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Target:
+        """The inverse of `to_dict`."""
+        rows = tuple(
+            Scored(tuple(map(int, s["ids"])), Span(*map(int, s["span"])), float(s["weight"]))
+            for s in data["sequences"]
+        )
+        return cls(str(data["kind"]), str(data["label"]), rows)
+
+
+def check_answer(answer: Answer) -> None:
+    """Refuse an answer that holds nothing to look into.
+
+    Raises:
+        CapabilityError: if it came from a server.
+        InputError: if it has no reply.
+    """
+    if not isinstance(answer, Answer):
+        raise InputError(
+            f"an answer of type {type(answer).__name__}", "an Answer", "pass what vlm.ask returned"
+        )
+    if not answer.token_ids and answer.text:
+        raise CapabilityError(
+            "an answer without token ids, as a server gives it",
+            "an answer of a model that runs here",
+            "load the model with workbench.load and ask it",
+        )
+    if not answer.reply_ids:
+        raise InputError("an empty answer: the reply has no token", "an answer with a reply", "ask again")
+
+
+def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) -> Target:
+    """Read a target.
+
+    Args:
+        answer: the answer that it is about.
+        target: None or "answer" (the answer without its thought), "thought", "reply" (both, with
+            delimiters and end token), a `types.Span` or one position in ``answer.token_ids``,
+            another `Answer` to the same prompt or a `Contrast`, or the pair (answer, other).
+        tokenizer: the model's; only a contrast with a text needs it.
+
+    Raises:
+        InputError: for a target that is empty, out of range, or of another prompt.
+    """
+    check_answer(answer)
+    if isinstance(target, tuple) and len(target) == 2 and all(isinstance(a, Answer) for a in target):
+        if target[0].token_ids != answer.token_ids:
+            raise InputError(
+                "a contrast whose first answer is another one", "(answer, other)", "swap the two"
+            )
+        target = target[1]
+    if isinstance(target, (Answer, Contrast)):
+        return _contrast(answer, target.other if isinstance(target, Contrast) else target, tokenizer)
+    if target is None or isinstance(target, str):
+        return _named(answer, "answer" if target is None else target)
+    if isinstance(target, Span):
+        return _span(answer, target, "span", f"tokens {target.start} to {target.stop - 1}")
+    if isinstance(target, int) and not isinstance(target, bool):
+        return _span(answer, Span(target, target + 1), "token", f"token {target}")
+    raise InputError(f"target={target!r}"[:80], ACCEPTED)
+
+
+def _named(answer: Answer, name: str) -> Target:
+    spans = {**answer.spans, "reply": Span(answer.prompt_tokens, len(answer.token_ids))}
+    if name not in spans:
+        raise InputError(f"target={name!r}", ACCEPTED)
+    if not len(spans[name]):
+        others = [f"target={n!r}" for n, span in spans.items() if len(span) and n != name]
+        raise InputError(
+            f"target={name!r}, but the {name} is empty (the reply {_ended(answer)})",
+            "a part of the reply that holds a token",
+            f"use {' or '.join(others)}, or ask again",
+        )
+    label = {"answer": f"“{answer.text}”", "thought": "the thought"}.get(name, "the reply")
+    return Target(name, label, (Scored(answer.token_ids, spans[name]),))
+
+
+def _ended(answer: Answer) -> str:
+    return "ended by itself" if answer.stopped == "end" else f"stopped: {answer.stopped}"
+
+
+def _span(answer: Answer, span: Span, kind: str, label: str) -> Target:
+    first, last = answer.prompt_tokens, len(answer.token_ids)
+    if len(span) < 1 or span.start < first or span.stop > last:
+        raise InputError(
+            f"target: {label} (an empty span)" if len(span) < 1 else f"target: {label}",
+            f"positions of the reply, {first} to {last - 1}",
+            f"answer.spans['answer'] is Span{(answer.spans['answer'].start, answer.spans['answer'].stop)}",
+        )
+    return Target(kind, label, (Scored(answer.token_ids, span),))
+
+
+def _contrast(answer: Answer, other: Answer | str, tokenizer: Any) -> Target:
+    own = _named(answer, "answer").sequences[0]
+    if isinstance(other, str):
+        ids = tuple(tokenizer.encode(other, add_special_tokens=False)) if other else ()
+        if not ids:
+            raise InputError("a contrast with an empty text", "the text of another answer")
+        start = own.span.start
+        theirs = Scored((*answer.token_ids[:start], *ids), Span(start, start + len(ids)), -1.0)
+        text = other
+    else:
+        check_answer(other)
+        if other.prompt_ids != answer.prompt_ids:
+            raise InputError(
+                "a contrast with an answer to another prompt",
+                "two answers to the same question about the same pictures, in the same mode",
+                "ask both with the same pictures and question",
+            )
+        found = _named(other, "answer").sequences[0]
+        theirs, text = Scored(found.ids, found.span, -1.0), other.text
+    if theirs.ids[: theirs.span.stop] == own.ids[: own.span.stop]:
+        raise InputError("a contrast of an answer with itself", "two different answers")
+    return Target("contrast", f"“{answer.text.strip()}” rather than “{text.strip()}”", (own, theirs))
