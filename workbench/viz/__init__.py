@@ -4,6 +4,7 @@
 >>> viz.show_sample(sample)           # a drawn picture with its question, answer and evidence
 >>> viz.show_patches(answer)          # which patch of the picture is which token
 >>> viz.accuracy(summarise(scored))   # by family and mode, with 95% intervals
+>>> viz.overlay(answer, answer.attention.map(-2))   # what a token looked at, on the original pixels
 
 Every function returns a matplotlib `Figure` that shows itself in a notebook; keep it with
 ``figure.savefig("name.png")``.
@@ -11,7 +12,11 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 
 from __future__ import annotations
 
+from .attention import difference, sheet, timeline
+from .curves import insertion_deletion
+from .overlay import overlay
 from .pictures import show, show_patches, show_sample
+from .strip import token_strip
 from .tables import confusion, costs, gains
 from .thinking import accuracy, budget, choice, cost, steps
 
@@ -22,9 +27,15 @@ __all__ = [
     "confusion",
     "cost",
     "costs",
+    "difference",
     "gains",
+    "insertion_deletion",
+    "overlay",
+    "sheet",
     "show",
     "show_patches",
     "show_sample",
     "steps",
+    "timeline",
+    "token_strip",
 ]

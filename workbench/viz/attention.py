@@ -1,0 +1,245 @@
+"""Attention in figures: all layers and heads on one sheet, a reply over time, the difference of two maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from PIL import Image
+
+from ..errors import InputError
+from ..types import PatchGrid
+from .findings import percent
+from .overlay import colour_bar, draw_map, grid_of, sheet_colours
+from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled
+
+if TYPE_CHECKING:
+    from ..answer import Answer
+    from ..attention import Attention
+
+__all__ = ["difference", "sheet", "timeline"]
+
+
+def sheet(
+    attention: Attention,
+    token: Any,
+    image: int = 0,
+    *,
+    layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
+    sinks: bool = True,
+    width: float = 8.0,
+) -> Figure:
+    """One small map for each layer (down) and head (across), all on one scale.
+
+    The scale is that of the root of the share, so that faint heads show.
+
+    Args:
+        attention: of an answer.
+        token: a token of the reply, or a span, as ``attention.map`` takes it.
+        image: which picture.
+        layers, heads: which; None for all.
+        sinks: whether sinks stay in.
+        width: of the figure, in inches.
+
+    Raises:
+        InputError: as ``attention.map``.
+    """
+    chosen = list(attention.layers) if layers is None else list(layers)
+    across = list(range(attention.n_heads)) if heads is None else list(heads)
+    maps = [
+        attention.map(token, image=image, layers=[layer], heads=across, reduce="none", sinks=sinks).mean(
+            axis=2
+        )
+        for layer in chosen
+    ]
+    return draw_sheet(np.concatenate(maps), layers=chosen, heads=across, width=width)
+
+
+def draw_sheet(
+    maps: np.ndarray, *, layers: Sequence[int], heads: Sequence[int], width: float = 8.0
+) -> Figure:
+    """The sheet itself, from maps ``[layers, heads, rows, cols]``; see `sheet`."""
+    rows, cols = maps.shape[2:]
+    gap_y, gap_x = max(1, rows // 8), max(1, cols // 8)
+    cell_y, cell_x = rows + gap_y, cols + gap_x
+    page = np.full((len(layers) * cell_y - gap_y, len(heads) * cell_x - gap_x), np.nan)
+    for i in range(len(layers)):
+        for j in range(len(heads)):
+            page[i * cell_y : i * cell_y + rows, j * cell_x : j * cell_x + cols] = maps[i, j]
+    inner = width - 1.5
+    drawn, (axes, bar) = panels(
+        1, 2, width=width, height=min(14.0, max(2.6, inner * page.shape[0] / page.shape[1] + 0.9)),
+        width_ratios=[inner, 0.15],
+    )  # fmt: skip
+    top = float(maps.max())
+    norm = PowerNorm(0.5, 0, top or 1.0)
+    axes.imshow(page, cmap=sheet_colours(), norm=norm, interpolation="nearest")
+    every = max(1, -(-len(heads) // 24))
+    axes.set_xticks(
+        [j * cell_x + cols / 2 - 0.5 for j in range(0, len(heads), every)], map(str, heads[::every])
+    )
+    every = max(1, -(-len(layers) // 40))
+    axes.set_yticks(
+        [i * cell_y + rows / 2 - 0.5 for i in range(0, len(layers), every)], map(str, layers[::every])
+    )
+    axes.set_xlabel("head", fontsize=9)
+    axes.set_ylabel("layer", fontsize=9)
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    drawn.colorbar(axes.images[0], cax=bar, label="share of the attention (root scale)")
+    bar.tick_params(labelsize=8)
+    shares = maps.sum(axis=(2, 3))
+    i, j = (int(n) for n in np.unravel_index(np.argmax(shares), shares.shape))
+    titled(
+        drawn,
+        f"{percent(shares[i, j])} of head {heads[j]} in layer {layers[i]} is on the picture, the most; "
+        f"the median head puts {percent(float(np.median(shares)))} there",
+    )
+    return drawn
+
+
+def timeline(frame: Any, *, title: str = "", width: float = 8.0) -> Figure:
+    """How much each token of the reply looked at the picture, how widely, and how much went to sinks.
+
+    Args:
+        frame: from ``attention.over_time(image=...)``.
+        title: a line above; "" for what the table says.
+        width: of the figure, in inches.
+
+    Raises:
+        InputError: for a table without rows or without a column that is needed.
+    """
+    rows = columns(frame, ("share", "entropy", "sink_share"), "answer.attention.over_time(image=0)")
+    drawn, axes = panels(3, 1, width=width, height=5.2, sharex=True)
+    x = np.arange(len(rows))
+    thought = (rows["part"] == "thought").to_numpy() if "part" in rows else np.zeros(len(rows), dtype=bool)
+    shown = (
+        ("share", 100, "on the picture (%)"),
+        ("entropy", 1, "entropy (bits)"),
+        ("sink_share", 100, "on sinks (%)"),
+    )
+    for panel, look, (name, scale, label) in zip(axes, SERIES, shown, strict=False):
+        plain(panel, grid="y")
+        panel.plot(
+            x, scale * rows[name], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4,
+            markeredgecolor=INK, markeredgewidth=0.4,
+        )  # fmt: skip
+        panel.set_ylabel(label, fontsize=9)
+        highest = scale * float(rows[name].max())
+        panel.set_ylim(0, 1.1 * highest if highest > 0 else 1)
+        for start, stop in _runs(thought):
+            panel.axvspan(start - 0.5, stop - 0.5, color="#eeeeee", zorder=0)
+    if thought.any():
+        start, stop = _runs(thought)[0]
+        axes[0].text(start - 0.4, axes[0].get_ylim()[1], "thought", fontsize=8, color=FAINT, va="top")
+    _name_tokens(axes[-1], rows)
+    titled(drawn, title or _over_time(rows, thought))
+    return drawn
+
+
+def _runs(inside: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _name_tokens(axes: Axes, rows: pd.DataFrame) -> None:
+    """The tokens' texts along the axis while they are few enough to be read; else their numbers."""
+    axes.set_xlabel("token of the reply", fontsize=9)
+    axes.set_xlim(-0.5, len(rows) - 0.5)
+    if "text" in rows and len(rows) <= 60:
+        names = [str(t).replace("\n", "↵").strip()[:14] or "·" for t in rows["text"]]
+        axes.set_xticks(range(len(rows)), names, rotation=90, fontsize=8)
+        for text in axes.get_xticklabels():
+            text.set_parse_math(False)
+
+
+def _over_time(rows: pd.DataFrame, thought: np.ndarray) -> str:
+    if thought.any() and not thought.all():
+        during, after = (100 * rows["share"][where].mean() for where in (thought, ~thought))
+        return (
+            f"On average {during:.0f}% of a thought token's attention is on the picture, "
+            f"{after:.0f}% of the others'"
+        )
+    return f"On average {100 * rows['share'].mean():.0f}% of a token's attention is on the picture"
+
+
+def difference(
+    map_a: Any,
+    map_b: Any,
+    *,
+    answer: Answer | None = None,
+    image: int = 0,
+    labels: tuple[str, str] = ("first", "second"),
+    label: str = "share of the attention",
+    title: str = "",
+    height: float = 3.0,
+) -> Figure:
+    """Two maps on one scale, and the first minus the second in two colours.
+
+    Args:
+        map_a, map_b: maps of the same patches, ``[rows, cols]``.
+        answer: whose picture to draw them on; None draws the patches alone.
+        image: which picture.
+        labels: names of the two maps.
+        label: what the values are.
+        title: a line above; "" for how much differs and where.
+        height: of a map, in inches.
+
+    Raises:
+        InputError: if the maps differ in shape, do not fit the answer, or are not finite.
+    """
+    a, b = np.asarray(map_a, dtype=float), np.asarray(map_b, dtype=float)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise InputError(
+            f"maps of shapes {a.shape} and {b.shape}", "two maps [rows, cols] of the same patches"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InputError("a map with values that are not finite", "finite values")
+    grid, picture = _ground(answer, image, a.shape)
+    wide = height * min(2.2, max(0.6, picture.width / picture.height))
+    drawn, axes = panels(
+        1, 5, width=max(3 * wide + 1.8, 6.5), height=height + 0.9, width_ratios=[wide, wide, 0.1, wide, 0.1]
+    )
+    top = float(max(np.abs(a).max(), np.abs(b).max()))
+    for panel, values, name in ((axes[0], a, labels[0]), (axes[1], b, labels[1])):
+        draw_map(panel, picture, values, grid, peak=top, scale=answer is not None)
+        panel.set_title(name, fontsize=9, color=INK, parse_math=False)
+    signed = bool((a < 0).any() or (b < 0).any())
+    colour_bar(axes[2], top, signed=signed, label=label)
+    most = draw_map(axes[3], picture, a - b, grid, scale=False, signed=True)
+    axes[3].set_title(f"{labels[0]} minus {labels[1]}", fontsize=9, color=INK, parse_math=False)
+    colour_bar(axes[4], most, signed=True, label="difference")
+    titled(drawn, title or _differs(a, b, labels))
+    return drawn
+
+
+def _ground(answer: Answer | None, image: int, shape: tuple[int, ...]) -> tuple[PatchGrid, Any]:
+    """Where maps of this shape lie, and the picture below them: a white one where there is no answer."""
+
+    if answer is not None:
+        grid = grid_of(answer, image)
+        if (grid.rows, grid.cols) != shape:
+            raise InputError(
+                f"maps of shape {shape}", f"({grid.rows}, {grid.cols}), the patches of picture {image}"
+            )
+        return grid, answer.images[image]
+    rows, cols = shape
+    size = (16 * cols, 16 * rows)
+    return PatchGrid(0, rows, cols, 0, size, (0.0, 0.0, float(size[0]), float(size[1])), cols), Image.new(
+        "RGB", size, "white"
+    )
+
+
+def _differs(a: np.ndarray, b: np.ndarray, labels: tuple[str, str]) -> str:
+    row, col = (int(i) for i in np.unravel_index(np.argmax(np.abs(a - b)), a.shape))
+    where = f"they differ most in row {row}, column {col} ({(a - b)[row, col]:+.3g})"
+    if (a < 0).any() or (b < 0).any() or not a.sum() or not b.sum():
+        return f"{labels[0].capitalize()} against {labels[1]}: {where}"
+    moved = 0.5 * float(np.abs(a / a.sum() - b / b.sum()).sum())
+    return f"{percent(moved)} of the map lies elsewhere in {labels[0]} than in {labels[1]}; {where}"
