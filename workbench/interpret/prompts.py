@@ -17,7 +17,7 @@ from ..models.handle import VLM
 from ..types import Turn
 from .targets import check_answer
 
-__all__ = ["Prompt", "check_vlm"]
+__all__ = ["Prompt", "check_vlm", "encode_with", "turns_with"]
 
 _TRIMMED = ("pixel_values", "pixel_attention_mask")
 
@@ -69,7 +69,7 @@ class Prompt:
                 "the model that gave the answer",
                 f"load {answer.source or answer.model!r}, or ask {vlm.name!r} itself",
             )
-        encoded = _encode(vlm, answer, [answer.images])
+        encoded = encode_with(vlm, answer, [answer.images])
         if tuple(encoded.prompt_ids[0]) != answer.prompt_ids:
             raise InputError(
                 f"an answer whose prompt this {vlm.name!r} writes in other tokens",
@@ -98,7 +98,7 @@ class Prompt:
                     f"the sizes of the answer's pictures, {sizes}",
                     "alter the pictures without resizing or cropping them",
                 )
-        encoded = _encode(self.vlm, self.answer, batch)
+        encoded = encode_with(self.vlm, self.answer, batch)
         values = _trimmed(self.vlm, encoded)["pixel_values"]
         return values.reshape(len(batch), *self.pixels.shape)
 
@@ -119,7 +119,7 @@ class Prompt:
         """The same conversation with its pictures taken out."""
         turns = tuple(replace(turn, images=()) for turn in self.answer.history)
         bare = replace(self.answer, images=(), history=turns)
-        encoded = _encode(self.vlm, bare, [()])
+        encoded = encode_with(self.vlm, bare, [()])
         bare = replace(
             bare,
             token_ids=(*encoded.prompt_ids[0], *self.answer.reply_ids),
@@ -128,13 +128,14 @@ class Prompt:
         return Prompt(self.vlm, bare, dict(encoded.inputs), None)
 
 
-def _encode(vlm: VLM, answer: Answer, batch: Sequence[Sequence[Image.Image]]) -> Encoded:
-    conversations = [_turns(answer, list(pictures)) for pictures in batch]
+def encode_with(vlm: VLM, answer: Answer, batch: Sequence[Sequence[Image.Image]]) -> Encoded:
+    """An answer's conversation, encoded with other sets of pictures: a row for each set."""
+    conversations = [turns_with(answer, list(pictures)) for pictures in batch]
     with vlm.encoding:
         return vlm.family.encode(vlm.processor, conversations, mode=answer.mode, config=vlm.model.config)
 
 
-def _turns(answer: Answer, pictures: list[Image.Image]) -> list[Turn]:
+def turns_with(answer: Answer, pictures: list[Image.Image]) -> list[Turn]:
     """The conversation up to the question, its pictures replaced in order."""
     turns = []
     for turn in answer.history:
