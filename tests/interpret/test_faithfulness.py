@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from workbench.errors import InputError
+from workbench.errors import CapabilityError, InputError
 from workbench.interpret import baselines, curves, plausibility
 from workbench.interpret.examine import examine
 from workbench.interpret.faithfulness_record import Faithfulness
+from workbench.interpret.faithfulness_summary import FaithfulnessSummary, summarise
 from workbench.interpret.verdict import judge, outlook
+from workbench.stats import bootstrap_mean
 from workbench.types import PatchGrid, Region
 
 GRID = PatchGrid(0, 4, 4, 3, (64, 64), (0, 0, 64, 64), 4)
@@ -36,6 +39,10 @@ def toy(values: np.ndarray, weights: np.ndarray, *, no_image: float = -10.0, **o
 
 
 WEIGHTS = np.random.default_rng(0).exponential(size=16)
+
+
+def run(score, order: list[int]):
+    return curves.curves(score, {"o": np.array(order)}, fills=["mean"], steps=2)
 
 
 # -- curves ------------------------------------------------------------------------------------------
@@ -94,15 +101,16 @@ def test_equal_values_are_ranked_at_random_but_repeatably() -> None:
     assert curves.ranking(np.array([0.0, 3, -1, 2])).tolist() == [1, 3, 0, 2]
 
 
-def test_the_gap_of_random_orders_is_zero_on_average_also_for_a_score_with_interactions() -> None:
+def test_an_order_and_its_reverse_have_opposite_gaps_also_for_a_score_with_interactions() -> None:
     def score(keep, fill):  # needs two regions together
         return 5.0 * (keep[:, 0] & keep[:, 1]) + keep @ np.linspace(0, 1, 9)
 
-    rng = np.random.default_rng(2)
-    orders = {str(i): rng.permutation(9) for i in range(3000)}
-    gaps = [c.gap for c in curves.curves(score, orders, fills=["mean"], steps=4)["mean"].values()]
-    assert abs(np.mean(gaps)) < 4 * np.std(gaps) / np.sqrt(len(gaps))
-    assert np.std(gaps) > 0.5
+    order = np.random.default_rng(2).permutation(9)
+    both = {"forward": order, "backward": order[::-1]}
+    for steps in (3, 4, 9):
+        gaps = {n: c.gap for n, c in curves.curves(score, both, fills=["mean"], steps=steps)["mean"].items()}
+        assert gaps["forward"] == pytest.approx(-gaps["backward"])
+        assert abs(gaps["forward"]) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -214,7 +222,7 @@ def test_a_map_behind_a_baseline_is_said_to_be() -> None:
 def test_the_prediction_interval_covers_the_next_draw_about_95_times_in_100() -> None:
     rng = np.random.default_rng(4)
     draws = rng.normal(size=(4000, 9))
-    inside = [low <= d[8] <= high for d in draws for low, high in [outlook(d[:8])]]
+    inside = [low <= d[8] <= high for d in draws for low, high in [outlook(d[:8].tolist())]]
     assert 0.935 < np.mean(inside) < 0.965
     assert outlook([1.0]) == (-np.inf, np.inf)
 
@@ -330,3 +338,102 @@ def test_records_load_and_show_without_torch(tmp_path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "light", done.stderr
+
+
+# -- many samples ------------------------------------------------------------------------------------
+
+
+def test_intervals_over_samples_find_what_a_single_answer_cannot_show() -> None:
+    rng = np.random.default_rng(7)
+    weak = [toy(w + 1.5 * rng.normal(size=16), w) for w in rng.exponential(size=(40, 16))]
+    alone = [one.finding.kind for one in weak]
+    assert alone.count("better than random") < 30
+    together = summarise(weak)
+    assert together.finding.kind == "better than random"
+    assert together.verdict.startswith("Over 40 answers: better than random")
+    assert together.ahead("mean").low > 0
+    assert together.better.n == 40
+
+
+def test_random_maps_are_no_better_than_random_over_many_samples() -> None:
+    rng = np.random.default_rng(8)
+    many = summarise([toy(rng.normal(size=16), w) for w in rng.exponential(size=(40, 16))])
+    assert many.finding.kind == "no better than random"
+    assert many.ahead("mean").low < 0 < many.ahead("mean").high
+
+
+def test_a_summary_averages_curves_and_survives_saving(tmp_path) -> None:
+    checks = [toy(WEIGHTS, WEIGHTS, seed=seed) for seed in (0, 1)]
+    before = summarise(checks)
+    mean = before.curves("mean", "random")
+    assert mean.insertion[0] == 0
+    assert mean.insertion[-1] == pytest.approx(WEIGHTS.sum())
+    assert FaithfulnessSummary.load(before.save(tmp_path / "many.json")) == before
+    assert "no check" not in before._repr_html_()
+    assert {"ahead of random", "drop without pictures"} <= set(before.frame()["measured"])
+
+
+def test_no_checks_and_mixed_methods_are_refused() -> None:
+    with pytest.raises(InputError, match="no check"):
+        summarise([])
+    one = toy(WEIGHTS, WEIGHTS)
+    with pytest.raises(InputError, match="one method"):
+        summarise([one, replace(one, method="other")])
+
+
+def test_the_bootstrap_interval_of_a_mean_covers_it_about_95_times_in_100() -> None:
+    rng = np.random.default_rng(9)
+    draws = rng.exponential(size=(400, 60))
+    bounds = [bootstrap_mean(d, draws=400, seed=i)[1:] for i, d in enumerate(draws)]
+    assert 0.90 < np.mean([low <= 1 <= high for low, high in bounds]) < 0.98
+    assert np.isnan(bootstrap_mean([])).all()
+    assert bootstrap_mean([2.0])[0] == 2
+    assert np.isnan(bootstrap_mean([2.0])[1])
+    assert bootstrap_mean([1.0, np.nan, 3.0])[0] == 2
+
+
+# -- randomised weights ------------------------------------------------------------------------------
+
+
+def test_shuffled_weights_come_back_exactly_also_after_an_error() -> None:
+    torch = pytest.importorskip("torch")
+    from workbench.interpret.randomise import randomised
+
+    model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.LayerNorm(7), torch.nn.Linear(7, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def fail() -> None:
+        with randomised(model, seed=0):
+            inside.append(model[0].weight.clone())
+            raise ZeroDivisionError
+
+    inside: list = []
+    pytest.raises(ZeroDivisionError, fail)
+    assert not torch.equal(inside[0], before["0.weight"])
+    assert sorted(inside[0].flatten().tolist()) == sorted(before["0.weight"].flatten().tolist())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_that_are_not_there_cannot_be_shuffled() -> None:
+    torch = pytest.importorskip("torch")
+    from workbench.interpret.randomise import randomised
+
+    with (
+        pytest.raises(CapabilityError, match="quantized or offloaded"),
+        randomised(torch.nn.Linear(2, 2, device="meta"), seed=0),
+    ):
+        pass
+
+
+def test_similarity_is_spearmans_and_ties_share_their_rank() -> None:
+    from scipy.stats import spearmanr
+
+    from workbench.interpret.randomise import similarity
+
+    rng = np.random.default_rng(10)
+    a, b = rng.integers(0, 4, size=(3, 5)).astype(float), rng.integers(0, 4, size=(3, 5)).astype(float)
+    assert similarity([a], [b]) == pytest.approx(spearmanr(a.ravel(), b.ravel()).statistic)
+    assert similarity([a], [2 * a + 1]) == pytest.approx(1)
+    assert similarity([a], [np.zeros((3, 5))]) == 0
+    with pytest.raises(InputError, match="same grids"):
+        similarity([a], [a.T])

@@ -61,7 +61,7 @@ def centre(grid: PatchGrid) -> np.ndarray:
 
 
 def sinks(grid: PatchGrid, norms: np.ndarray) -> np.ndarray:
-    """Sinks alone: how large each patch's hidden state is, which attention sinks are known by, ``[rows, cols]``.
+    """Sinks alone: how large each patch's hidden state is, by which sinks are known, ``[rows, cols]``.
 
     Patches that draw attention whatever is asked carry massive activations (Sun et al. 2024, arXiv
     2402.17762; in vision-language models Kang et al. 2025, arXiv 2503.03321).  A map that ranks patches

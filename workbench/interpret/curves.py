@@ -4,7 +4,8 @@ Deletion takes away the regions that a map calls most important, first the first
 none and gives them back in the same order (Petsiuk et al. 2018, RISE, arXiv 1806.07421).  Every order
 gets the same budgets of regions, so two maps differ in nothing but their ranking.  ``gap`` is insertion
 minus deletion AUC, the symmetric form that does not depend on where a masked picture lands (compare
-Blücher et al. 2024, arXiv 2401.06654): the expectation over random orders is exactly zero.
+Blücher et al. 2024, arXiv 2401.06654): an order and its reverse have opposite gaps, so that random orders
+have none on average.
 
 Nothing here knows a model: a score is a function of which regions are kept.
 """
@@ -20,7 +21,7 @@ from ..errors import InputError
 
 __all__ = ["Curve", "Score", "area", "budgets", "curves", "kept", "ranking"]
 
-#: From which regions are kept (bool ``[n, regions]``) and how the others are filled to scores ``[n]``, in nats.
+#: From (kept regions, bool ``[n, regions]``; how the others are filled) to scores ``[n]`` in nats.
 Score = Callable[[np.ndarray, str], np.ndarray]
 
 
@@ -50,12 +51,12 @@ class Curve:
 
     @property
     def gap(self) -> float:
-        """Insertion minus deletion AUC, in nats: zero for random orders, on average."""
+        """Insertion minus deletion AUC, in nats; the reversed order's is the opposite number."""
         return self.insertion_auc - self.deletion_auc
 
 
 def ranking(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Regions from the largest value to the smallest; ties in random order, so that a flat map is a random one.
+    """Regions from the largest value to the smallest; ties at random, so that a flat map is a random one.
 
     Args:
         values: one number a region, ``[regions]``.

@@ -1,4 +1,4 @@
-"""The part of a check that needs no model: from a score over kept regions to curves of a map and its baselines"""
+"""The part of a check that needs no model: from a score over kept regions to curves of a map and baselines"""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def baseline_orders(
     seed: int,
     sink: Sequence[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Orders of the baselines: ``random`` random ones, the centre prior, and the sinks where they are known."""
+    """Orders of the baselines: random ones, the centre prior, and the sinks where they are known."""
     size = 1 + max(int(part.max()) for part in labels)
     rng = np.random.default_rng((seed, 1))
     found = {f"{RANDOM} {i}": rng.permutation(size) for i in range(random)}

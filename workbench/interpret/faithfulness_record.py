@@ -93,11 +93,10 @@ class Faithfulness:
         return self.drop >= LEAST_DROP
 
     def gap(self, fill: str, name: str = MAP) -> float:
-        """Insertion minus deletion AUC in nats, of the map or of a baseline; "random" is the mean of all."""
+        """Insertion minus deletion AUC in nats, of the map or of a baseline; zero for "random"."""
         named = self._named(fill)
         if name == RANDOM:
-            gaps = self.random_gaps(fill)
-            return sum(gaps) / len(gaps)
+            return 0.0  # each random order counts with its reverse, whose gap is the opposite
         if name not in named:
             raise InputError(f"baseline {name!r}", f"one of {', '.join(map(repr, (RANDOM, *named)))}")
         return named[name].gap
@@ -133,23 +132,21 @@ class Faithfulness:
         return self.finding.text
 
     def frame(self) -> pd.DataFrame:
-        """A row a masking and order: insertion and deletion AUC and their gap, in nats; for random the
-        mean, and ``low`` and ``high`` where the next random order's gap lies with 95% probability."""
+        """A row a masking and order: insertion and deletion AUC and their gap, in nats.
+
+        For random orders, each counted with its reverse, these are means, and ``low`` to ``high`` is
+        where the next random order's gap lies with 95% probability.
+        """
         import pandas as pd
 
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for fill, named in self.curves.items():
-            orders = [c for name, c in named.items() if name.startswith(RANDOM)]
-            low, high = outlook([c.gap for c in orders])
-            mean = {
-                k: sum(getattr(c, k) for c in orders) / len(orders) for k in ("insertion_auc", "deletion_auc")
-            }
             shown = {name: curve for name, curve in named.items() if not name.startswith(RANDOM)}
             for name, curve in shown.items():
-                rows.append([fill, name, curve.insertion_auc, curve.deletion_auc, curve.gap, None, None])
-            rows.append(
-                [fill, RANDOM, *mean.values(), mean["insertion_auc"] - mean["deletion_auc"], low, high]
-            )
+                rows.append((fill, name, curve.insertion_auc, curve.deletion_auc, curve.gap, None, None))
+            orders = [c for name, c in named.items() if name.startswith(RANDOM)]
+            height = sum(c.insertion_auc + c.deletion_auc for c in orders) / (2 * len(orders))
+            rows.append((fill, RANDOM, height, height, 0.0, *outlook([c.gap for c in orders])))
         return pd.DataFrame(rows, columns=["fill", "order", "insertion", "deletion", "gap", "low", "high"])
 
     # -- kept and shown --------------------------------------------------------------------------
@@ -212,7 +209,7 @@ class Faithfulness:
         if self.plausibility is not None:
             p = self.plausibility
             facts.append(
-                f"plausibility, apart from the verdict: pointing {p.pointing:.2f} (by chance {p.chance:.2f}), "
+                f"plausibility, apart from the verdict: pointing {p.pointing:.2f} (chance {p.chance:.2f}), "
                 f"IoU {p.iou:.2f} with the true evidence"
             )
         if self.unchanged is not None:

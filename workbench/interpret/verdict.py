@@ -34,17 +34,19 @@ class Finding:
 
 
 def outlook(random: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
-    """Where the next random order's gap will lie with a probability of ``level``: Student's prediction interval.
+    """Where the next random order's gap will lie with a probability of ``level``.
 
-    Without two random orders there is no spread to speak of: the interval is infinite.
+    An order and its reverse have opposite gaps, so the distribution is symmetric around zero: its mean
+    is known, its spread is measured, and Student's prediction interval follows.  Fewer than two random
+    orders say nothing about the spread: the interval is infinite.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     values = np.asarray(random, dtype=float)
     if len(values) < 2:
         return -math.inf, math.inf
-    half = t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    half = float(stdtrit(len(values), (1 + level) / 2)) * math.sqrt(float(np.mean(values**2)))
+    return -half, half
 
 
 def above_random(gap: float, bounds: tuple[float, float]) -> int:
@@ -65,7 +67,7 @@ def judge(
 
     Args:
         signs: masking -> 1 above random, 0 not told apart, -1 below.
-        ahead: masking -> nats by which the gap exceeds the mean of random orders.
+        ahead: masking -> nats by which the gap exceeds that of random orders.
         beaten: other baseline ("centre", "sink") -> whether the map is ahead of it under every masking.
         drop: nats that the answer loses without any picture.
         needed: whether that drop is one.
