@@ -12,10 +12,11 @@ from .errors import InputError
 __all__ = ["bootstrap_mean", "wilson"]
 
 
-def wilson(right: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
+def wilson(right: float, n: float, *, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a share ``right / n`` (Wilson 1927), 95% by default.
 
-    Unlike the normal interval it stays inside 0 to 1 and is honest at 0% and 100%.
+    Unlike the normal interval it stays inside 0 to 1 and is honest at 0% and 100%.  Both numbers may be
+    fractions: an effective number of items, for one.
 
     Raises:
         InputError: if there are no items, or more right ones than items.
