@@ -50,8 +50,8 @@ def run(
     """Ask every item of some tasks in every mode, and score the replies.
 
     Every reply is on disk the moment it comes.  A run that ends early, by Ctrl-C, a killed process or a
-    server that is down, goes on where it stopped when the same call is made again: nothing is lost and nothing asked
-    twice.  ``open_run(folder)`` shows what there is meanwhile.
+    server that is down, goes on where it stopped when the same call is made again: nothing is lost and
+    nothing asked twice.  ``open_run(folder)`` shows what there is meanwhile.
 
     Args:
         vlm: a model from `workbench.load`, on a server or here, or what `workbench.load` takes ("nano").

@@ -9,17 +9,17 @@ from typing import Any
 
 from ...errors import InputError
 from .drawn import drawn_names, drawn_task
+from .field import FIELD, field_task
+from .suite import NAME as SUITE
+from .suite import suite
 from .task import Task
 
 __all__ = ["resolve", "task", "task_names"]
 
-#: Name of the fixed set of drawn questions that ships.
-SUITE = "suite"
-
 
 def task_names() -> list[str]:
     """Names that `task` takes: the suite, the benchmarks of the field, and the drawn tasks."""
-    return [SUITE, *drawn_names()]
+    return [SUITE, *FIELD, *drawn_names()]
 
 
 def task(name: str, *, folder: str | Path | None = None, n: int | None = None, **options: Any) -> Task:
@@ -40,7 +40,13 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
         Task('synth:chain@2', 5 items, scorer: drawn, version: ...)
     """
     if name.startswith("synth:"):
+        if folder is not None:
+            raise InputError(f"folder={str(folder)!r} for {name!r}", "no folder: its items are drawn")
         return drawn_task(name, **({} if n is None else {"n": n}), **options)
+    if name == SUITE:
+        return suite(folder=folder, n=n, **options)
+    if name in FIELD:
+        return field_task(name, folder=folder, n=n, **options)
     near = difflib.get_close_matches(name, task_names(), n=3, cutoff=0.4)
     raise InputError(
         f"task {name!r}", f"one of {', '.join(near or task_names()[:8])} ...", "see bench.task_names()"

@@ -84,7 +84,7 @@ class Task:
         chance: share that guessing at random gets right; None where it is not known.
 
     Raises:
-        InputError: for no items, an id given twice, a missing gold answer, or a prompt without ``{question}``.
+        InputError: for no items, an id given twice, a missing gold answer, or a prompt without a question.
 
     Example:
         >>> Task("mine", [Item("1", "What is red?", "apple", ("a.png",))], scorer="MMStar").name
