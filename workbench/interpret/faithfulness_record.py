@@ -149,6 +149,28 @@ class Faithfulness:
             rows.append((fill, RANDOM, height, height, 0.0, *outlook([c.gap for c in orders])))
         return pd.DataFrame(rows, columns=["fill", "order", "insertion", "deletion", "gap", "low", "high"])
 
+    def points(self, fill: str) -> pd.DataFrame:
+        """The curves under one masking as rows for `workbench.viz.insertion_deletion`: curve, map, fraction,
+        score; for random orders, each counted with its reverse, the mean and the range (low, high).
+
+        Raises:
+            InputError: for a masking that was not measured.
+        """
+        import numpy as np
+        import pandas as pd
+
+        named = self._named(fill)
+        orders = [c for name, c in named.items() if name.startswith(RANDOM)]
+        rows: list[tuple[Any, ...]] = []
+        for kind in ("insertion", "deletion"):
+            for name in (MAP, *self.baselines):
+                scores = getattr(named[name], kind)
+                rows += [(kind, name, x, y, y, y) for x, y in zip(named[name].share, scores, strict=True)]
+            heights = np.concatenate([curve.both_ways(kind) for curve in orders])
+            band = (heights.mean(0), heights.min(0), heights.max(0))
+            rows += [(kind, RANDOM, x, *y) for x, y in zip(orders[0].share, np.array(band).T, strict=True)]
+        return pd.DataFrame(rows, columns=["curve", "map", "fraction", "score", "low", "high"])
+
     # -- kept and shown --------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:

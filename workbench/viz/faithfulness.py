@@ -1,0 +1,185 @@
+"""Can a map be trusted? Insertion and deletion curves, checks over samples, proofs, the league of methods"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..errors import InputError
+from ..interpret.faithfulness_record import MAP, RANDOM, Faithfulness
+from ..interpret.faithfulness_summary import FaithfulnessSummary
+from .overlay import draw_map
+from .pictures import _frame, _picture
+from .style import FAINT, INK, SERIES, Figure, Look, panels, plain, titled, wrapped
+
+if TYPE_CHECKING:
+    from ..interpret.prove import Proof
+
+__all__ = ["checks", "curves", "proof"]
+
+# The map dark and thick; what it is held against lighter, and each with a line of its own.
+LOOKS = {
+    MAP: Look("the map", "#004488", "o"),
+    RANDOM: Look("random orders", "#999999", ""),
+    "centre": Look("centre prior", "#DDAA33", "s", "--"),
+    "sink": Look("attention sinks", "#BB5566", "^", "-."),
+}
+FILL_WORDS = {"mean": "hidden: mean colour", "blur": "hidden: blurred", "white": "hidden: white"}
+
+
+def curves(check: Faithfulness | FaithfulnessSummary) -> Figure:
+    """Insertion and deletion curves under each masking, the map beside its baselines.
+
+    Of one check: the band is the range of the random orders and their reverses.  Of many: all curves are
+    means over the answers, and random orders have no band.
+
+    Args:
+        check: from `attribution.check()` or `check_many`.
+    """
+    fills = check.fills
+    drawn, axes = panels(2, len(fills), width=2.6 * len(fills) + 0.6, height=5.2, sharex=True, sharey="row")
+    for column, fill in enumerate(fills):
+        for row, kind in enumerate(("insertion", "deletion")):
+            panel = axes[row * len(fills) + column]
+            _curves(panel, check, fill, kind)
+            if row == 0:
+                panel.set_title(FILL_WORDS.get(fill, fill), fontsize=9, color=INK)
+            else:
+                panel.set_xlabel("regions deleted (%)" if row else "", fontsize=9)
+            if column == 0:
+                panel.set_ylabel(f"{kind}\nlog-probability (nats)", fontsize=9)
+    for panel in axes[: len(fills)]:
+        panel.set_xlabel("regions inserted (%)", fontsize=9)
+    _legend(drawn, axes[0])
+    titled(drawn, f"{check.method}: {check.verdict}")
+    return drawn
+
+
+def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
+    """How far each method's maps are ahead of random orders, by masking, with intervals over samples.
+
+    Args:
+        summaries: one a method, from `check_many`.
+
+    Raises:
+        InputError: for none.
+    """
+    if not summaries:
+        raise InputError("no summary", "at least one, from check_many")
+    fills = summaries[0].fills
+    drawn, (axes,) = panels(1, 1, width=7.2, height=1.5 + 0.42 * len(summaries))
+    for place, one in enumerate(summaries):
+        for number, fill in enumerate(fills):
+            look, found = SERIES[number], one.ahead(fill)
+            y = place + 0.2 * (number - (len(fills) - 1) / 2)
+            interval(
+                axes, y, found.mean, found.low, found.high, look, FILL_WORDS[fill] if place == 0 else None
+            )
+    axes.axvline(0, color=FAINT, linewidth=1)
+    axes.set_yticks(range(len(summaries)), [one.method for one in summaries])
+    axes.invert_yaxis()
+    plain(axes)
+    axes.set_xlabel(
+        "insertion minus deletion AUC, ahead of random orders (nats), with 95% interval over answers"
+    )
+    _legend(drawn, axes)
+    good = [one.method for one in summaries if one.finding.kind == "better than random"]
+    named = f": {', '.join(good)}" if 0 < len(good) < len(summaries) else ""
+    count = f"{len(good)} of {len(summaries)} methods are better than random under all maskings{named}"
+    titled(drawn, f"Over {len(summaries[0].items)} answers, {count}")
+    return drawn
+
+
+def proof(found: Proof, *, height: float = 2.8) -> Figure:
+    """The picture with its map and the region, the altered picture, and what each answer was.
+
+    Args:
+        found: from `workbench.interpret.prove`.
+        height: of a picture, in inches.
+    """
+    number = found.region.image
+    pictures = [("as it is", found.before), *([("the map", found.before)] if found.maps else [])]
+    pictures.append(({"mask": "masked", "blur": "blurred", "remove": "removed"}[found.how], found.after))
+    first = found.before.images[number]
+    wide = height * min(2.2, max(0.8, first.width / first.height))
+    title = f"{found.before.question}\n{found.verdict}"
+    width = max(len(pictures) * wide + 2.0, 6.0)
+    lines = len(wrapped(title, int(10 * width)).split("\n"))
+    drawn, axes = panels(1, len(pictures) + 1, width=width, height=height + 0.9 + 0.22 * lines,
+                         width_ratios=[*[wide] * len(pictures), 1.6])  # fmt: skip
+    for panel, (name, answer) in zip(axes, pictures, strict=False):
+        if name == "the map":
+            layout = answer.layout
+            assert layout is not None, "an answer that was scored has a layout"
+            draw_map(panel, answer.images[number], found.maps[number], layout.images[number], scale=False)
+        else:
+            _picture(panel, answer.images[number])
+        _outlined(panel, found.region.box)
+        says = found.method if name == "the map" else wrapped(f"“{answer.text.strip()}”", 24)
+        panel.set_title(name, fontsize=9, color=INK)
+        panel.set_xlabel(says, fontsize=10, color=INK)
+    _losses(axes[-1], found)
+    titled(drawn, title)
+    return drawn
+
+
+def interval(
+    axes: Axes, y: float, mean: float, low: float, high: float, look: Look, label: str | None = None
+) -> None:
+    """A point with its interval, on a line of a forest plot."""
+    axes.plot([low, high], [y, y], color=look.colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+    axes.plot(
+        [mean], [y], color=look.colour, marker=look.marker, markersize=5, linestyle="", label=label, zorder=3
+    )
+
+
+def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, fill: str, kind: str) -> None:
+    if isinstance(check, Faithfulness):
+        own = check.curves[fill]
+        random = [c for name, c in own.items() if name.startswith(RANDOM)]
+        shown = {name: c for name, c in own.items() if not name.startswith(RANDOM)}
+    else:
+        random = [check.curves(fill, RANDOM)]
+        shown = {name: check.curves(fill, name) for name in (MAP, *check.baselines)}
+    share = 100 * np.array(random[0].share)
+    heights = np.concatenate([curve.both_ways(kind) for curve in random])
+    look = LOOKS[RANDOM]
+    if len(heights) > 2:
+        panel.fill_between(share, heights.min(0), heights.max(0), color=look.colour, alpha=0.25, linewidth=0,
+                           label="range of random orders")  # fmt: skip
+    panel.plot(share, heights.mean(0), color=look.colour, linewidth=2, label=look.label)
+    for name, curve in reversed(shown.items()):
+        one, thick = LOOKS[name], name == MAP
+        style = {"color": one.colour, "linestyle": one.line, "marker": one.marker, "label": one.label}
+        size = {"linewidth": 2.2, "markersize": 4.0} if thick else {"linewidth": 1.3, "markersize": 3.5}
+        panel.plot(share, getattr(curve, kind), **style, **size)
+    plain(panel, grid="y")
+
+
+def _legend(drawn: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+
+
+def _outlined(axes: Axes, box: Any) -> None:
+    """The region: dark on white, seen on any picture."""
+    for width, colour in ((3.5, "white"), (1.5, "black")):
+        frame = _frame(box, colour, "-")
+        frame.set_linewidth(width)
+        axes.add_patch(frame)
+
+
+def _losses(axes: Axes, found: Proof) -> None:
+    """What the first answer loses: by the region, and by the controls."""
+    axes.axhline(0, color=FAINT, linewidth=0.8)
+    if found.control_losses:
+        spread = np.linspace(-0.15, 0.15, len(found.control_losses)) + 1
+        axes.plot(spread, found.control_losses, linestyle="", marker="s", markersize=4, color="#888888")
+    axes.plot([0], [found.loss], linestyle="", marker="o", markersize=8, color=LOOKS[MAP].colour)
+    axes.set_xlim(-0.5, 1.5)
+    axes.set_xticks([0, 1], ["the\nregion", "other\nplaces"])
+    axes.set_ylabel("log-probability lost (nats)", fontsize=8)
+    plain(axes, grid="y")
