@@ -176,7 +176,8 @@ def test_a_lens_is_saved_and_loaded_without_torch(read: Lens, tmp_path) -> None:
     read.save(folder)  # again, in its own place
     code = (
         "import sys\nfrom workbench.interpret.lens_record import Lens\n"
-        f"read = Lens.load({str(folder)!r})\nprint(read.says(1).words.shape, read.decided_at, 'torch' in sys.modules)\n"
+        f"read = Lens.load({str(folder)!r})\n"
+        "print(read.says(1).words.shape, read.decided_at, 'torch' in sys.modules)\n"
         "assert '<table>' in read._repr_html_()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ from .effects import Knockout
 from .inside import Decoder, cutting, layer_numbers
 from .logit_lens import token_texts
 from .places import Place, positions
+from .prompts import check_vlm
 from .replay import Replay, held, score
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def attention_cut(
         InputError: for a negative position, or a layer that does not exist.
         CapabilityError: for a model that cannot be looked into.
     """
-    decoder = Decoder(vlm)
+    decoder = Decoder(check_vlm(vlm))
     chosen = layer_numbers(layers, decoder.depth - 1)
     if any(at < 0 for at in (*sources, *targets)):
         raise InputError(
