@@ -91,7 +91,7 @@ def test_a_long_common_beginning_and_unaltered_pictures_change_nothing(asked) ->
     hidden = np.zeros((3, scorer.patches), dtype=bool)
     hidden[np.arange(3), scorer.patches - 1 - np.arange(3)] = True  # of the second picture
     reused = scorer.masked(hidden)
-    assert scorer._engine._prefix is not None, "the first picture's keys were not reused"
+    assert scorer.engine._prefix is not None, "the first picture's keys were not reused"
     pixels, altered = scorer.alterer(make_regions(later), "mean")(hidden)
     assert altered.tolist() == [[False, True]] * 3
     for score, one in zip(reused, pixels, strict=True):
@@ -104,7 +104,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(asked, monkeypatch) 
     expected = Scorer(vlm, answer).masked(hidden)
     scorer = Scorer(vlm, answer, batch_size=8)
     sizes: list[int] = []
-    whole = scorer._engine.scores
+    whole = scorer.engine.scores
 
     def tight(target, pixels, altered):
         sizes.append(len(altered))
@@ -112,7 +112,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(asked, monkeypatch) 
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(target, pixels, altered)
 
-    monkeypatch.setattr(scorer._engine, "scores", tight)
+    monkeypatch.setattr(scorer.engine, "scores", tight)
     np.testing.assert_allclose(scorer.masked(hidden), expected, atol=1e-5)
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 1]
 
@@ -124,7 +124,7 @@ def test_no_room_for_even_one_picture_is_a_clear_error(asked, monkeypatch) -> No
     def full(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(scorer._engine, "scores", full)
+    monkeypatch.setattr(scorer.engine, "scores", full)
     with pytest.raises(OutOfMemoryError, match="lower precision"):
         _ = scorer.base
 

@@ -8,16 +8,20 @@ and values.  Every other family runs its own forward on whole rows.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..errors import CapabilityError
+from ..models.handle import VLM
 from .prompts import Prompt
 from .targets import Scored, Target
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "decoder_of"]
 
+Pick = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 PREFIX = 32  # positions; a shorter common beginning is cheaper to run again than to copy
 
 
@@ -41,32 +45,51 @@ class Engine:
         rows = None if pixels is None else pixels.expand(count, *pixels.shape)
         return rows, np.zeros((count, len(self.prompt.answer.images)), dtype=bool)
 
-    def scores(self, target: Target, pixels: torch.Tensor | None, altered: np.ndarray) -> torch.Tensor:
+    def states(self, scored: Scored) -> torch.Tensor:
+        """What the decoder hands to the output head, ``[tokens, hidden]``, with the pictures as they are.
+
+        Raises:
+            CapabilityError: if the family's decoder is not where it should be.
+        """
+        found: list[torch.Tensor] = []
+        decoder = decoder_of(self.prompt.vlm)
+        handle = decoder.register_forward_hook(lambda *args: found.append(args[-1][0]))
+        try:
+            self.scores(Target("span", "", (scored,)), *self.original(1))
+        finally:
+            handle.remove()
+        return found[-1][0]
+
+    def scores(
+        self, target: Target, pixels: torch.Tensor | None, altered: np.ndarray, *, logits: bool = False
+    ) -> torch.Tensor:
         """Weighted log-probabilities ``[n]`` of a target.
 
         Args:
             target: what is scored.
             pixels: ``[n, *shape]``; None where the prompt has no picture.
             altered: bool ``[n, pictures]``, which pictures differ from the answer's.
+            logits: sum the tokens' scores before the softmax instead.
         """
+        pick = _raw if logits else _picked
         if self.own:
             assert pixels is not None, "this path is for prompts with pictures"
             features = self.features(pixels, altered)
-            parts = [self._decoded(scored, features, altered) * scored.weight for scored in target.sequences]
+            parts = [self._decoded(s, features, altered, pick) * s.weight for s in target.sequences]
         else:
-            parts = [self._whole(scored, pixels, len(altered)) * scored.weight for scored in target.sequences]
+            parts = [self._whole(s, pixels, len(altered), pick) * s.weight for s in target.sequences]
         return torch.stack(parts).sum(dim=0)
 
     # -- any family ------------------------------------------------------------------------------
 
-    def _whole(self, scored: Scored, pixels: torch.Tensor | None, count: int) -> torch.Tensor:
+    def _whole(self, scored: Scored, pixels: torch.Tensor | None, count: int, pick: Pick) -> torch.Tensor:
         ids = scored.ids[: scored.span.stop]
         inputs = self.prompt.rows(ids, count)
         if pixels is not None:
             inputs["pixel_values"] = pixels.flatten(0, 1).to(self.prompt.vlm.device, self.prompt.vlm.dtype)
         keep = len(ids) - scored.span.start + 1
         logits = self.model(**inputs, logits_to_keep=keep, use_cache=False).logits
-        return _picked(logits, ids[scored.span.start :])
+        return pick(logits, ids[scored.span.start :])
 
     # -- Phi-4-reasoning-vision and the built-in model -------------------------------------------
 
@@ -99,7 +122,9 @@ class Engine:
         pixels = pixels.to(self.prompt.vlm.device, self.prompt.vlm.dtype)
         return self.model.get_image_features(pixels, mask, shapes, return_dict=True).pooler_output
 
-    def _decoded(self, scored: Scored, features: list[torch.Tensor], altered: np.ndarray) -> torch.Tensor:
+    def _decoded(
+        self, scored: Scored, features: list[torch.Tensor], altered: np.ndarray, pick: Pick
+    ) -> torch.Tensor:
         ids = scored.ids[: scored.span.stop]
         cut = self._common(altered)
         embeds = self.embedded(ids, features)[:, cut:]
@@ -109,7 +134,7 @@ class Engine:
         mask = torch.ones(len(altered), len(ids), dtype=torch.long, device=embeds.device)
         keep = len(ids) - scored.span.start + 1
         logits = self.model(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=keep, **options).logits
-        return _picked(logits, ids[scored.span.start :])
+        return pick(logits, ids[scored.span.start :])
 
     def embedded(self, ids: Any, features: list[torch.Tensor]) -> torch.Tensor:
         """Embeddings ``[n, tokens, hidden]`` with the pictures' features in their places."""
@@ -148,8 +173,29 @@ class Engine:
         return rows
 
 
-def _picked(logits: torch.Tensor, ids: Any) -> torch.Tensor:
+def decoder_of(vlm: VLM) -> torch.nn.Module:
+    """The decoder inside a model.
+
+    Raises:
+        CapabilityError: if it is not where the family's spec says.
+    """
+    try:
+        return vlm.model.get_submodule(vlm.family.decoder)
+    except AttributeError:
+        raise CapabilityError(
+            f"{vlm.name} without a module {vlm.family.decoder!r}",
+            "a family whose decoder is known",
+            'use a method that only needs the model\'s forward pass, such as "occlusion"',
+        ) from None
+
+
+def _picked(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
     """Sum of the log-probabilities of ``ids`` under ``logits [n, len(ids) + 1, vocabulary]``."""
-    scores = logits[:, -len(ids) - 1 : -1].float().log_softmax(dim=-1)
+    return _raw(logits[:, -len(ids) - 1 :].float().log_softmax(dim=-1), ids)
+
+
+def _raw(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+    """Sum of the scores of ``ids``."""
+    scores = logits[:, -len(ids) - 1 : -1].float()
     wanted = torch.tensor(list(ids), device=scores.device)
-    return scores[:, torch.arange(len(ids)), wanted].sum(dim=-1)
+    return scores[:, torch.arange(len(ids), device=scores.device), wanted].sum(dim=-1)

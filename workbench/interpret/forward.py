@@ -60,7 +60,7 @@ class Scorer:
         self.target: Target = make_target(answer, target, tokenizer=vlm.tokenizer)
         self.forwards = 0  # altered picture sets that the model has read
         self.on_batch: Callable[[int], None] = lambda done: None  # a progress bar's hand
-        self._engine = Engine(self.prompt)
+        self.engine = Engine(self.prompt)
         self._base: float | None = None
         self._map: PixelMap | None = None
         self._fills: dict[str, torch.Tensor] = {}
@@ -71,8 +71,16 @@ class Scorer:
     def base(self) -> float:
         """The score with the pictures as they are."""
         if self._base is None:
-            self._base = float(self._batched(1, lambda at: self._engine.original(1))[0])
+            self._base = float(self._batched(1, lambda at: self.engine.original(1))[0])
         return self._base
+
+    @property
+    def known_base(self) -> float:
+        """The same, without counting its forward pass."""
+        before, tell, self.on_batch = self.forwards, self.on_batch, lambda done: None
+        base = self.base
+        self.forwards, self.on_batch = before, tell
+        return base
 
     @property
     def patches(self) -> int:
@@ -126,12 +134,12 @@ class Scorer:
         bare = Scorer.__new__(Scorer)
         bare.__dict__.update(self.__dict__)
         bare.prompt = self.prompt.without_pictures()
-        bare._engine, shift = (
+        bare.engine, shift = (
             Engine(bare.prompt),
             bare.prompt.answer.prompt_tokens - self.answer.prompt_tokens,
         )
         bare.target = _shifted(self.target, bare.prompt.answer, shift)
-        return float(bare._batched(1, lambda at: bare._engine.original(1))[0])
+        return float(bare._batched(1, lambda at: bare.engine.original(1))[0])
 
     # -- for methods -----------------------------------------------------------------------------
 
@@ -173,8 +181,9 @@ class Scorer:
         """
         count = len(pixels)
         self.forwards += count
+        self.on_batch(count)
         with self.holding():
-            return self._engine.scores(
+            return self.engine.scores(
                 self.target,
                 pixels,
                 np.ones((count, len(self.answer.images)), dtype=bool) if altered is None else altered,
@@ -216,7 +225,7 @@ class Scorer:
         try:
             pixels, altered = part(at)
             with self.holding():
-                scores = self._engine.scores(self.target, pixels, altered)
+                scores = self.engine.scores(self.target, pixels, altered)
             self.forwards += at.stop - at.start
             return scores.double().cpu().numpy()
         except (MemoryError, RuntimeError) as error:

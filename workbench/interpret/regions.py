@@ -89,6 +89,22 @@ class Regions:
             padded[self._sample(number, grid)].mean(axis=(1, 3)) for number, grid in enumerate(grids)
         )
 
+    def pool(self, maps: Sequence[np.ndarray], grids: Sequence[PatchGrid]) -> np.ndarray:
+        """The mean ``[regions]`` of maps ``[rows, cols]`` over each region's area; 0 where it has none."""
+        total, area = np.zeros(self.atoms + 1), np.zeros(self.atoms + 1)
+        for number, (part, grid) in enumerate(zip(maps, grids, strict=True)):
+            points = self._sample(number, grid)
+            np.add.at(total, points, np.broadcast_to(part[:, None, :, None], points.shape))
+            np.add.at(area, points, 1.0)
+        total, area = total[:-1], area[:-1]
+        if self.members is not None:
+            total, area = self.members @ total, self.members @ area
+        return total / np.maximum(area, 1.0)
+
+    def sum_atoms(self, per_atom: np.ndarray) -> np.ndarray:
+        """Sums ``[atoms]`` as sums ``[regions]``."""
+        return per_atom if self.members is None else self.members @ per_atom
+
     def sizes(self, grids: Sequence[PatchGrid]) -> np.ndarray:
         """Area of each region ``[regions]``, in cells of the grids."""
         count = np.zeros(self.atoms + 1)

@@ -117,6 +117,10 @@ def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) ->
         InputError: for a target that is empty, out of range, or of another prompt.
     """
     check_answer(answer)
+    if isinstance(target, Target):
+        if target.sequences[0].ids != answer.token_ids:
+            raise InputError("a target of another answer", "a target made of this answer")
+        return target
     if isinstance(target, tuple) and len(target) == 2 and all(isinstance(a, Answer) for a in target):
         if target[0].token_ids != answer.token_ids:
             raise InputError(

@@ -1,0 +1,238 @@
+"""What an answer depends on, as a record: one signed map per picture, and what it cost"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..answer import Answer
+from ..errors import InputError
+from ..types import Region, Span
+from .record_file import load_record, save_record
+from .regions import Regions
+from .targets import Target
+
+if TYPE_CHECKING:
+    from ..models.handle import VLM
+    from .faithfulness_record import Faithfulness
+
+__all__ = ["Attribution"]
+
+FORMAT = "workbench.attribution"
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each part of the pictures, and each token of the prompt, speaks for a target.
+
+    Args:
+        answer: the answer that is explained.
+        method: name of the method, one of ``workbench.interpret.METHODS``.
+        target: what was scored.
+        maps: per picture, ``[rows, cols]`` on the grid of ``answer.layout.images``; positive speaks
+            for the target.  The unit is the method's own (nats for occlusion and Shapley values).
+        tokens: one value per prompt token ``[prompt_tokens]``; None where the method gives none.
+        delta: for path methods, the sum of all attributions minus what they should sum to, in nats.
+        values: one value per region ``[regions]``; None for methods without regions.
+        regions: what was hidden together; None for methods without regions.
+        score: log-probability of the target with the pictures as they are, in nats; None where it
+            was not computed.
+        seconds: wall-clock time.
+        forwards: how many picture sets the model has read (a batch of 16 counts 16).
+        backwards: how many of them with gradients.
+        settings: the method's settings, seed included.
+        vlm: the model, for `check`; not saved.
+    """
+
+    answer: Answer
+    method: str
+    target: Target
+    maps: tuple[np.ndarray, ...]
+    tokens: np.ndarray | None = None
+    delta: float | None = None
+    values: np.ndarray | None = None
+    regions: Regions | None = None
+    score: float | None = None
+    seconds: float = 0.0
+    forwards: int = 0
+    backwards: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    vlm: VLM | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        layout = self.answer.layout
+        shapes = [] if layout is None else [(grid.rows, grid.cols) for grid in layout.images]
+        if [part.shape for part in self.maps] != shapes:
+            raise InputError(
+                f"maps of shapes {[part.shape for part in self.maps]}", f"{shapes}, one per picture"
+            )
+        if self.tokens is not None and self.tokens.shape != (self.answer.prompt_tokens,):
+            raise InputError(f"tokens of shape {self.tokens.shape}", f"[{self.answer.prompt_tokens}]")
+
+    def map(self, image: int = 0) -> np.ndarray:
+        """The map ``[rows, cols]`` of one picture.
+
+        Raises:
+            InputError: if there is no such picture.
+        """
+        if not 0 <= image < len(self.maps):
+            raise InputError(f"image={image}", f"0..{len(self.maps) - 1}")
+        return self.maps[image]
+
+    def top(self, count: int = 5) -> list[tuple[Region, float]]:
+        """The ``count`` cells that speak most for the target, as (region in original pixels, value)."""
+        layout = self.answer.layout
+        assert layout is not None, "a map has a grid"
+        cells = [
+            (float(part[row, col]), grid.image, grid.box(row, col))
+            for grid, part in zip(layout.images, self.maps, strict=True)
+            for row in range(grid.rows)
+            for col in range(grid.cols)
+        ]
+        cells.sort(key=lambda cell: -cell[0])
+        return [(Region(box, image), value) for value, image, box in cells[:count]]
+
+    def check(self, vlm: VLM | None = None, **options: Any) -> Faithfulness:
+        """Whether the map can be trusted; options as for `workbench.interpret.faithfulness.check`.
+
+        Args:
+            vlm: the model that gave the answer; needed only after `load`.
+
+        Raises:
+            InputError: without a model.
+        """
+        from .faithfulness import check
+
+        return check(self, vlm=self._model(vlm), **options)
+
+    def again(self, vlm: VLM | None = None) -> Attribution:
+        """The same method with the same settings once more, for example after the weights have changed.
+
+        Raises:
+            InputError: without a model.
+        """
+        from .attributing import attribute
+
+        model = self._model(vlm)
+        return attribute(
+            model, self.answer, self.target, self.method, self.regions, progress=False, **self.settings
+        )
+
+    def _model(self, vlm: VLM | None) -> VLM:
+        model = self.vlm if vlm is None else vlm
+        if model is None:
+            raise InputError(
+                "an attribution that was loaded from disk, without its model",
+                "the model that gave the answer",
+                f"vlm = workbench.load({self.answer.source!r}), then pass vlm=vlm",
+            )
+        return model
+
+    def save(self, path: str | Path) -> Path:
+        """Save into the folder ``path``, with the answer; see `load`.
+
+        Raises:
+            InputError: if the folder holds something else.
+        """
+        arrays = {f"map_{i}": part for i, part in enumerate(self.maps)}
+        arrays |= {name: part for name in ("tokens", "values") if (part := getattr(self, name)) is not None}
+        facts: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        facts |= {"target": self.target.to_dict(), "settings": dict(self.settings), "regions": None}
+        if self.regions is not None:
+            frames = [list(frame) for frame in self.regions.frames]
+            facts["regions"] = {"kind": self.regions.kind, "frames": frames}
+            arrays |= {f"labels_{i}": part for i, part in enumerate(self.regions.labels)}
+            if self.regions.members is not None:
+                arrays["members"] = self.regions.members
+        return save_record(path, FORMAT, answer=self.answer, arrays=arrays, facts=facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Attribution:
+        """Read what `save` wrote; needs neither torch nor the model.
+
+        Raises:
+            InputError: if it is not there, damaged or of another format.
+        """
+        answer, arrays, facts = load_record(path, FORMAT)
+        try:
+            return cls(
+                answer=answer,
+                target=Target.from_dict(facts.pop("target")),
+                maps=_numbered(arrays, "map"),
+                tokens=arrays.get("tokens"),
+                values=arrays.get("values"),
+                regions=_read_regions(facts.pop("regions"), arrays),
+                **facts,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
+                "a folder that Attribution.save wrote",
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Attribution({self.method!r} of {self.target.label!r}: {self._facts()})"
+
+    def _facts(self) -> str:
+        shapes = ", ".join(f"{rows} x {cols}" for rows, cols in (part.shape for part in self.maps))
+        facts = [f"{len(self.maps)} map{'s' if len(self.maps) != 1 else ''} of {shapes}"]
+        if self.score is not None:
+            facts.append(f"log-probability {self.score:.3f}")
+        if self.delta is not None:
+            facts.append(f"completeness gap {self.delta:+.2g}")
+        facts.append(f"{self.forwards} forwards, {self.backwards} backwards, {self.seconds:.2f} s")
+        return ", ".join(facts)
+
+    def _repr_html_(self) -> str:
+        title = f"<b>{escape(self.method)}</b> of {escape(self.target.label)}"
+        note = (
+            f"{escape(self._facts())}. Red speaks for it, blue against; <code>.check()</code> tells whether"
+        )
+        return (
+            f'<div class="workbench-attribution"><div>{title}</div>{"".join(map(_drawn, self.maps))}'
+            f'<div style="opacity:.6;font-size:.85em">{note} the map can be trusted.</div></div>'
+        )
+
+    @property
+    def span(self) -> Span:
+        """Positions of the scored tokens in ``answer.token_ids``."""
+        return self.target.span
+
+
+_PLAIN = ("method", "delta", "score", "seconds", "forwards", "backwards")
+
+
+def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, ...]:
+    count = sum(key.startswith(f"{name}_") for key in arrays)
+    return tuple(arrays[f"{name}_{i}"] for i in range(count))
+
+
+def _read_regions(facts: Mapping[str, Any] | None, arrays: Mapping[str, np.ndarray]) -> Regions | None:
+    if facts is None:
+        return None
+    frames: Sequence[Any] = [tuple(map(float, frame)) for frame in facts["frames"]]
+    return Regions(facts["kind"], _numbered(arrays, "labels"), tuple(frames), arrays.get("members"))
+
+
+def _drawn(part: np.ndarray, width: int = 240) -> str:
+    """A map as one SVG rectangle per cell; numbers only, nothing to escape."""
+    rows, cols = part.shape
+    top = float(np.abs(part).max()) or 1.0
+    cells = []
+    for (row, col), value in np.ndenumerate(part / top):
+        if abs(value) >= 0.01:
+            colour = "#b2182b" if value > 0 else "#2166ac"
+            cells.append(
+                f'<rect x="{col}" y="{row}" width="1.02" height="1.02" fill="{colour}" '
+                f'fill-opacity="{abs(value):.2f}"/>'
+            )
+    height = max(1, round(width * rows / cols))
+    return (
+        f'<svg width="{width}" height="{height}" viewBox="0 0 {cols} {rows}" preserveAspectRatio="none" '
+        f'role="img" style="border:1px solid;margin:.3em .5em .3em 0">{"".join(cells)}</svg>'
+    )
