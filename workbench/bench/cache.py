@@ -11,7 +11,7 @@ from typing import Any
 
 from .journal import Journal
 
-__all__ = ["Cache", "asking_key", "cache_home", "model_fingerprint"]
+__all__ = ["Cache", "asking_key", "cache_home", "is_remote", "model_fingerprint"]
 
 #: Values of each tensor that go into a fingerprint, evenly spaced; reading all of a 15B model takes minutes.
 SAMPLED = 64
@@ -55,6 +55,11 @@ def model_fingerprint(vlm: Any) -> str:
     found = seen.hexdigest()[:16]
     vlm.__dict__["_fingerprint"] = (weights, found)
     return found
+
+
+def is_remote(vlm: Any) -> bool:
+    """Whether a model answers from elsewhere: it streams, but there is nothing here to look into."""
+    return _weights(vlm) is None and hasattr(vlm, "stream")
 
 
 def _weights(vlm: Any) -> Any:

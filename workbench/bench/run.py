@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import InputError
 from ..models.control import Settings
 from ..types import Mode
-from .cache import Cache, cache_home, model_fingerprint
+from .cache import Cache, cache_home, is_remote, model_fingerprint
 from .engines import Asking, Reply, ask_at_once, ask_in_batches
 from .journal import Journal, only_writer
 from .plan import control_of, in_good_order, modes_of, planned, wanted_again
@@ -166,9 +166,7 @@ def _engine(
         from .cluster import ask_on_cluster
 
         return lambda askings: ask_on_cluster(vlm, askings, batch_size=batch_size, workers=workers)
-    from ..models.server import ServerVLM
-
-    if isinstance(vlm, ServerVLM):
+    if is_remote(vlm):
         return lambda askings: ask_at_once(vlm, askings, workers=workers)
     return lambda askings: ask_in_batches(vlm, askings, batch_size=batch_size)
 
