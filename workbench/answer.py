@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from .errors import InputError
 from .types import Mode, Span, TokenLayout, Turn
+
+if TYPE_CHECKING:
+    from .attention import Attention
 
 __all__ = ["STOPPED", "Answer"]
 
@@ -54,6 +57,7 @@ class Answer:
         source: where it was loaded from.
         settings: max_tokens, thinking_budget, temperature, seed.
         created: UTC time of the reply, ISO 8601.
+        captured: what `attention` gives; None where it was not kept.
     """
 
     text: str
@@ -79,6 +83,7 @@ class Answer:
     source: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     created: str = ""
+    captured: Attention | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mode", Mode.of(self.mode))
@@ -94,6 +99,21 @@ class Answer:
     def reply_ids(self) -> tuple[int, ...]:
         """Token ids of the reply, with delimiters and end token."""
         return self.token_ids[self.prompt_tokens :]
+
+    @property
+    def attention(self) -> Attention:
+        """What each token of the reply looked at; asked for with ``capture=True``.
+
+        Raises:
+            InputError: if it was not kept.
+        """
+        if self.captured is None:
+            raise InputError(
+                "an answer made without capture" if self.reply_ids else "an answer that holds no token",
+                "an answer whose attention was kept",
+                "ask again with capture=True: vlm.ask(images, question, capture=True)",
+            )
+        return self.captured
 
     @property
     def question_images(self) -> tuple[Image.Image, ...]:

@@ -1,7 +1,8 @@
 """How an `Answer` lies on disk: a folder with ``answer.json`` and one safetensors file.
 
-The JSON names the tensor file by its content's hash and is put in place last, with one rename: a
-crash at any moment leaves the old answer or the new one, never a mixture.
+Attention, where it was kept, lies in a second one (`Attention.save`).  The JSON names the tensor files
+by their content's hash and is put in place last, with one rename: a crash at any moment leaves the
+old answer or the new one, never a mixture.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from .attention import Attention
 from .errors import InputError
 from .images import open_image
 from .types import Mode, Span, TokenLayout, Turn
@@ -49,11 +51,26 @@ def save_answer(answer: Answer, path: str | Path) -> Path:
     name = f"answer-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     write_file(folder / name, data)
     record = {**FORMAT, "tensors": name, **_to_json(answer)}
+    if answer.captured is not None:
+        record["attention"] = _save_attention(answer.captured, folder)
     write_file(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
-    for old in folder.glob("answer-*.safetensors"):
-        if old.name != name:
+    for old in (*folder.glob("answer-*.safetensors"), *folder.glob("attention-*.safetensors")):
+        if old.name not in (name, record.get("attention")):
             old.unlink(missing_ok=True)
     return folder
+
+
+def _save_attention(attention: Attention, folder: Path) -> str:
+    """Write a record of attention under its content's hash; returns the file's name."""
+    beside = attention.save(folder / f".attention.{os.getpid()}.tmp")
+    try:
+        with beside.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name = f"attention-{digest[:16]}.safetensors"
+        os.replace(beside, folder / name)
+    finally:
+        beside.unlink(missing_ok=True)
+    return name
 
 
 def load_answer(path: str | Path) -> Answer:
@@ -64,7 +81,9 @@ def load_answer(path: str | Path) -> Answer:
         record = json.loads((folder / NAME).read_text(encoding="utf-8"))
         _check_header(record, path)
         tensors = load_tensors((folder / record.pop("tensors")).read_bytes())
-        return _from_json(record, tensors)
+        attention = record.pop("attention", None)
+        captured = None if attention is None else Attention.load(folder / attention)
+        return replace(_from_json(record, tensors), captured=captured)
     except InputError:
         raise
     except OSError as error:
@@ -84,15 +103,15 @@ def _check_header(record: Any, path: str | Path) -> None:
         raise InputError(
             f"path={str(path)!r} has another format", f"{FORMAT['format']} version {FORMAT['version']}"
         )
-    name = record.get("tensors")
-    if not isinstance(name, str) or name != os.path.basename(name) or not name.endswith(".safetensors"):
-        raise InputError(
-            f"path={str(path)!r} names the file {name!r}", "a safetensors file in the same folder"
-        )
+    for name in (record.get("tensors"), record.get("attention", ".safetensors")):
+        if not isinstance(name, str) or name != os.path.basename(name) or not name.endswith(".safetensors"):
+            raise InputError(
+                f"path={str(path)!r} names the file {name!r}", "a safetensors file in the same folder"
+            )
 
 
 def _to_json(answer: Answer) -> dict[str, Any]:
-    stored = {"token_ids", "images"}
+    stored = {"token_ids", "images", "captured"}
     record = {f.name: getattr(answer, f.name) for f in fields(answer) if f.name not in stored}
     record["mode"] = answer.mode.value
     record["spans"] = {name: [span.start, span.stop] for name, span in answer.spans.items()}
@@ -108,7 +127,7 @@ def _to_json(answer: Answer) -> dict[str, Any]:
 def _from_json(record: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Answer:
     from .answer import Answer
 
-    known = {f.name for f in fields(Answer)} - {"token_ids", "images"}
+    known = {f.name for f in fields(Answer)} - {"token_ids", "images", "captured"}
     if record.keys() != known:
         raise ValueError(f"unknown or missing fields {sorted(record.keys() ^ known)}")
     count = sum(name.startswith("image_") for name in tensors)

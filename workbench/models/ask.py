@@ -17,6 +17,8 @@ from ..answer import Answer
 from ..errors import InputError, OutOfMemoryError
 from ..images import open_images
 from ..types import Mode, Piece, Span, Turn
+from .capture import check_capture
+from .capture_reply import ReplyCapture
 from .context import no_room, reply_room
 from .families import Encoded
 from .generate import Row, Settings, run_generation
@@ -122,6 +124,7 @@ class Job:
         stop: set it to end the run soon with what there is.
         on_pieces: called in the generating thread with a request's number and its new pieces.
         around: context managers that are open while the model runs.
+        capture: whether the answers get their attention, and of what; see `VLM.ask`.
 
     Raises:
         InputError: if a request does not suit the model; ContextLengthError if it does not fit.
@@ -135,6 +138,7 @@ class Job:
         stop: threading.Event | None = None,
         on_pieces: Callable[[int, list[Piece]], None] | None = None,
         around: Sequence[contextlib.AbstractContextManager[Any]] = (),
+        capture: bool | str = False,
     ) -> None:
         self._started = time.perf_counter()
         self._vlm, self._requests = vlm, list(requests)
@@ -144,6 +148,7 @@ class Job:
         self._on_pieces, self._around = on_pieces, around
         self._encoded = self._encode()
         self._rows = [self._row(number) for number in range(len(self._requests))]
+        self._capture = ReplyCapture(vlm, self._encoded, capture) if check_capture(capture) else None
         self._worker = Worker(self._run, stop=self.stop, no_room=self._no_room)
 
     def start(self) -> Job:
@@ -207,9 +212,13 @@ class Job:
                     device=vlm.device,
                     stop=self.stop,
                     on_pieces=self._on_pieces,
-                    around=self._around,
+                    around=[*self._around, *([self._capture] if self._capture else [])],
                 )
-        return [self._answer(number) for number in range(len(self._rows))]
+        answers = [self._answer(number) for number in range(len(self._rows))]
+        if self._capture is None:
+            return answers
+        records = self._capture.records(answers)
+        return [replace(answer, captured=record) for answer, record in zip(answers, records, strict=True)]
 
     def _answer(self, number: int) -> Answer:
         """Put one record together."""

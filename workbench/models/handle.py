@@ -129,6 +129,7 @@ class VLM:
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        capture: bool | str = False,
     ) -> Answer:
         """Ask about one picture, several, or none.
 
@@ -146,10 +147,13 @@ class VLM:
             seed: for sampling; None draws one and notes it in ``answer.settings``.  Your own
                 random state is neither used nor changed.
             history: earlier turns, for example ``answer.turns``.
+            capture: True keeps what `Answer.attention` is computed from, for the reply's tokens and
+                in the vision tower; "all" keeps the prompt's rows too.  The reply stays the same.
 
         Raises:
             InputError: for a picture, question or setting that cannot be used; `ModeError` for a
                 mode that this model lacks; `ContextLengthError` if it does not fit.
+            CapabilityError: if the model's attention cannot be captured.
             OutOfMemoryError: if the device has no room; the model stays usable.
         """
         with self.stream(
@@ -161,6 +165,7 @@ class VLM:
             temperature=temperature,
             seed=seed,
             history=history,
+            capture=capture,
         ) as stream:
             return stream.answer
 
@@ -175,6 +180,7 @@ class VLM:
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        capture: bool | str = False,
     ) -> Stream:
         """Begin a reply and return at once; arguments and errors as for `ask`.
 
@@ -186,7 +192,9 @@ class VLM:
         request = make_request(pictures, question, mode=mode, settings=settings, history=history)
 
         def begin(stop: threading.Event, take: Callable[[list[Piece]], None]) -> Job:
-            return Job(self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces)).start()
+            return Job(
+                self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces), capture=capture
+            ).start()
 
         return Stream(begin)
 
@@ -202,6 +210,7 @@ class VLM:
         temperature: float = 0.0,
         seed: int | None = None,
         progress: bool = True,
+        capture: bool | str = False,
     ) -> list[Answer]:
         """Ask many questions in batches; each reply is the one that `ask` would give.
 
@@ -215,7 +224,7 @@ class VLM:
             batch_size: questions at a time.
             seed: reply ``i`` is sampled with ``seed + i``, which its settings hold.
             progress: show a bar.
-            mode, max_tokens, thinking_budget, temperature: as for `ask`.
+            mode, max_tokens, thinking_budget, temperature, capture: as for `ask`.
 
         Returns:
             The answers in the order of the questions.
@@ -226,7 +235,14 @@ class VLM:
         """
         settings = Settings(max_tokens, thinking_budget, temperature, seed)
         return ask_many(
-            self, images, questions, mode=mode, settings=settings, batch_size=batch_size, progress=progress
+            self,
+            images,
+            questions,
+            mode=mode,
+            settings=settings,
+            batch_size=batch_size,
+            progress=progress,
+            capture=capture,
         )
 
     def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:

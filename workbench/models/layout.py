@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..types import Box, PatchGrid, TokenLayout
 
-__all__ = ["Block", "image_positions", "place", "whole"]
+__all__ = ["Block", "Crop", "image_positions", "place", "whole"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,26 @@ class Block:
 
     def __len__(self) -> int:
         return self.rows * (self.cols + self.newline) + self.trailing
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One picture as the vision tower takes it in: a whole picture, or a part cut out of one.
+
+    Args:
+        image: number of the picture in its conversation.
+        rows, cols: the decoder's tokens for it; the tower may have several patches a token.
+        size: (width, height) of the original picture.
+        region: what it shows, in pixels of the original picture.
+        overview: whether it shows the picture as a whole.
+    """
+
+    image: int
+    rows: int
+    cols: int
+    size: tuple[int, int]
+    region: Box
+    overview: bool = True
 
 
 def whole(size: tuple[int, int]) -> Box:

@@ -10,6 +10,7 @@ from ..answer import Answer
 from ..errors import InputError, OutOfMemoryError, WorkbenchError
 from ..types import Mode
 from .ask import Job, Request, check_images, make_request
+from .capture import check_capture
 from .generate import Settings
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ def ask_many(
     settings: Settings,
     batch_size: int,
     progress: bool,
+    capture: bool | str = False,
 ) -> list[Answer]:
     """See `VLM.ask_many`."""
     from tqdm.auto import tqdm
 
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
+    check_capture(capture)
     vlm.family.check_mode(Mode.of(mode), vlm.name)
     requests = _requests(pair(images, questions), mode=mode, settings=settings)
     answers: list[Answer] = []
@@ -41,7 +44,7 @@ def ask_many(
         while len(answers) < len(requests) and not interrupted:
             batch = requests[len(answers) : len(answers) + batch_size]
             try:
-                made = Job(vlm, batch).start().result()
+                made = Job(vlm, batch, capture=capture).start().result()
             except OutOfMemoryError as error:
                 if len(batch) == 1:
                     raise _keeping(error, answers) from None

@@ -17,7 +17,7 @@ from .chat import Chat
 from .compare import ModeComparison, compare_modes
 from .generate import Settings
 from .many import pair
-from .server_ask import Served, ServedRun, check_request
+from .server_ask import Served, ServedRun, check_request, refuse_capture
 from .server_http import Endpoint, Nonsense, Rejected
 from .server_reply import served_family
 from .stream import Stream
@@ -90,6 +90,7 @@ class ServerVLM:
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        capture: bool | str = False,
     ) -> Answer:
         """Ask about one picture, several, or none; as `VLM.ask`.
 
@@ -100,6 +101,7 @@ class ServerVLM:
         Raises:
             InputError: for a picture, question or setting that cannot be used; `ModeError` for a
                 mode that this model lacks.
+            CapabilityError: for ``capture``: no server tells its attention.
             ServerError: if the server fails; `Refused` if it does not take the request.
         """
         return self.stream(
@@ -111,6 +113,7 @@ class ServerVLM:
             temperature=temperature,
             seed=seed,
             history=history,
+            capture=capture,
         ).answer
 
     def stream(
@@ -124,8 +127,10 @@ class ServerVLM:
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        capture: bool | str = False,
     ) -> Stream:
         """Begin a reply and return at once; as `VLM.stream`."""
+        refuse_capture(self.name, capture)
         settings = Settings(max_tokens, thinking_budget, temperature, seed)
         request = make_request(check_images(images), question, mode=mode, settings=settings, history=history)
         check_request(self._served, request)
@@ -148,12 +153,14 @@ class ServerVLM:
         temperature: float = 0.0,
         seed: int | None = None,
         progress: bool = True,
+        capture: bool | str = False,
     ) -> list[Answer]:
         """Ask many questions, ``batch_size`` at the same time; as `VLM.ask_many`.
 
         Ctrl-C returns what there is, unfinished replies as interrupted.  If requests fail, the others
         are finished first; the error that is then raised holds them in ``.answers``.
         """
+        refuse_capture(self.name, capture)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
         requests = []

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..answer import Answer
-from ..errors import ContextLengthError, InputError, ServerError, WorkbenchError
+from ..errors import CapabilityError, ContextLengthError, InputError, ServerError, WorkbenchError
 from ..types import Mode, Piece
 from .ask import Request
 from .families import FamilySpec
@@ -19,7 +19,7 @@ from .generate import DEFAULT_MAX_TOKENS
 from .server_http import Endpoint, Refused, Stopped
 from .server_reply import ServedReply, messages, mode_fields, refuse_control
 
-__all__ = ["Served", "ServedRun", "check_request"]
+__all__ = ["Served", "ServedRun", "check_request", "refuse_capture"]
 
 TOP = 20  # likeliest first tokens to ask for; the protocol's largest number
 OPTIONAL = ("logprobs", "top_logprobs", "stream_options")  # a server may refuse these without harm
@@ -43,6 +43,20 @@ class Served:
     family: FamilySpec
     refused: set[str] = field(default_factory=set)
     limit: str = "max_tokens"
+
+
+def refuse_capture(name: str, capture: bool | str) -> None:
+    """Refuse to look inside.
+
+    Raises:
+        CapabilityError: if attention is asked for: only text comes back from a server.
+    """
+    if capture:
+        raise CapabilityError(
+            f"capture={capture!r} of {name!r}, which runs on a server",
+            "a model that is loaded here: a server can be asked and benchmarked, but not looked into",
+            "workbench.load('nano'), a folder or a Hub id",
+        )
 
 
 def check_request(served: Served, request: Request) -> None:

@@ -13,7 +13,7 @@ from ...errors import CapabilityError, InputError
 from ...images import open_images
 from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
 from ..coordinates import parse_box, parse_point
-from ..layout import Block, place
+from ..layout import Block, Crop, place
 from ..modes import AS_IS, ModeRule, Reply, check_mode, split_reply
 from .controls import Shield, chat_template_of, control_strings
 from .prompt import check_turns, list_messages, render, render_plain, split_generation_prompt
@@ -142,6 +142,24 @@ class FamilySpec:
         alone = len(sizes) == 1
         blocks = [self.blocks(processor, size, info, alone) for size, info in zip(sizes, infos, strict=True)]
         return place(ids, self.image_ids(processor, config) if sizes else (), sizes, blocks)
+
+    def crops(self, processor: Any, layout: TokenLayout) -> list[Crop]:
+        """What the vision tower takes in for one conversation, in its order."""
+        return [
+            Crop(g.image, g.rows, g.cols, g.size, g.region, overview=g in layout.images) for g in layout.grids
+        ]
+
+    def patch_order(self, tower: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """Where the tower keeps each patch, crop after crop and row after row; None: in that order.
+
+        Args:
+            tower: the vision tower.
+            inputs: the model's inputs for a batch.
+
+        Returns:
+            For the n-th patch in reading order its index in the tower's sequence ``[patches]``.
+        """
+        return None
 
     def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
         """A copy of the processor with another budget of tokens per picture.

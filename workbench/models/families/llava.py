@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...types import Box, Mode
-from ..layout import Block, whole
+from ...types import Box, Mode, TokenLayout
+from ..layout import Block, Crop, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 
@@ -35,6 +35,33 @@ class LlavaOneVision(FamilySpec):
         most = int(processor.vision_aspect_ratio.removeprefix("anyres_max_"))
         rows, cols, region = fine_grid(size, processor.image_processor.image_grid_pinpoints, edge, side, most)
         return [Block(side, side, whole(size)), Block(rows, cols, region, overview=False, newline=1)]
+
+    def crops(self, processor: Any, layout: TokenLayout) -> list[Crop]:
+        if not layout.tiles:
+            return super().crops(processor, layout)
+        (grid,) = layout.images
+        tile = processor.image_processor.size
+        edge = tile["height"] if "height" in tile else tile["shortest_edge"]
+        regions = tile_regions(grid.size, processor.image_processor.image_grid_pinpoints, edge)
+        parts = [Crop(0, grid.rows, grid.cols, grid.size, region, overview=False) for region in regions]
+        return [Crop(0, grid.rows, grid.cols, grid.size, grid.region), *parts]
+
+
+def tile_regions(size: tuple[int, int], pinpoints: Sequence[Sequence[int]], edge: int) -> list[Box]:
+    """What the tiles of a picture alone show, padding included; arguments as for `fine_grid`."""
+    width, height = size
+    full_height, full_width = _best_resolution(size, pinpoints)
+    if full_width / width < full_height / height:
+        shown = (full_width, min(math.ceil(height * full_width / width), full_height))
+    else:
+        shown = (min(math.ceil(width * full_height / height), full_width), full_height)
+    left, top = (full_width - shown[0]) // 2, (full_height - shown[1]) // 2
+    x, y = width / shown[0], height / shown[1]
+    return [
+        ((col - left) * x, (row - top) * y, (col + edge - left) * x, (row + edge - top) * y)
+        for row in range(0, full_height, edge)
+        for col in range(0, full_width, edge)
+    ]
 
 
 def _padded_square(size: tuple[int, int]) -> Box:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+from transformers.vision_utils import get_vision_window_index
+
 from ...types import Mode
 from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
@@ -26,6 +29,26 @@ class QwenVL(FamilySpec):
         _, rows, cols = (int(n) for n in info["image_grid_thw"])
         merge = processor.image_processor.merge_size
         return [Block(rows // merge, cols // merge, whole(size))]
+
+    def patch_order(self, tower: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        # Patches that are merged stand together; Qwen2.5 also gathers what lies in one window.
+        grids, merge = inputs["image_grid_thw"], tower.spatial_merge_size
+        places, first = [], 0
+        for _, rows, cols in grids.tolist():
+            index = torch.arange(rows * cols).reshape(rows // merge, cols // merge, merge, merge)
+            places.append(first + index.permute(0, 2, 1, 3).reshape(-1))
+            first += rows * cols
+        order = torch.cat(places)
+        if not hasattr(tower, "fullatt_block_indexes"):
+            return order
+        windows, _ = get_vision_window_index(
+            grids,
+            spatial_merge_size=merge,
+            window_size=tower.window_size,
+            patch_size=tower.patch_size,
+        )
+        unit = merge * merge
+        return torch.argsort(windows.cpu())[order // unit] * unit + order % unit
 
     def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
         changed = copy.copy(processor)
