@@ -1,0 +1,336 @@
+"""The explorer's JavaScript alone in Chromium: over a model that this test answers, and as a saved page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+# A widget's model, as far as anywidget's is used: traits, changes, and messages that Python answers.
+MODEL = """
+window.makeModel = (traits) => {
+  const listeners = {};
+  const fire = (name, ...values) => (listeners[name] || []).forEach((listener) => listener(...values));
+  return {
+    listeners, sent: [],
+    get: (name) => traits[name],
+    set(changes) {
+      Object.assign(traits, changes);
+      Object.keys(changes).forEach((name) => fire(`change:${name}`));
+    },
+    save_changes() {},
+    on: (name, listener) => (listeners[name] = listeners[name] || []).push(listener),
+    off: (name, listener) => { listeners[name] = (listeners[name] || []).filter((one) => one !== listener); },
+    async send(content) {
+      this.sent.push(content);
+      const { reply, buffers } = await window.answered(content);
+      const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+      const views = buffers.map((text) => new DataView(bytes(text).buffer));
+      fire("msg:custom", reply, views);
+    },
+  };
+};
+window.start = async (code, traits) => {
+  const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+  const module = await import(url);
+  window.module = module.default;
+  window.model = makeModel(traits);
+  window.stop = module.default.render({ model: window.model, el: document.getElementById("here") });
+};
+"""
+# Grey values of the middle of each cell, read from a copy of the canvas.
+CELLS = """([number, rows, cols]) => {
+  const canvas = document.querySelectorAll("canvas:not(.wbx-bar)")[number];
+  const { width, height } = canvas;
+  const copy = Object.assign(document.createElement("canvas"), { width, height });
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  const grey = (row, col) => {
+    const at = [((col + 0.5) / cols) * width, ((row + 0.5) / rows) * height].map(Math.floor);
+    const [r, g, b] = context.getImageData(...at, 1, 1).data;
+    return 0.299 * r + 0.587 * g + 0.114 * b;
+  };
+  return [...Array(rows).keys()].map((row) => [...Array(cols).keys()].map((col) => grey(row, col)));
+}"""
+
+
+class Shown:
+    """An explorer in a page, and what can be seen of it."""
+
+    def __init__(self, page: Page, troubles: list[str]) -> None:
+        self.page, self.troubles = page, troubles
+
+    def ready(self) -> None:
+        self.page.wait_for_selector(".wbx-explorer[data-ready='1']:not([data-busy])")
+
+    def hover(self, word: int) -> None:
+        self.page.locator(".wbx-word").nth(word).hover()
+        self.page.wait_for_selector(f".wbx-explorer[data-word='{word}']:not([data-busy])")
+
+    def cells(self, image: int) -> np.ndarray:
+        """Grey value of each patch, as it is drawn."""
+        from explorer_records import COLS, ROWS
+
+        return np.array(self.page.evaluate(CELLS, [image, ROWS, COLS]))
+
+    def marked(self) -> list[int]:
+        return [int(n) for n in self.page.locator(".wbx-explorer").get_attribute("data-marked").split()]
+
+    def drag(self, image: int, box: tuple[float, float, float, float]) -> None:
+        """Draw a box in pixels of the original picture."""
+        from explorer_records import SIZES
+
+        place = self.page.locator(".wbx-picture canvas").nth(image).bounding_box()
+        assert place
+        scale = place["width"] / SIZES[image][0]
+        self.page.mouse.move(place["x"] + box[0] * scale, place["y"] + box[1] * scale)
+        self.page.mouse.down()
+        self.page.mouse.move(place["x"] + box[2] * scale, place["y"] + box[3] * scale, steps=4)
+        self.page.mouse.up()
+        self.page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
+
+    def status(self) -> str:
+        return self.page.locator(".wbx-status").inner_text()
+
+
+def opened(browser: Browser, tmp_path: Path) -> Iterator[tuple[Page, list[str]]]:
+    troubles: list[str] = []
+    context = browser.new_context(viewport={"width": 1000, "height": 760}, offline=True)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
+    page.on("console", lambda m: troubles.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("request", lambda r: troubles.append(r.url) if r.url.startswith(("http", "ws")) else None)
+    yield page, troubles
+    page.screenshot(path=tmp_path / "page.png")
+    context.close()
+
+
+@pytest.fixture
+def blank(browser: Browser, tmp_path: Path) -> Iterator[tuple[Page, list[str]]]:
+    yield from opened(browser, tmp_path)
+
+
+@pytest.fixture
+def explorer() -> Any:
+    from explorer_records import answer
+
+    from workbench.ui import AttentionExplorer
+
+    return AttentionExplorer(answer())
+
+
+@pytest.fixture
+def live(blank: tuple[Page, list[str]], explorer: Any) -> Shown:
+    """The widget's module over a fake model; its requests go to the real widget's own answers."""
+    from workbench.ui.page import script, style
+
+    page, troubles = blank
+
+    def answered(content: dict[str, Any]) -> dict[str, Any]:
+        told: list[Any] = []
+        explorer.send = lambda reply, buffers: told.append((reply, buffers))
+        explorer._asked(explorer, json.loads(json.dumps(content)), [])
+        ((reply, buffers),) = told
+        return {"reply": reply, "buffers": [base64.b64encode(b).decode() for b in buffers]}
+
+    page.expose_function("answered", answered)
+    page.set_content(f"<style>{style()}</style><div id='here'></div>")
+    page.add_script_tag(content=MODEL)
+    names = ("info", "word", "layer", "head", "sinks", "image", "box", "crops", "marked")
+    traits = {name: getattr(explorer, name) for name in names}
+    page.evaluate("([code, traits]) => window.start(code, traits)", [script(), traits])
+    shown = Shown(page, troubles)
+    shown.ready()
+    return shown
+
+
+@pytest.fixture
+def saved(blank: tuple[Page, list[str]], explorer: Any, tmp_path: Path) -> Shown:
+    """The saved page, opened from disk without a network."""
+    page, troubles = blank
+    page.goto(explorer.save_html(tmp_path / "attention.html").as_uri())
+    shown = Shown(page, troubles)
+    shown.ready()
+    return shown
+
+
+@pytest.fixture(params=["live", "saved"])
+def either(request: pytest.FixtureRequest) -> Shown:
+    return request.getfixturevalue(request.param)
+
+
+def test_hovering_a_word_lays_its_map_on_both_pictures(either: Shown, explorer: Any) -> None:
+    assert either.cells(0).min() == 255  # nothing is laid over a picture before a word is pointed at
+    assert either.cells(1).max() == 0
+    for word in (2, 5):
+        either.hover(word)
+        explorer.word = word
+        for image in (0, 1):
+            values = explorer.map(image)
+            seen = either.cells(image)
+            assert seen[values == values.max()].max() < 70
+            assert seen[values < values.max() / 2].min() > 100
+    assert "“<img src=x" in either.status()
+    assert "35.0% on picture 0, 35.0% on picture 1" in either.status()
+    assert not either.troubles
+
+
+def test_a_box_marks_the_words_that_looked_there(either: Shown, explorer: Any) -> None:
+    box = (2.0, 22.0, 38.0, 38.0)
+    either.drag(0, box)
+    explorer.box = list(box)
+    table = explorer.looks()
+    expected = table["word"][table["marked"]].tolist()
+    assert 0 < len(expected) < len(table)
+    assert either.marked() == expected
+    bold = either.page.locator(".wbx-marked").all_inner_texts()
+    assert bold == [table["text"][word].strip() or "↵" for word in expected]
+    assert f"Box on picture 0 (2, 22, 38, 38): {len(expected)} words looked there" in either.status()
+    either.drag(1, (1.0, 1.0, 19.0, 9.0))
+    explorer.image = 1
+    explorer.box = [1.0, 1.0, 19.0, 9.0]
+    assert either.marked() == explorer.looks()["word"][explorer.looks()["marked"]].tolist()
+    either.page.locator(".wbx-picture canvas").nth(1).click()
+    either.page.wait_for_selector(".wbx-explorer[data-marked='']")
+    assert not either.page.locator(".wbx-marked").count()
+    assert not either.troubles
+
+
+def test_layer_head_and_sinks_change_the_map(either: Shown, explorer: Any) -> None:
+    either.hover(2)  # its own cell: word's token 3, plus the layer
+    sliders = either.page.locator("input[type=range]")
+    sliders.nth(0).fill("1")
+    sliders.nth(1).fill("0")
+    either.page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
+    assert np.unravel_index(either.cells(0).argmin(), (3, 4)) == (1, 0)
+    assert either.cells(1).min() > 100  # head 0 looks at the first picture
+    assert either.page.locator("output").all_inner_texts() == ["1", "0"]
+    before = either.status()
+    either.page.locator("input[type=checkbox]").uncheck()
+    either.page.wait_for_function(
+        "(text) => document.querySelector('.wbx-status').innerText !== text", arg=before
+    )
+    explorer.word, explorer.layer, explorer.head, explorer.sinks = 2, 1, 0, False
+    share = explorer.map(0).sum()
+    assert share > 0.6
+    assert f"{100 * share:.1f}% on picture 0" in either.status()
+    assert not either.troubles
+
+
+def test_the_keyboard_does_what_the_mouse_does(either: Shown) -> None:
+    page = either.page
+    page.locator(".wbx-word").nth(1).focus()
+    page.wait_for_selector(".wbx-explorer[data-word='1']:not([data-busy])")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".wbx-explorer[data-word='2']:not([data-busy])")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".wbx-pinned")
+    page.locator(".wbx-word").nth(5).hover()  # a kept word stays
+    assert page.locator(".wbx-explorer").get_attribute("data-word") == "2"
+    page.locator(".wbx-word").nth(2).focus()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".wbx-explorer[data-word='']:not([data-busy])")
+    page.locator(".wbx-picture canvas").nth(0).focus()
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    page.wait_for_function("() => /Box on picture 0/.test(document.querySelector('.wbx-status').innerText)")
+    assert "Box on picture 0 (0, 20, 40, 40)" in either.status()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !/Box/.test(document.querySelector('.wbx-status').innerText)")
+    assert not either.troubles
+
+
+def test_what_the_model_wrote_stays_text(either: Shown) -> None:
+    from explorer_records import CLOSING, EVIL
+
+    page = either.page
+    either.hover(5)
+    either.drag(0, (0, 0, 79, 59))
+    texts = page.locator(".wbx-word").all_inner_texts()
+    assert EVIL in texts
+    assert CLOSING in texts
+    assert page.locator("img").count() == 0
+    assert page.locator(".wbx-question").inner_text() == f"Which? {CLOSING}"
+    assert page.title() != "owned"
+    assert not either.troubles
+
+
+def test_only_what_is_asked_is_sent_and_only_once(live: Shown) -> None:
+    def asked(kind: str) -> int:
+        return live.page.evaluate("kind => window.model.sent.filter(one => one.kind === kind).length", kind)
+
+    assert (asked("picture"), asked("map"), asked("looks")) == (2, 0, 0)
+    for word in (1, 2, 1, 2):
+        live.hover(word)
+    assert (asked("picture"), asked("map"), asked("looks")) == (2, 2, 0)
+    live.drag(0, (0, 0, 40, 20))
+    assert (asked("map"), asked("looks")) == (2, 1)
+    assert not live.troubles
+
+
+def test_a_view_that_is_put_back_shows_everything_again_and_a_closed_one_listens_no_more(live: Shown) -> None:
+    live.hover(2)
+    live.drag(0, (0, 0, 40, 20))
+    before = live.cells(0)
+    live.page.evaluate(
+        """() => {
+            window.stop();
+            window.left = Object.values(window.model.listeners).flat().length;
+            const el = document.getElementById("here");
+            window.stop = window.module.render({ model: window.model, el });
+        }"""
+    )
+    assert live.page.evaluate("window.left") == 0
+    live.ready()
+    np.testing.assert_allclose(live.cells(0), before, atol=2)
+    assert live.page.locator(".wbx-marked").count() > 0
+    assert live.page.locator(".wbx-explorer").count() == 1
+    assert not live.troubles
+
+
+def test_what_python_sets_is_shown(live: Shown) -> None:
+    live.page.evaluate("window.model.set({ word: 3, layer: 2, box: [0, 0, 20, 20], sinks: false })")
+    live.page.wait_for_selector(".wbx-explorer[data-word='3']:not([data-busy])")
+    assert live.page.locator("output").first.inner_text() == "2"
+    assert not live.page.locator("input[type=checkbox]").is_checked()
+    assert "Box on picture 0 (0, 0, 20, 20)" in live.status()
+    assert not live.troubles
+
+
+def test_an_error_of_the_kernel_is_told_and_the_next_word_still_works(live: Shown) -> None:
+    live.page.evaluate("window.model.set({ layer: 77 })")
+    live.page.locator(".wbx-word").nth(2).hover()
+    live.page.wait_for_selector(".wbx-error")
+    assert "layer=77" in live.status()
+    live.page.evaluate("window.model.set({ layer: null })")
+    live.hover(3)
+    assert "35.0%" in live.status()
+
+
+def test_a_page_with_the_mean_alone_offers_no_slider(
+    blank: tuple[Page, list[str]], explorer: Any, tmp_path: Path
+) -> None:
+    page, troubles = blank
+    explorer.layer = 1
+    one = 8 * 24  # words, cells
+    page.goto(explorer.save_html(tmp_path / "small.html", max_bytes=2 * one).as_uri())
+    shown = Shown(page, troubles)
+    shown.ready()
+    assert page.locator("input[type=range]:disabled").count() == 2
+    shown.hover(2)
+    assert "35.0%" in shown.status()
+    assert not troubles

@@ -1,0 +1,81 @@
+"""An answer with attention by hand: two pictures, a thought and an answer, known looks of each word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from workbench.answer import Answer
+from workbench.attention import Attention, make_attention
+from workbench.types import PatchGrid, TokenLayout
+
+EVIL = "<img src=x onerror=document.title='owned'>"
+CLOSING = "</script><script>document.title='owned'</script>"
+TEXTS = ("<think>", " red", "dish", " then", "\n", "</think>", EVIL, f" {CLOSING}", "<end>")
+THOUGHT, ANSWER = (1, 5), (6, 8)  # which of them
+BEFORE, ROWS, COLS, AFTER = 2, 3, 4, 2
+SIZES = ((80, 60), (40, 30))
+LAYERS, HEADS = 3, 2
+
+
+def weights() -> np.ndarray:
+    """Of each layer, head and word: 0.4 on its own cell, 0.3 spread over the pictures, the rest on text.
+
+    Word ``i`` has cell ``i + layer``; in head 1 it lies in the second picture.  The first token is a sink.
+    """
+    prompt = BEFORE + 2 * ROWS * COLS + AFTER
+    found = np.zeros((LAYERS, HEADS, len(TEXTS), prompt + len(TEXTS) - 1))
+    for layer in range(LAYERS):
+        for head in range(HEADS):
+            for word in range(len(TEXTS)):
+                found[layer, head, word, BEFORE : prompt - AFTER] = 0.3 / (2 * ROWS * COLS)
+                found[layer, head, word, BEFORE + head * ROWS * COLS + word + layer] += 0.4
+                found[layer, head, word, 0] = 0.3
+    return found
+
+
+def record() -> Attention:
+    """The attention alone."""
+    made = make_attention(
+        weights(), grid=(2 * ROWS, COLS), before=BEFORE, after=AFTER, reply=len(TEXTS), words=TEXTS
+    )
+    prompt = made.layout.length
+    grids = tuple(
+        PatchGrid(i, ROWS, COLS, BEFORE + i * ROWS * COLS, size, (0.0, 0.0, *map(float, size)), COLS)
+        for i, size in enumerate(SIZES)
+    )
+    spans = {
+        "thought": replace(made.spans["answer"], start=prompt + THOUGHT[0], stop=prompt + THOUGHT[1]),
+        "answer": replace(made.spans["answer"], start=prompt + ANSWER[0], stop=prompt + ANSWER[1]),
+    }
+    return replace(made, layout=TokenLayout(prompt, grids), spans=spans)
+
+
+def answer() -> Answer:
+    """The answer with its attention: a white picture and a black one."""
+    attention = record()
+    pictures = tuple(
+        Image.new("RGB", size, colour) for size, colour in zip(SIZES, ("white", "black"), strict=True)
+    )
+    prompt = attention.layout.length
+    return Answer(
+        text="".join(TEXTS[slice(*ANSWER)]),
+        thought="".join(TEXTS[slice(*THOUGHT)]),
+        mode="think",
+        p_think=0.9,
+        prompt_tokens=prompt,
+        image_tokens=2 * ROWS * COLS,
+        thought_tokens=4,
+        answer_tokens=2,
+        seconds=0.1,
+        seconds_to_first_token=0.1,
+        stopped="end",
+        token_ids=tuple(range(prompt + len(TEXTS))),
+        spans=attention.spans,
+        layout=attention.layout,
+        question=f"Which? {CLOSING}",
+        images=pictures,
+        captured=attention,
+    )

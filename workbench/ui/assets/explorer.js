@@ -1,0 +1,209 @@
+// The attention explorer: hover a word and see where it looked; draw a box and see which words looked there.
+// Text of the model only ever becomes textContent. What is shown lives in the state's traits, so that
+// every view, and Python, shows the same; each view draws all of it anew whenever something changes.
+
+/** Words that looked into the box: at least half of the most, and more than an even look at the picture. */
+function markedWords({ share, lift }) {
+  const most = Math.max(...share);
+  return [...share.keys()].filter((word) => most > 0 && share[word] >= most / 2 && lift[word] > 1);
+}
+
+/** Put the explorer into an element; returns a function that takes it out again. */
+function mount(el, state, source) {
+  const info = state.get("info");
+  const root = make("div", "explorer", el);
+  const controls = makeControls(info, state, root);
+  const body = make("div", "body", root);
+  const album = make("div", "album", body);
+  const text = make("div", "text", body);
+  if (info.question) make("div", "question", text, { textContent: info.question });
+  const words = makeWords(info, text);
+  const legend = make("div", "legend", root);
+  const bar = make("canvas", "bar", legend, { ariaHidden: "true" });
+  const scale = make("span", "scale", legend);
+  const status = make("div", "status", root);
+  status.setAttribute("role", "status");
+  const ramp = makeRamp(info.colours, info.opacity);
+  paintBar(bar, ramp, info.fade);
+
+  const view = { info, state, root, words, scale, status, ramp, pinned: false, map: null, looks: null };
+  view.pictures = info.pictures.map((_, number) => makePicture(info, number, source, album, setBox));
+  function setBox(number, box, done) {
+    if (!done) return drawPictures(view);
+    return state.set({ image: number, box });
+  }
+
+  let latest = 0;
+  let planned = false;
+  async function redraw() {
+    const turn = ++latest;
+    root.dataset.busy = "1";
+    controls();
+    const setting = { layer: state.get("layer"), head: state.get("head"), sinks: state.get("sinks") };
+    const [word, box, image] = ["word", "box", "image"].map((name) => state.get(name));
+    try {
+      const [map, looks] = await Promise.all([
+        word === null ? null : source.map({ word, ...setting }),
+        box === null ? null : source.looks({ image, box, ...setting }),
+        ...view.pictures.map((picture) => picture.loaded),
+      ]);
+      if (turn !== latest) return;
+      Object.assign(view, { map, looks, error: "" });
+    } catch (error) {
+      if (turn !== latest) return;
+      Object.assign(view, { map: null, looks: null, error: error.message });
+    }
+    drawAll(view);
+    root.dataset.ready = "1";
+    delete root.dataset.busy;
+  }
+  const plan = () => {
+    if (planned) return;
+    planned = true; // several traits that change together are drawn once
+    queueMicrotask(() => {
+      planned = false;
+      redraw();
+    });
+  };
+  const watched = ["word", "layer", "head", "sinks", "image", "box", "crops"];
+  const stops = watched.map((name) => state.on(name, plan));
+  listenToWords(view);
+  listenToKeys(view);
+  const sizes = new ResizeObserver(() => drawPictures(view)); // also when the page puts a dropped canvas back
+  view.pictures.forEach((picture) => sizes.observe(picture.canvas));
+  plan();
+  return () => {
+    latest = -1;
+    stops.forEach((stop) => stop());
+    sizes.disconnect();
+    source.close();
+    root.remove();
+  };
+}
+
+function listenToWords(view) {
+  const { root, state, words } = view;
+  const list = root.querySelector(".wbx-words");
+  const of = (event) => {
+    const found = event.target.closest?.(".wbx-word");
+    return found ? Number(found.dataset.word) : null;
+  };
+  const show = (word) => word !== state.get("word") && state.set({ word });
+  list.addEventListener("pointerover", (event) => {
+    const word = of(event);
+    if (word !== null && !view.pinned) show(word);
+  });
+  list.addEventListener("focusin", (event) => {
+    const word = of(event);
+    if (word !== null && !view.pinned) show(word);
+  });
+  const pin = (word) => {
+    view.pinned = !(view.pinned && state.get("word") === word);
+    if (state.get("word") === word) drawWords(view);
+    else state.set({ word });
+  };
+  list.addEventListener("click", (event) => of(event) !== null && pin(of(event)));
+  list.addEventListener("keydown", (event) => {
+    const word = of(event);
+    if (word === null) return;
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    const target = { Home: 0, End: words.length - 1 }[event.key] ?? (step && word + step);
+    if (event.key === "Enter" || event.key === " ") pin(word);
+    else if (event.key === "Escape") {
+      view.pinned = false;
+      state.set({ word: null });
+    } else if (target === undefined) return;
+    else if (words[target]) {
+      view.pinned = false;
+      words[target].focus();
+    }
+    event.preventDefault();
+    event.stopPropagation(); // the notebook would move to another cell
+  });
+}
+
+function listenToKeys({ pictures, state }) {
+  for (const picture of pictures) {
+    picture.canvas.addEventListener("keydown", (event) => {
+      const own = state.get("image") === picture.number ? state.get("box") : null;
+      const box = event.key === "Escape" ? null : movedBox(event, own, picture);
+      if (box === null && event.key !== "Escape") return;
+      state.set({ image: picture.number, box });
+      event.preventDefault();
+      event.stopPropagation();
+    });
+  }
+}
+
+function drawAll(view) {
+  drawPictures(view);
+  drawWords(view);
+  drawStatus(view);
+}
+
+function drawPictures({ pictures, state, map, ramp, info }) {
+  const unit = window.devicePixelRatio || 1;
+  const crops = state.get("crops");
+  for (const picture of pictures) {
+    const { canvas, width, height } = picture;
+    canvas.width = Math.max(1, Math.round((canvas.clientWidth || SIDE) * unit));
+    canvas.height = Math.max(1, Math.round((canvas.width * height) / width));
+    const own = state.get("image") === picture.number ? state.get("box") : null;
+    const whole = picture.grids.length === 1;
+    const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(crops));
+    const values = map ? map.values : null;
+    paint(canvas, { ...picture, grids, values, ramp, fade: info.fade, box: picture.draft ?? own });
+  }
+}
+
+function drawWords(view) {
+  const { words, state, looks, root } = view;
+  const current = state.get("word");
+  const most = looks ? Math.max(...looks.share) : 0;
+  const marked = looks ? markedWords(looks) : [];
+  words.forEach((element, word) => {
+    element.classList.toggle("wbx-shown", word === current);
+    element.classList.toggle("wbx-pinned", word === current && view.pinned);
+    element.classList.toggle("wbx-marked", marked.includes(word));
+    element.setAttribute("aria-selected", String(word === current));
+    element.tabIndex = word === (current ?? 0) ? 0 : -1;
+    const strength = most > 0 ? looks.share[word] / most : 0;
+    element.style.setProperty("--wbx-strength", `${(65 * strength).toFixed(1)}%`);
+    element.title = looks ? `${percent(looks.share[word])} of its attention in the box` : "";
+  });
+  root.dataset.word = current ?? "";
+  root.dataset.marked = marked.join(" ");
+  if (JSON.stringify(marked) !== JSON.stringify(state.get("marked"))) state.set({ marked });
+}
+
+/** In words what is shown: for readers who do not see the picture, and with the numbers. */
+function drawStatus({ info, state, map, looks, status, scale, error }) {
+  const [word, image, box] = ["word", "image", "box"].map((name) => state.get(name));
+  const lines = [];
+  if (map) {
+    const where = map.shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
+    lines.push(`“${shown(info.words[word].text)}”: ${where.join(", ")}; strongest patch ${percent(map.peak)}`);
+  }
+  if (looks) {
+    const marked = markedWords(looks);
+    const named = marked.slice(0, 8).map((i) => `“${shown(info.words[i].text)}” ${percent(looks.share[i])}`);
+    lines.push(`Box on picture ${image} (${box.map((n) => Math.round(n)).join(", ")}): ${plural(marked.length, "word")} looked there`
+      + `${named.length ? `: ${named.join(", ")}` : ""}${marked.length > 8 ? ", …" : ""}`);
+  }
+  if (!lines.length) lines.push("Point at a word to see where it looked; draw a box on the picture to see which words looked there.");
+  status.textContent = error || lines.join("\n");
+  status.classList.toggle("wbx-error", Boolean(error));
+  scale.textContent = map ? `0 to ${percent(map.peak)} of the attention` : "share of the attention";
+}
+
+function render({ model, el }) {
+  return mount(el, kernelState(model), kernelSource(model));
+}
+
+/** Start from the data that a saved page carries. */
+function open(el, data) {
+  return mount(el, pageState({ info: data.info, marked: [], ...data.state }), pageSource(data));
+}
+
+export { mount, open, pageState };
+export default { render };

@@ -1,0 +1,157 @@
+// The parts of the explorer: words, sliders, pictures with a box. Text of the model only ever becomes textContent.
+
+const SIDE = 380; // the longer side of a picture on the screen, in pixels
+
+function make(tag, name, parent, more = {}) {
+  const element = Object.assign(document.createElement(tag), more);
+  if (name) element.className = `wbx-${name}`;
+  if (parent) parent.append(element);
+  return element;
+}
+
+const percent = (share) => `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)}%`;
+const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
+const shown = (text) => text.trim() || (text.includes("\n") ? "↵" : "␣");
+
+/** The reply's words in their blocks; returns their elements. */
+function makeWords(info, parent) {
+  const list = make("div", "words", parent, { tabIndex: -1 });
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Words of the reply: arrow keys move, Enter keeps one, Escape lets go");
+  let block = null;
+  let part = null;
+  return info.words.map((word, number) => {
+    if (word.part !== part) {
+      part = word.part;
+      block = make("div", `block wbx-${part || "control"}`, list);
+      block.setAttribute("role", "group");
+      block.setAttribute("aria-label", part || "control tokens");
+      if (part) make("div", "label", block, { textContent: part, ariaHidden: "true" });
+    }
+    const before = /^\s*/.exec(word.text)[0];
+    const after = word.text.trim() ? /\s*$/.exec(word.text)[0] : "";
+    if (word.text.trim() && before) block.append(before);
+    const element = make("span", "word", block, { textContent: shown(word.text), tabIndex: number ? -1 : 0 });
+    element.setAttribute("role", "option");
+    element.dataset.word = number;
+    if (!word.text.trim()) element.classList.add("wbx-blank");
+    if (after || word.text.includes("\n")) block.append(word.text.includes("\n") ? "\n" : after);
+    return element;
+  });
+}
+
+/** A slider from "mean" over the numbers 0 to count - 1; null stands for the mean. */
+function makeSlider(name, count, enabled, parent, change) {
+  const label = make("label", "slider", parent);
+  make("span", "", label, { textContent: name });
+  const input = make("input", "", label, { type: "range", min: -1, max: count - 1, step: 1, disabled: !enabled });
+  const output = make("output", "", label);
+  input.addEventListener("input", () => change(Number(input.value) < 0 ? null : Number(input.value)));
+  return (value) => {
+    input.value = value ?? -1;
+    output.textContent = value ?? "mean";
+    input.setAttribute("aria-valuetext", output.textContent);
+  };
+}
+
+function makeControls(info, state, parent) {
+  const bar = make("div", "controls", parent);
+  const layer = makeSlider("layer", info.layers, info.choices.layers, bar, (value) => state.set({ layer: value }));
+  const head = makeSlider("head", info.heads, info.choices.heads, bar, (value) => state.set({ head: value }));
+  const label = make("label", "check", bar);
+  const sinks = make("input", "", label, { type: "checkbox" });
+  label.append("sinks");
+  label.title = "Positions that draw attention whatever is asked; without them the rest is shared out anew";
+  sinks.addEventListener("change", () => state.set({ sinks: sinks.checked }));
+  let crops = null;
+  if (info.pictures.some((picture) => picture.grids.length > 1)) {
+    const choice = make("label", "check", bar);
+    crops = make("input", "", choice, { type: "checkbox" });
+    choice.append("crops");
+    choice.title = "Show the attention on the picture's crops instead of on the whole picture";
+    crops.addEventListener("change", () => state.set({ crops: crops.checked }));
+  }
+  return () => {
+    layer(state.get("layer"));
+    head(state.get("head"));
+    sinks.checked = state.get("sinks");
+    if (crops) crops.checked = state.get("crops");
+  };
+}
+
+/** One picture: its canvas, its pixels, and the box that is being drawn on it. */
+function makePicture(info, number, source, parent, onBox) {
+  const { width, height, grids } = info.pictures[number];
+  const frame = make("figure", "picture", parent);
+  const canvas = make("canvas", "", frame, { tabIndex: 0 });
+  const many = info.pictures.length > 1;
+  if (many) make("figcaption", "", frame, { textContent: `picture ${number}` });
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label",
+    `Picture ${number}, ${width} by ${height} pixels: drag or use the arrow keys to place a box, `
+    + "with Shift to size it, Escape to remove it");
+  const scale = SIDE / Math.max(width, height);
+  canvas.style.width = `${Math.round(width * scale)}px`;
+  canvas.style.aspectRatio = `${width} / ${height}`;
+  const picture = { number, canvas, width, height, grids, bitmap: null, draft: null };
+  picture.loaded = source.picture(number).then((bitmap) => (picture.bitmap = bitmap));
+  listenToBox(picture, onBox);
+  return picture;
+}
+
+/** Drag with a pointer, or arrow keys: both end in onBox(number, box or null). */
+function listenToBox(picture, onBox) {
+  const { canvas, width, height } = picture;
+  let start = null;
+  const point = (event) => {
+    const { left, top, width: across, height: down } = canvas.getBoundingClientRect();
+    const clip = (value, most) => Math.min(Math.max(value, 0), most);
+    return [clip(((event.clientX - left) / across) * width, width), clip(((event.clientY - top) / down) * height, height)];
+  };
+  const between = ([x1, y1], [x2, y2]) => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
+  const large = ([x1, y1, x2, y2]) => {
+    const unit = canvas.clientWidth / width;
+    return (x2 - x1) * unit > 3 && (y2 - y1) * unit > 3; // smaller is a click
+  };
+  const draft = (box) => {
+    picture.draft = box;
+    onBox(picture.number, box, false);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    start = point(event);
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => start && draft(between(start, point(event))));
+  canvas.addEventListener("pointerup", (event) => {
+    if (!start) return;
+    const box = between(start, point(event));
+    start = picture.draft = null;
+    onBox(picture.number, large(box) ? box : null, true);
+  });
+  canvas.addEventListener("pointercancel", () => {
+    start = null;
+    draft(null);
+  });
+}
+
+/** The box after an arrow key: moved by a cell, or with Shift sized by one; null if the key is another. */
+function movedBox(event, box, { width, height, grids }) {
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!step) return null;
+  const [left, top, right, bottom] = grids[0].region;
+  const [w, h] = [(right - left) / grids[0].cols, (bottom - top) / grids[0].rows];
+  if (!box) {
+    const [x, y] = [Math.floor(width / w / 2) * w, Math.floor(height / h / 2) * h];
+    return [x, y, Math.min(x + w, width), Math.min(y + h, height)];
+  }
+  const [dx, dy] = [step[0] * w, step[1] * h];
+  let [x1, y1, x2, y2] = box;
+  if (event.shiftKey) {
+    x2 = Math.min(Math.max(x2 + dx, x1 + w), width);
+    y2 = Math.min(Math.max(y2 + dy, y1 + h), height);
+    return [x1, y1, x2, y2];
+  }
+  const [mx, my] = [Math.min(Math.max(dx, -x1), width - x2), Math.min(Math.max(dy, -y1), height - y2)];
+  return [x1 + mx, y1 + my, x2 + mx, y2 + my];
+}
