@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from ..answer import Answer
 from ..errors import ServerError, WorkbenchError
 from .tasks.task import Item
 
-__all__ = ["GIVE_UP", "Asking", "Reply", "ask_at_once", "ask_in_batches", "reply_fields"]
+__all__ = ["GIVE_UP", "Asking", "Replies", "Reply", "ask_at_once", "ask_in_batches", "reply_fields"]
 
 #: Requests to a server that fail one after another, each after its own retries, before a run gives up.
 GIVE_UP = 5
@@ -50,6 +50,7 @@ class Asking:
 
 
 Reply = tuple[Asking, dict[str, Any]]
+Replies = Generator[list[Reply], None, None]
 
 
 def reply_fields(answer: Answer, at_once: int) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def _failure(error: WorkbenchError) -> dict[str, Any]:
     return {"error": f"{type(error).__name__}: {error}"}
 
 
-def ask_in_batches(vlm: Any, askings: Sequence[Asking], *, batch_size: int) -> Iterator[list[Reply]]:
+def ask_in_batches(vlm: Any, askings: Sequence[Asking], *, batch_size: int) -> Replies:
     """Ask a model here, a batch at a time; neighbours of the same mode and options go together.
 
     While a batch is written, the pictures of the next are read.  A batch that fails is asked one by one, so
@@ -180,7 +181,7 @@ class _Requests:
                 stream.stop()
 
 
-def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Iterator[list[Reply]]:
+def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Replies:
     """Ask a server, ``workers`` requests at the same time; its own retries and back-off apply to each.
 
     Yields:
@@ -188,6 +189,7 @@ def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Iterato
 
     Raises:
         ServerError: when `GIVE_UP` requests in a row have failed; what was answered has been handed on.
+        KeyboardInterrupt: the same.
     """
     requests = _Requests(vlm, workers)
     waiting = iter(askings)
@@ -215,5 +217,10 @@ def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Iterato
                         "when it is up again, make the same call: what was answered is kept",
                     )
                 fill()
+        except KeyboardInterrupt:  # what is finished by now is handed on too
+            requests.stop()
+            ended = [(asking, future.result()) for future, asking in running.items()]
+            yield [(asking, fields) for asking, fields in ended if fields is not None]
+            raise
         finally:
             requests.stop()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..errors import InputError
 from ..models.control import Settings
 from ..types import Mode
 from .cache import Cache, cache_home, is_remote, model_fingerprint
-from .engines import Asking, Reply, ask_at_once, ask_in_batches
+from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .journal import Journal, only_writer
 from .plan import control_of, in_good_order, modes_of, planned, wanted_again
 from .progress import Progress
@@ -159,9 +160,7 @@ def _names(asking: Asking) -> dict[str, Any]:
     }
 
 
-def _engine(
-    vlm: Any, engine: str, *, batch_size: int, workers: int
-) -> Callable[[list[Asking]], Iterator[list[Reply]]]:
+def _engine(vlm: Any, engine: str, *, batch_size: int, workers: int) -> Callable[[list[Asking]], Replies]:
     if engine == "ray":
         from .cluster import ask_on_cluster
 
@@ -172,7 +171,7 @@ def _engine(
 
 
 def _take(
-    replies: Iterator[list[Reply]],
+    replies: Replies,
     waiting: list[Asking],
     journal: Journal,
     cache: Cache,
@@ -184,11 +183,23 @@ def _take(
     if not waiting:
         return
     with Progress(waiting, of - len(waiting), show=progress) as bar:
-        for some in replies:
+
+        def keep(some: list[Reply]) -> None:
             entries = [{**_names(asking), **fields} for asking, fields in some]
-            journal.append(entries)
-            cache.add(entries)
+            new = [entry for entry in entries if journal.entries.get(entry["key"]) != entry]
+            journal.append(new)
+            cache.add(new)
             bar.note([asking for asking, _ in some])
+
+        some: list[Reply] = []
+        try:
+            for some in replies:
+                keep(some)
+        except KeyboardInterrupt as stopped:  # it may have come while these were being written
+            keep(some)
+            with contextlib.suppress(StopIteration, KeyboardInterrupt):
+                keep(replies.throw(stopped))
+            raise
 
 
 def _kept_note(askings: Sequence[Asking], journal: Journal, place: Path) -> str:
