@@ -12,19 +12,57 @@ Names are imported when they are first used; records load without torch and with
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .export import export_lmms_eval
+    from .importers import load_results
     from .records import COLUMNS, KEY, Results, answer_row
+    from .rescoring import Rescored, rescore
     from .run import run
     from .run_folder import open_run
+    from .scorers import BENCHMARKS, RULES, Score, by_category, hallusion
+    from .scoring import score
     from .tasks.catalog import task, task_names
     from .tasks.task import Item, Task
 
-__all__ = ["COLUMNS", "Item", "KEY", "Results", "Task", "answer_row", "open_run", "run", "task", "task_names"]
+__all__ = [
+    "BENCHMARKS",
+    "COLUMNS",
+    "Item",
+    "KEY",
+    "RULES",
+    "Rescored",
+    "Results",
+    "Score",
+    "Task",
+    "answer_row",
+    "by_category",
+    "export_lmms_eval",
+    "hallusion",
+    "load_results",
+    "open_run",
+    "rescore",
+    "run",
+    "score",
+    "task",
+    "task_names",
+]
 
 _HOME = {
+    "BENCHMARKS": "scorers",
+    "RULES": "scorers",
+    "Score": "scorers",
+    "by_category": "scorers",
+    "hallusion": "scorers",
+    "Rescored": "rescoring",
+    "rescore": "rescoring",
+    "score": "scoring",
+    "load_results": "importers",
+    "export_lmms_eval": "export",
     "task_names": "tasks.catalog",
     "task": "tasks.catalog",
     "run": "run",
@@ -49,3 +87,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Room(ModuleType):
+    """Keeps ``bench.run`` the function: importing the module of that name would put itself in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room

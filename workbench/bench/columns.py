@@ -24,7 +24,7 @@ TEXT = {
     "item": "the item's id within the benchmark",
     "hash": "hash of the item's content, where a harness records one",
     "mode": "auto, think or nothink; auto for a log that forces neither",
-    "control": "'' for the real question; 'blind' or 'grey' where the picture was withheld",
+    "control": "'' for the real question; 'none' or 'grey' where the picture was withheld",
     "question": "what was asked",
     "gold": "the right answer as text; several as a JSON list, a box as [x1, y1, x2, y2]; None: not known",
     "response": "the reply without its thought; None where there was none",
@@ -52,7 +52,7 @@ NUMBERS = {
 }
 OBJECTS = {
     "images": "tuple of picture references: paths relative to Results.folder, or absolute",
-    "details": "what a scorer takes besides: options, precision, answer_type, image_size, gold_format ...",
+    "details": "what a scorer takes besides (see `score`), and 'scorer' where it is not the benchmark's own",
 }
 COLUMNS: dict[str, str] = {**TEXT, **NUMBERS, **OBJECTS}
 """Name of each column of ``Results.frame()`` -> what it holds."""

@@ -148,9 +148,14 @@ class Results:
         from ..images import open_image
 
         refs = self.table["images"].iloc[row] if isinstance(row, int) else row["images"]
-        return [open_image(self._place(ref)) for ref in refs]
+        return [open_image(self.place(ref)) for ref in refs]
 
-    def _place(self, ref: str) -> Path:
+    def place(self, ref: str) -> Path:
+        """Where a picture reference leads.
+
+        Raises:
+            InputError: for a relative one without a folder.
+        """
         path = Path(ref)
         if not path.is_absolute() and self.folder is None:
             raise InputError(
@@ -163,7 +168,7 @@ class Results:
             return self.table
         table = self.table.copy()
         table["images"] = pd.Series(
-            [tuple(str(self._place(ref).absolute()) for ref in refs) for refs in table["images"]],
+            [tuple(str(self.place(ref).absolute()) for ref in refs) for refs in table["images"]],
             dtype=object,
         )
         return table

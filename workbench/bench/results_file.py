@@ -84,7 +84,7 @@ def _near(results: Results, refs: tuple[str, ...], folder: Path) -> list[str]:
         if results.folder is None and not Path(ref).is_absolute():
             near.append(ref)
             continue
-        place = results._place(ref).absolute()
+        place = results.place(ref).absolute()
         near.append(place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place))
     return near
 

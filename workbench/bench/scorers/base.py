@@ -1,0 +1,196 @@
+"""What goes into a scorer and what comes out: `Score`, the item's facts, and the reply without its thought."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import InputError
+
+__all__ = [
+    "RULES",
+    "Asked",
+    "Score",
+    "Scorer",
+    "golds_of",
+    "options_of",
+    "reply_for",
+    "shown",
+    "without_thought",
+]
+
+RULES = ("workbench", "vlmevalkit", "lmms-eval")
+"""Whose rules a reply can be scored by.  The harnesses' are those of VLMEvalKit at commit e8e78f05 and lmms-eval
+at 75571cfe (both August 2026), read from their sources and written anew."""
+
+_LONGEST_LIST = 10_000  # characters of a list written as text
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a reply is worth.
+
+    Args:
+        value: 0.0 to 1.0.  A fraction where a harness would guess at random: the guess's expected value.
+        parsed: what was read from the reply; None where nothing was found.
+        why: how the value came about, in words.
+        judged: the harness would ask a judge model here; our own extraction stood in for it.
+    """
+
+    value: float
+    parsed: str | None
+    why: str
+    judged: bool = False
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __bool__(self) -> bool:
+        return self.value > 0.5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A reply with all that a scorer may look at.
+
+    ``reply`` is the text as the chosen rules see it (see `reply_for`); ``golds`` is never empty.
+    """
+
+    benchmark: str
+    reply: str
+    golds: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+    precision: int | None = None
+    answer_type: str = ""
+    question_type: str = ""
+    category: str = ""
+    image_size: tuple[float, float] | None = None
+    gold_format: str = ""
+    coordinates: str = ""
+
+    @property
+    def gold(self) -> str:
+        """The only gold answer, or the first."""
+        return self.golds[0]
+
+
+Scorer = Callable[[Asked], Score]
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+def without_thought(text: str) -> str:
+    """The reply after its thought: what follows the last ``</think>``; nothing if the thought never ended."""
+    if _CLOSE in text:
+        return text.rsplit(_CLOSE, 1)[1].strip()
+    if _OPEN in text:
+        return text.split(_OPEN, 1)[0].strip()  # cut off while thinking: there is no answer
+    return text.replace("<nothink>", "").strip()
+
+
+_LMMS_TAGS = (("<think>", "</think>"), ("<analysis>", "</analysis>"))
+
+
+def reply_for(rules: str, prediction: Any) -> str:
+    """The text that is scored, as each harness cuts it out of a prediction by default.
+
+    VLMEvalKit scores the prediction with its thought unless SPLIT_THINK is set (``vlmeval/inference.py``);
+    lmms-eval removes closed ``<think>`` and ``<analysis>`` blocks and leaves an unclosed one in place
+    (``lmms_eval/api/reasoning.py``).
+    """
+    if prediction is None or (isinstance(prediction, float) and math.isnan(prediction)):
+        return ""
+    text = prediction if isinstance(prediction, str) else str(prediction)
+    if rules == "vlmevalkit":
+        return text
+    if rules == "lmms-eval":
+        for start, end in _LMMS_TAGS:
+            text = _without_blocks(text, start, end)
+        return text.strip()
+    return without_thought(text)
+
+
+def _without_blocks(text: str, start: str, end: str) -> str:
+    kept, at = [], 0
+    while (begin := text.find(start, at)) >= 0 and (stop := text.find(end, begin)) >= 0:
+        kept.append(text[at:begin])
+        at = stop + len(end)
+    kept.append(text[at:])
+    text = "".join(kept)
+    return text.rsplit(end, 1)[1] if end in text and start not in text else text
+
+
+def golds_of(gold: Any) -> tuple[str, ...]:
+    """All accepted answers as text; a list may come as a list or written as one.
+
+    Raises:
+        InputError: if there is none (None, NaN, empty text, empty list).
+    """
+    if gold is None or (isinstance(gold, float) and math.isnan(gold)):
+        raise _no_gold(gold)
+    if isinstance(gold, str):
+        listed = _list_in(gold)
+        values: Sequence[Any] = listed if listed else [gold]
+    elif isinstance(gold, Sequence):
+        values = gold
+    else:
+        listed = gold.tolist() if hasattr(gold, "tolist") else gold  # an array
+        values = listed if isinstance(listed, list) else [listed]
+    texts = tuple(value if isinstance(value, str) else str(value) for value in values)
+    if not texts or all(not text.strip() for text in texts):
+        raise _no_gold(gold)
+    return tuple(text for text in texts if text.strip())
+
+
+def _list_in(text: str) -> list[Any] | None:
+    """A list of texts written as JSON or as Python; None for anything else ("[2, 3]" is one answer)."""
+    text = text.strip()
+    if not (text.startswith(("['", '["')) and text.endswith("]")) or len(text) > _LONGEST_LIST:
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return value
+    return None
+
+
+def _no_gold(gold: Any) -> InputError:
+    return InputError(
+        f"gold={gold!r}",
+        "the item's right answer",
+        "leave out items of a split whose answers are not public (a test set that is scored by its authors)",
+    )
+
+
+def options_of(options: Any) -> dict[str, str]:
+    """Letter -> text, from a mapping or a list (the first is A).
+
+    Raises:
+        InputError: for another form, or a name that is not one capital letter.
+    """
+    if options is None:
+        return {}
+    if isinstance(options, Mapping):
+        named = {str(k): "" if v is None else str(v) for k, v in options.items()}
+    elif isinstance(options, Sequence) and not isinstance(options, str):
+        named = {chr(ord("A") + i): str(v) for i, v in enumerate(options)}
+    else:
+        raise InputError(f"options={shown(str(options))}", "{'A': 'first option', 'B': ...}")
+    for name in named:
+        if not re.fullmatch("[A-Z]", name):
+            raise InputError(f"option {name!r}", "one capital letter for each option")
+    return named
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """A text in quotes, cut to a length that a table can hold."""
+    text = " ".join(text[: 4 * limit].split())
+    return repr(text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}")

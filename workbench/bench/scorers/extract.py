@@ -1,0 +1,91 @@
+"""Finding the answer that a reply states, and reading numbers as people write them; linear in the reply's length"""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["NUMBER", "decimals", "last_number", "number", "numbers_in", "plain", "stated"]
+
+# 1,234,567.8 or 1234.5 or .5, with a sign and an exponent
+NUMBER = r"[-+\N{MINUS SIGN}]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
+_NUMBER = re.compile(rf"(?<![\w.]){NUMBER}")
+_BOXED = re.compile(r"\\boxed\s{0,5}\{")
+_TAG = re.compile(r"<answer>\s*", re.IGNORECASE)
+# "answer is", "the correct option is:", "Answer:"; what follows is the answer
+_CUE = re.compile(
+    r"\b(?:answer|option|choice|result|value)(?:\s{1,3}(?:is|would be|should be|=)\b|\s{0,3}[:=])"
+    r"(?:\s{0,3}[:=])?[ \t*]{0,8}",
+    re.IGNORECASE,
+)
+_CURRENCY = "$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}\N{INDIAN RUPEE SIGN}"
+
+
+def stated(text: str) -> str | None:
+    """The answer that a reply says is its answer: in ``\\boxed{}``, in ``<answer>`` or after "answer is".
+
+    The last statement counts.  None where there is none.
+    """
+    if boxes := list(_BOXED.finditer(text)):
+        return _inside_braces(text, boxes[-1].end())
+    if tags := list(_TAG.finditer(text)):
+        return text[tags[-1].end() :].split("<", 1)[0].strip()
+    if cues := list(_CUE.finditer(text)):
+        rest = text[cues[-1].end() :].lstrip().split("\n", 1)[0]
+        found = re.split(r"(?<=\w)[.;]\s|, (?:because|since|as|which|so)\b", rest, maxsplit=1)[0].strip()
+        return found or None
+    return None
+
+
+def _inside_braces(text: str, start: int) -> str:
+    depth = 1
+    for at in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[start:at].strip()
+    return text[start:].strip()
+
+
+def plain(text: str) -> str:
+    """Text for comparing words: lower case, single spaces, no quotes, emphasis, or full stop around it."""
+    return " ".join(text.lower().split()).strip(
+        " .!\"'`*\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
+    )
+
+
+def number(text: str) -> float | None:
+    """A text that is one number: thousands separators, a currency sign, and ``%`` (a hundredth) are read.
+
+    >>> number("977,633"), number("14%"), number("$ 1.2"), number("about 3")
+    (977633.0, 0.14, 1.2, None)
+    """
+    text = text.strip().strip("*`").rstrip(".").strip().lstrip(_CURRENCY).strip()
+    percent = text.endswith("%")
+    digits = text.rstrip("%").strip().removesuffix("\\").strip()
+    if not re.fullmatch(NUMBER, digits):
+        return None
+    value = float(digits.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+    value = value / 100 if percent else value
+    return value if math.isfinite(value) else None
+
+
+def numbers_in(text: str) -> list[float]:
+    """All finite numbers in a text, in order; ``%`` after one makes it a hundredth."""
+    found = []
+    for match in _NUMBER.finditer(text):
+        after = text[match.end() : match.end() + 3].lstrip(" \\")[:1]
+        value = number(match.group() + ("%" if after == "%" else ""))
+        if value is not None:
+            found.append(value)
+    return found
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text."""
+    found = numbers_in(text)
+    return found[-1] if found else None
+
+
+def decimals(text: str) -> int:
+    """How many digits stand after a number's decimal point."""
+    return len(text.strip().partition(".")[2])
