@@ -56,6 +56,7 @@ class VLM:
         self.name, self.source = name or family.name, source
         self.family = family.for_processor(processor, self.name)
         self._reload = reload
+        self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
         self._lock = threading.Lock()
         self._running: set[threading.Event] = set()
         self.encoding = threading.Lock()  # a fast tokenizer's padding is set and used in two steps

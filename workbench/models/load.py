@@ -189,6 +189,7 @@ def _load(
         name=source.name,
         reload=_call(source, target, options),
     )
+    handle.load_options = dict(options)
     if scratch is not None:  # what is offloaded to disk is needed as long as the handle
         weakref.finalize(handle, scratch.cleanup)
     return handle
