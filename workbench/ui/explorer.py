@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from ..attention.select import as_region
 from ..errors import InputError, WorkbenchError
-from ..types import Region
 from ..viz.overlay import overlay
 from .maps import Maps, Setting, Word, quantised
 from .page import MAX_BYTES, page, script, style, write
@@ -123,7 +121,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         """
         if self.box is None:
             raise InputError("no box is drawn", "a box", "set explorer.box, or drag one on a picture")
-        return self._maps.looks(self._region(self.box), self._setting)
+        return self._maps.looks(self._maps.region(self.box, self.image), self._setting)
 
     def static(self) -> str:
         """What is shown now as HTML without a kernel: the word's map, else the reply's, and the words."""
@@ -218,17 +216,7 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _check_box(self, proposal: Any) -> list[float] | None:
         if proposal["value"] is None:
             return None
-        try:
-            box = tuple(map(float, proposal["value"]))
-        except (TypeError, ValueError):
-            box = ()
-        if len(box) != 4:
-            raise InputError(f"box={proposal['value']!r}", "(x1, y1, x2, y2) in pixels, or None")
-        return list(self._region(box).box)
-
-    def _region(self, box: Any) -> Region:
-        """A box on the current picture, checked."""
-        return as_region(Region(tuple(box), self.image), self._maps.attention.layout)
+        return list(self._maps.region(proposal["value"], self.image).box)
 
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:
         """Answer one request of a view; what is wrong with it is told to the view."""
@@ -252,7 +240,6 @@ class AttentionExplorer(anywidget.AnyWidget):
             shares = [float(share) for share in maps.shares(cells)[0]]
             return {"peak": float(peaks[0]), "shares": shares}, [values.tobytes()]
         if kind == "looks":
-            region = as_region(Region(tuple(content["box"]), content["image"]), maps.attention.layout)
-            found = maps.looks(region, setting)
+            found = maps.looks(maps.region(content["box"], content["image"]), setting)
             return {}, [found[name].to_numpy(np.float32).tobytes() for name in ("share", "lift")]
         raise ValueError(f"kind={kind!r}")

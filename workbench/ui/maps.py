@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
 from ..types import Box, PatchGrid, Region, Span
 from ..viz.overlay import COLOURS, FADE, OPACITY
@@ -140,6 +141,18 @@ class Maps:
         if not _is_index(number, len(self.words)):
             raise InputError(f"word={number!r}", f"0 to {len(self.words) - 1}")
         return int(number)
+
+    def region(self, box: Any, image: Any) -> Region:
+        """A checked region: a box of four numbers that lies on picture ``image``.
+
+        Raises:
+            InputError: for no box, one that is not on the picture, or no such picture.
+        """
+        try:
+            x1, y1, x2, y2 = map(float, box)
+        except (TypeError, ValueError):
+            raise InputError(f"box={box!r}", "(x1, y1, x2, y2) in pixels of the original picture") from None
+        return as_region(Region((x1, y1, x2, y2), image), self.attention.layout)
 
     def cells(self, words: Sequence[int], setting: Setting) -> np.ndarray:
         """Attention of words on all patches, mean over a word's tokens.

@@ -97,8 +97,8 @@ def draw_sheet(
     i, j = (int(n) for n in np.unravel_index(np.argmax(shares), shares.shape))
     titled(
         drawn,
-        f"{percent(shares[i, j])} of head {heads[j]} in layer {layers[i]} is on the picture, the most; "
-        f"the median head puts {percent(float(np.median(shares)))} there",
+        f"Head {heads[j]} of layer {layers[i]} looks at the picture most, {percent(shares[i, j])} of its "
+        f"attention; the median head puts {percent(float(np.median(shares)))} there",
     )
     return drawn
 

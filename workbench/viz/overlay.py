@@ -27,7 +27,7 @@ __all__ = ["COLOURS", "DIVERGING", "FADE", "OPACITY", "draw_map", "grid_of", "ov
 FADE = 0.6
 """How much white is mixed into the picture below a map: its darkest pixel becomes a middle grey."""
 OPACITY = 0.85
-"""Opacity of the strongest patch; that of others goes with the root of their value."""
+"""Opacity of the strongest patch; that of others goes with their value, so that the picture stays legible."""
 
 
 def _palette(name: str, low: float, high: float, count: int) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ def coloured(values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
     places = (shares + 1) / 2 if signed else np.clip(shares, 0, 1)
     at = places * (len(stops) - 1)
     rgb = np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], axis=-1)
-    return np.concatenate([rgb, OPACITY * np.sqrt(np.abs(shares))[..., None]], axis=-1)
+    return np.concatenate([rgb, OPACITY * np.abs(shares)[..., None]], axis=-1)
 
 
 def sheet_colours() -> ListedColormap:

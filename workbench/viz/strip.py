@@ -51,8 +51,9 @@ def token_strip(
     if (numbers < 0).any():
         raise InputError(f"the value {np.nanmin(numbers):g}", "values that are not negative")
     places, lines = _flow(texts, int((width - 1.2) / LETTER), _breaks(answer))
+    lines = max(lines, 5)  # room for the colour bar and its name
     drawn, (axes, bar) = panels(
-        1, 2, width=width, height=max(1.3, 0.75 + LINE * lines), width_ratios=[width - 1.2, 0.13]
+        1, 2, width=width, height=0.6 + LINE * lines, width_ratios=[width - 1.2, 0.13]
     )
     top = float(np.nanmax(numbers)) if np.isfinite(numbers).any() else 0.0
     grounds = coloured(np.nan_to_num(numbers), top, signed=False)

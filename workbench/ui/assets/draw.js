@@ -1,6 +1,6 @@
 // Drawing a picture with a map over it. Everything that is needed is passed in; nothing is kept.
 
-/** RGBA of the 256 byte values: colour from the stops, opacity with the root of the value. */
+/** RGBA of the 256 byte values: colour from the stops, opacity with the value. */
 function makeRamp(stops, opacity) {
   const rgb = stops.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const ramp = new Uint8ClampedArray(1024);
@@ -10,7 +10,7 @@ function makeRamp(stops, opacity) {
     for (let c = 0; c < 3; c++) {
       ramp[4 * value + c] = rgb[low][c] + (place - low) * (rgb[low + 1][c] - rgb[low][c]);
     }
-    ramp[4 * value + 3] = 255 * opacity * Math.sqrt(value / 255);
+    ramp[4 * value + 3] = opacity * value;
   }
   return ramp;
 }

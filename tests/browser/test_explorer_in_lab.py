@@ -1,0 +1,125 @@
+"""The explorer in a real JupyterLab: hover and box change what is shown, and Python reads them back."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
+
+if TYPE_CHECKING:
+    from lab_server import LabServer
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CELL = """import workbench
+explorer = workbench.ui.AttentionExplorer(workbench.Answer.load("answer"))
+explorer"""
+ASK = """async (code) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const future = kernel.requestExecute({ code: "", user_expressions: { value: code }, store_history: false });
+  return (await future.done).content.user_expressions.value;
+}"""
+ERRORS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].flatMap(
+    cell => cell.type === 'code' ? cell.outputs.toJSON() : []).filter(one => one.output_type === 'error')"""
+PIXELS = """() => {
+  const canvas = document.querySelector(".wbx-picture canvas");
+  return canvas.toDataURL();
+}"""
+READY = ".wbx-explorer[data-ready='1']:not([data-busy])"
+
+
+@pytest.fixture
+def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
+    """A JupyterLab on a saved answer and a notebook of one cell, which loads it: no model is there."""
+    from explorer_records import answer
+    from lab_server import jupyter_lab
+
+    root = tmp_path / "notebooks"
+    answer().save(root / "answer")
+    cell = {
+        "cell_type": "code",
+        "id": "one",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": CELL,
+    }
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (root / "explorer.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    with jupyter_lab(root) as server:
+        yield server
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(60_000)
+    opened.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
+    opened.on("console", lambda m: troubles.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    context.close()
+
+
+def value(page: Page, expression: str) -> Any:
+    """What an expression is in the kernel."""
+    found = page.evaluate(ASK, expression)
+    assert found["status"] == "ok", found
+    return ast.literal_eval(found["data"]["text/plain"])
+
+
+def test_hover_and_box_change_what_is_shown_and_python_reads_them(
+    page: Page, lab: LabServer, troubles: list[str]
+) -> None:
+    from explorer_records import SIZES
+    from lab_server import open_notebook, run_all_cells
+
+    open_notebook(page, lab, "explorer.ipynb")
+    run_all_cells(page)
+    assert not page.evaluate(ERRORS)
+    page.wait_for_selector(READY)
+    plain = page.evaluate(PIXELS)
+    assert value(page, "explorer.word") is None
+
+    page.locator(".wbx-word").nth(2).hover()
+    page.wait_for_selector(f"{READY}[data-word='2']")
+    mapped = page.evaluate(PIXELS)
+    assert mapped != plain
+    assert value(page, "explorer.word") == 2
+    share = value(page, "float(explorer.map(0).sum())")
+    assert f"{100 * share:.1f}% on picture 0" in page.locator(".wbx-status").inner_text()
+
+    place = page.locator(".wbx-picture canvas").first.bounding_box()
+    assert place
+    scale = place["width"] / SIZES[0][0]
+    page.mouse.move(place["x"] + 2 * scale, place["y"] + 22 * scale)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 38 * scale, place["y"] + 38 * scale, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(".wbx-marked")
+    assert value(page, "[round(n) for n in explorer.box]") == [2, 22, 38, 38]
+    marked = value(page, "explorer.looks().query('marked')['word'].tolist()")
+    assert marked
+    assert page.locator(".wbx-explorer").get_attribute("data-marked") == " ".join(map(str, marked))
+    assert value(page, "list(explorer.marked)") == marked
+
+    value(page, "setattr(explorer, 'layer', 1)")  # and the other way: what Python sets is shown
+    page.wait_for_function("() => document.querySelector('.wbx-explorer output').textContent === '1'")
+    page.wait_for_selector(READY)
+    assert page.evaluate(PIXELS) != mapped
+    assert not troubles

@@ -1,0 +1,299 @@
+"""The attention explorer from Python: words, maps as bytes, requests of a view, page, static form."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anywidget")
+
+from explorer_records import ANSWER, CLOSING, COLS, EVIL, HEADS, LAYERS, ROWS, TEXTS, answer, record
+
+from workbench.attention import make_attention
+from workbench.errors import CapabilityError, InputError
+from workbench.types import PatchGrid, Region, TokenLayout
+from workbench.ui import AttentionExplorer
+from workbench.ui.maps import Maps, Setting, quantised, split_words
+from workbench.ui.page import script
+from workbench.ui.static import STATIC_VARIABLE
+
+
+@pytest.fixture
+def explorer() -> AttentionExplorer:
+    return AttentionExplorer(answer())
+
+
+def asked(explorer: AttentionExplorer, content: Any) -> tuple[dict[str, Any], list[bytes]]:
+    """What the widget sends back to one message of a view."""
+    told: list[Any] = []
+    explorer.send = lambda reply, buffers: told.append((reply, buffers))
+    explorer._asked(explorer, content, [])
+    ((reply, buffers),) = told
+    return reply, buffers
+
+
+def page_data(text: str) -> dict[str, Any]:
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.S)
+    return json.loads(found)
+
+
+def test_tokens_that_continue_a_word_are_one_word() -> None:
+    words = split_words(record())
+    assert [word.text for word in words] == ["<think>", " reddish", *TEXTS[3:]]
+    start = record().layout.length
+    assert (words[1].span.start, words[1].span.stop) == (start + 1, start + 3)
+    assert [word.part for word in words] == ["", *["thought"] * 3, "", "answer", "answer", ""]
+    assert [word.text for word in split_words(record(), "token")] == list(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        ((" 4", "2", "."), [" 42", "."]),
+        (("ab", "-", "cd"), ["ab", "-", "cd"]),
+        (("猫", "が", "いる"), ["猫", "が", "いる"]),  # no spaces to go by: each token stands for itself
+        (("Mü", "ll", "er", "\n", "x"), ["Müller", "\n", "x"]),
+    ],
+)
+def test_words_of_other_scripts_and_numbers(tokens: tuple[str, ...], words: list[str]) -> None:
+    attention = make_attention(reply=len(tokens), words=tokens)
+    assert [word.text for word in split_words(attention)] == words
+
+
+def test_a_words_map_is_that_of_its_span(explorer: AttentionExplorer) -> None:
+    attention = explorer.answer.attention
+    for word in (1, 4):
+        explorer.word = word
+        span = explorer.words[word].span
+        for image in (0, 1):
+            np.testing.assert_allclose(explorer.map(image), attention.map(span, image), rtol=1e-5)
+    explorer.layer, explorer.head, explorer.sinks = 2, 1, False
+    expected = attention.map(explorer.words[4].span, 1, layers=[2], heads=[1], sinks=False)
+    np.testing.assert_allclose(explorer.map(1), expected, rtol=1e-5)
+    assert explorer.map(1).max() == pytest.approx((0.4 + 0.3 / 24) / 0.7, rel=1e-4)
+
+
+def test_looks_of_single_tokens_are_those_of_reverse() -> None:
+    explorer = AttentionExplorer(answer(), unit="token", image=1, box=(0, 0, 20, 20))
+    table = explorer.looks()
+    expected = explorer.answer.attention.reverse(Region((0, 0, 20, 20), 1))
+    for name in ("share", "inside", "lift"):
+        np.testing.assert_allclose(table[name], expected[name], rtol=1e-4)
+    best = table["share"].max()
+    assert table["marked"].tolist() == [
+        s >= best / 2 and up > 1 for s, up in zip(table["share"], table["lift"])
+    ]
+    assert 0 < table["marked"].sum() < len(table)
+
+
+def test_bytes_are_right_to_half_a_step() -> None:
+    values = np.random.default_rng(0).gamma(0.3, size=(5, 40)).astype(np.float32)
+    values[3] = 0
+    data, peaks = quantised(values)
+    assert data.dtype == np.uint8
+    assert peaks[3] == 0
+    assert not data[3].any()
+    back = data * (peaks / 255)[:, None]
+    assert (np.abs(back - values) <= peaks[:, None] / 510 + 1e-6).all()
+
+
+def test_a_view_is_answered_with_bytes_of_what_it_asked(explorer: AttentionExplorer) -> None:
+    setting = {"layer": 1, "head": None, "sinks": True}
+    reply, (data,) = asked(explorer, {"id": "v:1", "kind": "map", "word": 4, **setting})
+    assert reply["id"] == "v:1"
+    values = np.frombuffer(data, np.uint8).reshape(2, ROWS, COLS) * (reply["peak"] / 255)
+    for image in (0, 1):
+        expected = explorer.answer.attention.map(explorer.words[4].span, image, layers=[1])
+        np.testing.assert_allclose(values[image], expected, atol=reply["peak"] / 500)
+        assert reply["shares"][image] == pytest.approx(expected.sum(), rel=1e-4)
+    reply, (share, lift) = asked(
+        explorer, {"id": 2, "kind": "looks", "image": 0, "box": [0, 0, 40, 20], **setting}
+    )
+    table = Maps(explorer.answer, explorer.answer.attention).looks(Region((0, 0, 40, 20)), Setting(1))
+    np.testing.assert_allclose(np.frombuffer(share, np.float32), table["share"])
+    np.testing.assert_allclose(np.frombuffer(lift, np.float32), table["lift"])
+    _, (png,) = asked(explorer, {"id": 3, "kind": "picture", "image": 1})
+    assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"kind": "map", "word": 99, "layer": None, "head": None, "sinks": True}, "word=99"),
+        ({"kind": "map", "word": 0, "layer": 99, "head": None, "sinks": True}, "layer=99"),
+        ({"kind": "map", "word": 0, "layer": None, "head": -1, "sinks": True}, "head=-1"),
+        ({"kind": "map", "word": "0; import os", "layer": None, "head": None, "sinks": True}, "word="),
+        (
+            {"kind": "looks", "image": 7, "box": [0, 0, 1, 1], "layer": None, "head": None, "sinks": True},
+            "image=7",
+        ),
+        (
+            {"kind": "looks", "image": 0, "box": [5, 0, 1, 1], "layer": None, "head": None, "sinks": True},
+            "x1 < x2",
+        ),
+        ({"kind": "looks", "image": 0, "box": "no", "layer": None, "head": None, "sinks": True}, "box"),
+        ({"kind": "picture", "image": True}, "image=True"),
+        ({"kind": "everything", "layer": None, "head": None, "sinks": True}, "everything"),
+        ({}, "KeyError"),
+        ("no message", "TypeError"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_told_what_is_wrong(
+    explorer: AttentionExplorer, content: Any, says: str
+) -> None:
+    reply, buffers = asked(explorer, content)
+    assert says in reply["error"]
+    assert not buffers
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "says"),
+    [
+        ("word", 8, r"word=8.*0 to 7"),
+        ("word", -1, "word=-1"),
+        ("layer", LAYERS, f"layer={LAYERS}"),
+        ("layer", "last", "'last'"),
+        ("head", HEADS, f"head={HEADS}"),
+        ("image", 2, "image=2"),
+        ("box", (0, 0, 999, 9), "inside picture 0"),
+        ("box", (9, 9, 9, 9), "x1 < x2"),
+        ("box", "everywhere", "pixels"),
+        ("sheep", 1, "sheep="),
+    ],
+)
+def test_a_trait_out_of_range_is_refused(name: str, wrong: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        AttentionExplorer(answer(), **{name: wrong})
+
+
+def test_a_trait_keeps_its_value_when_a_wrong_one_is_set(explorer: AttentionExplorer) -> None:
+    explorer.word = 3
+    with pytest.raises(InputError, match="word=8"):
+        explorer.word = 8
+    assert explorer.word == 3
+    explorer.word = np.int64(2)
+    assert type(explorer.word) is int
+
+
+def test_answers_that_cannot_be_explored_are_refused() -> None:
+    with pytest.raises(InputError, match="capture=True"):
+        AttentionExplorer(replace(answer(), captured=None))
+    with pytest.raises(InputError, match="another answer"):
+        AttentionExplorer(answer(), attention=make_attention())
+    with pytest.raises(InputError, match="unit='letter'"):
+        AttentionExplorer(answer(), unit="letter")
+    bare = replace(record(), layout=TokenLayout(record().layout.length))
+    with pytest.raises(CapabilityError, match="without a picture"):
+        AttentionExplorer(replace(answer(), captured=bare, layout=bare.layout, images=()))
+    explorer = AttentionExplorer(answer())
+    with pytest.raises(InputError, match="no word"):
+        explorer.map()
+    with pytest.raises(InputError, match="no box"):
+        explorer.looks()
+
+
+def test_the_page_carries_every_map_and_nothing_else_may_run_in_it(
+    explorer: AttentionExplorer, tmp_path: Path
+) -> None:
+    path = explorer.save_html(tmp_path / "attention.html")
+    assert path == tmp_path / "attention.html"
+    assert [p.name for p in tmp_path.iterdir()] == ["attention.html"]
+    text = path.read_text(encoding="utf-8")
+    assert EVIL not in text
+    assert CLOSING not in text
+    assert text.count("</script>") == 2
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.findall(r"https?://", text)
+    data = page_data(text)
+    assert [word["text"] for word in data["info"]["words"]][5] == TEXTS[ANSWER[0]] == EVIL
+    assert len(data["maps"]) == (LAYERS + 1) * (HEADS + 1) * 2
+    one = data["maps"]["1/0/1"]
+    values = np.frombuffer(zlib.decompress(base64.b64decode(one["packed"])), np.uint8)
+    values = values.reshape(len(explorer.words), 2, ROWS, COLS)
+    expected = explorer.answer.attention.map(explorer.words[4].span, 0, layers=[1], heads=[0])
+    np.testing.assert_allclose(values[4, 0] * one["peaks"][4] / 255, expected, atol=one["peaks"][4] / 500)
+
+
+@pytest.mark.parametrize(
+    ("settings", "choices"), [(24, (True, True)), (8, (True, False)), (2, (False, False))]
+)
+def test_a_page_carries_as_much_as_it_may(
+    explorer: AttentionExplorer, tmp_path: Path, settings: int, choices: tuple[bool, bool]
+) -> None:
+    one = len(explorer.words) * 2 * ROWS * COLS
+    data = page_data(explorer.save_html(tmp_path / "x.html", max_bytes=settings * one).read_text())
+    assert len(data["maps"]) == settings
+    assert tuple(data["info"]["choices"].values()) == choices
+    with pytest.raises(InputError, match=f"at least {2 * one}"):
+        explorer.save_html(tmp_path / "x.html", max_bytes=2 * one - 1)
+
+
+def test_a_page_that_cannot_be_written_is_an_error_and_leaves_nothing(
+    explorer: AttentionExplorer, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="folder that exists"):
+        explorer.save_html(tmp_path / "no" / "such" / "page.html")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(InputError, match="taken"):
+        explorer.save_html(tmp_path / "taken")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_static_form_is_a_picture_and_escaped_words(
+    explorer: AttentionExplorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer.word = 5
+    text = explorer.static()
+    assert EVIL not in text
+    assert "&lt;img src=x" in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "mean over layers, mean over heads" in text
+    assert "widget-view" in str(explorer._repr_mimebundle_())
+    monkeypatch.setenv(STATIC_VARIABLE, "1")
+    bundle = explorer._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/html"] == text
+
+
+def test_maps_of_crops_come_with_their_own_grids() -> None:
+    base = record()
+    whole, crop = base.layout.images
+    tile = PatchGrid(0, ROWS, COLS, crop.start, whole.size, (0.0, 0.0, 80.0, 30.0), COLS)
+    layout = TokenLayout(base.layout.length, (whole,), (tile,))
+    one = replace(answer(), captured=replace(base, layout=layout), layout=layout, images=answer().images[:1])
+    explorer = AttentionExplorer(one, word=2, head=1, layer=0)
+    (picture,) = explorer.info["pictures"]
+    assert [grid["crop"] for grid in picture["grids"]] == [False, True]
+    assert picture["grids"][1]["region"] == [0.0, 0.0, 80.0, 30.0]
+    reply, (data,) = asked(
+        explorer, {"id": 1, "kind": "map", "word": 2, "layer": 0, "head": 1, "sinks": True}
+    )
+    values = np.frombuffer(data, np.uint8)
+    assert (
+        values.argmax() == picture["grids"][1]["start"] + 3
+    )  # head 1 looks at the crop, word 2 at its cell 3
+    assert reply["shares"] == pytest.approx([0.7], abs=1e-4)
+    explorer.box = (0, 0, 80, 30)
+    np.testing.assert_allclose(
+        explorer.looks()["share"][2],
+        one.attention.reverse((0, 0, 80, 30), layers=0, heads=1)["share"][3],
+        rtol=1e-5,
+    )
+
+
+def test_the_script_is_one_module_that_imports_nothing() -> None:
+    code = script()
+    assert not re.findall(
+        r"^\s*import\b|\bimport\(|\beval\(|innerHTML|insertAdjacentHTML|document\.write", code, re.M
+    )
+    assert code.count("export default") == 1
