@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..answer import Answer
     from ..models.handle import VLM
     from ..synth import Sample
+    from .attribution import Attribution
     from .curves import Score
     from .forward import Scorer
 
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def check(
-    attribution: Any,
+    attribution: Attribution,
     *,
     vlm: VLM | None = None,
     sample: Sample | None = None,
@@ -112,7 +113,7 @@ def check(
 
 
 def check_many(
-    attributions: Sequence[Any],
+    attributions: Sequence[Attribution | Faithfulness],
     *,
     samples: Sequence[Sample] | None = None,
     progress: bool = True,
@@ -202,13 +203,13 @@ def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
     return [sinks(grid, mean) for grid in replay.layout.images]
 
 
-def _model_of(attribution: Any, vlm: VLM | None) -> VLM:
+def _model_of(attribution: Attribution, vlm: VLM | None) -> VLM:
     """The attribution's model, or the one that is given.
 
     Raises:
         InputError: if there is none.
     """
-    found = vlm if vlm is not None else getattr(attribution, "vlm", None)
+    found = vlm if vlm is not None else attribution.vlm
     if found is None:
         raise InputError(
             "an attribution that was loaded, without its model",
@@ -218,14 +219,23 @@ def _model_of(attribution: Any, vlm: VLM | None) -> VLM:
     return found
 
 
-def _randomisation(vlm: VLM, attribution: Any, count: int, seed: int) -> tuple[float, ...]:
-    """The same method's maps with shuffled weights against the map."""
+def _randomisation(vlm: VLM, attribution: Attribution, count: int, seed: int) -> tuple[float, ...]:
+    """The same method's maps with shuffled weights against the map, one correlation a shuffle."""
+    from .attributing import attribute
+    from .methods import TABLE
     from .randomise import randomised, similarity
 
+    made = attribution.settings
+    names = ("fill", "batch_size", "seed", *TABLE[attribution.method].options)
+    options = {name: made[name] for name in names if name in made}
     found = []
     for number in range(count):
         with randomised(vlm.model, seed=seed + number):
-            found.append(similarity(attribution.maps, attribution.again(vlm).maps))
+            again = attribute(
+                vlm, attribution.answer, attribution.target, attribution.method, attribution.regions,
+                progress=False, **options,
+            )  # fmt: skip
+        found.append(similarity(attribution.maps, again.maps))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..models.handle import VLM
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "prove", "whole_reply"]
 
 FORMAT = "workbench.proof"
 
@@ -152,7 +152,7 @@ def prove(
 
     if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
         raise InputError(f"controls={controls!r}", "a whole number from 0")
-    scorer = Scorer(vlm, answer, _whole(answer))
+    scorer = Scorer(vlm, answer, whole_reply(answer))
     place = read_region(region, answer.images)
     changed = _altered(answer.images, place, how)
     others = control_regions(place, answer.images[place.image], controls, seed=seed)
@@ -188,8 +188,8 @@ def _ask_again(vlm: VLM, answer: Answer, images: Sequence[Image.Image]) -> Answe
 SETTINGS = ("max_tokens", "thinking_budget", "temperature", "seed")
 
 
-def _whole(answer: Answer) -> Any:
-    """Thought and answer, without what the mode forced before them."""
+def whole_reply(answer: Answer) -> Span | None:
+    """Thought and answer together, without what the mode forced before them; None for an empty reply."""
     spans = [span for span in answer.spans.values() if len(span)]
     return Span(min(s.start for s in spans), max(s.stop for s in spans)) if spans else None
 
