@@ -15,7 +15,7 @@ from workbench import synth
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
 from workbench.interpret.alter import alter, control_regions, pixel_box, read_region
-from workbench.interpret.prove import Proof, prove
+from workbench.interpret.proving import Proof, prove
 from workbench.types import Region
 
 
@@ -153,7 +153,7 @@ def test_a_proof_survives_saving_and_shows_text_as_text(vlm, answer, sample, tmp
     assert "<script>" not in html
     place = str(tmp_path / "proof")
     code = (
-        f"import sys\nfrom workbench.interpret.prove import Proof\nProof.load({place!r})._repr_html_()\n"
+        f"import sys\nfrom workbench.interpret.proving import Proof\nProof.load({place!r})._repr_html_()\n"
         "print({'torch', 'transformers'} & set(sys.modules) or 'light')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -14,14 +14,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attributing import attribute as attribute
     from .attribution import Attribution as Attribution
+    from .faithfulness import check_many as check_many
+    from .faithfulness_record import Faithfulness as Faithfulness
+    from .faithfulness_summary import FaithfulnessSummary as FaithfulnessSummary
+    from .league_table import read_league as read_league
     from .methods import METHODS as METHODS
+    from .proving import Proof as Proof
+    from .proving import prove as prove
     from .targets import Contrast as Contrast
 
 _HOMES = {
     "METHODS": "methods",
     "Attribution": "attribution",
     "Contrast": "targets",
+    "Faithfulness": "faithfulness_record",
+    "FaithfulnessSummary": "faithfulness_summary",
+    "Proof": "proving",
     "attribute": "attributing",
+    "check_many": "faithfulness",
+    "prove": "proving",
+    "read_league": "league_table",
 }
 """Where each name of this room lives; imported when it is first used."""
 

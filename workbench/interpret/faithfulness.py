@@ -80,6 +80,7 @@ def check(
     if isinstance(randomise, bool) or not isinstance(randomise, int) or randomise < 0:
         raise InputError(f"randomise={randomise!r}", "a whole number from 0 (not at all)")
     vlm, answer = _model_of(attribution, vlm), attribution.answer
+    assert answer.layout is not None, "a map lies on a grid"
     grids = answer.layout.images
     true = evidence_of(answer, sample, boxes)
     seen: Plausibility | None = None if true is None else plausibility(attribution.maps, grids, true)
@@ -134,7 +135,7 @@ def check_many(
 
     if samples is not None and len(samples) != len(attributions):
         raise InputError(f"{len(samples)} samples for {len(attributions)} attributions", "one for each")
-    known = samples or [None] * len(attributions)
+    known: Sequence[Sample | None] = samples or [None] * len(attributions)
     bar = tqdm(list(zip(attributions, known, strict=True)), disable=not progress, desc="check", leave=False)
     return summarise(
         [

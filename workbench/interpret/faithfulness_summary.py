@@ -94,7 +94,8 @@ class FaithfulnessSummary:
 
     def plausibility(self, name: str) -> Estimate | None:
         """``"pointing"``, ``"iou"`` or ``"chance"`` over the answers whose evidence is known."""
-        return self._known([item.plausibility and getattr(item.plausibility, name) for item in self.items])
+        known = [item.plausibility for item in self.items]
+        return self._known([None if one is None else float(getattr(one, name)) for one in known])
 
     @cached_property
     def finding(self) -> Finding:

@@ -17,7 +17,7 @@ from .faithfulness import evidence_of, score_over, sink_maps
 from .forward import Scorer
 from .methods import METHODS
 from .plausibility import plausibility
-from .prove import whole_reply
+from .proving import whole_reply
 
 if TYPE_CHECKING:
     from ..answer import Answer

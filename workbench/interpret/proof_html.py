@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from .prove import Proof
+    from .proving import Proof
 
 __all__ = ["proof_html"]
 

@@ -16,7 +16,7 @@ from .pictures import _frame, _picture
 from .style import FAINT, INK, SERIES, Figure, Look, panels, plain, titled, wrapped
 
 if TYPE_CHECKING:
-    from ..interpret.prove import Proof
+    from ..interpret.proving import Proof
 
 __all__ = ["checks", "curves", "proof"]
 
@@ -153,9 +153,8 @@ def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, fill: str, k
     panel.plot(share, heights.mean(0), color=look.colour, linewidth=2, label=look.label)
     for name, curve in reversed(shown.items()):
         one, thick = LOOKS[name], name == MAP
-        style = {"color": one.colour, "linestyle": one.line, "marker": one.marker, "label": one.label}
-        size = {"linewidth": 2.2, "markersize": 4.0} if thick else {"linewidth": 1.3, "markersize": 3.5}
-        panel.plot(share, getattr(curve, kind), **style, **size)
+        (line,) = panel.plot(share, getattr(curve, kind), color=one.colour, linestyle=one.line, label=one.label)
+        line.set(marker=one.marker, markersize=4.0 if thick else 3.5, linewidth=2.2 if thick else 1.3)
     plain(panel, grid="y")
 
 
