@@ -12,7 +12,7 @@ import numpy as np
 
 from ..answer import Answer
 from ..errors import InputError
-from ..types import Region, Span
+from ..types import Box, Region, Span
 from .record_file import load_record, save_record
 from .regions import Regions
 from .targets import Target
@@ -20,6 +20,7 @@ from .targets import Target
 if TYPE_CHECKING:
     from ..models.handle import VLM
     from .faithfulness_record import Faithfulness
+    from .proving import Proof
 
 __all__ = ["Attribution"]
 
@@ -108,7 +109,18 @@ class Attribution:
         """
         from .faithfulness import check
 
-        return check(self, vlm=self._model(vlm), **options)
+        return check(self, vlm=self.model_for(vlm), **options)
+
+    def prove(self, region: Region | Box, *, vlm: VLM | None = None, **options: Any) -> Proof:
+        """Alter a region, ask again, and show both answers beside this map; options as for
+        `workbench.interpret.prove`.
+
+        Raises:
+            InputError: without a model, or for a region outside the pictures.
+        """
+        from .proving import prove
+
+        return prove(self.model_for(vlm), self.answer, region, attribution=self, **options)
 
     def again(self, vlm: VLM | None = None) -> Attribution:
         """The same method with the same settings once more, for example after the weights have changed.
@@ -118,12 +130,17 @@ class Attribution:
         """
         from .attributing import attribute
 
-        model = self._model(vlm)
+        model = self.model_for(vlm)
         return attribute(
             model, self.answer, self.target, self.method, self.regions, progress=False, **self.settings
         )
 
-    def _model(self, vlm: VLM | None) -> VLM:
+    def model_for(self, vlm: VLM | None = None) -> VLM:
+        """The model that is given, or the one that made this.
+
+        Raises:
+            InputError: if there is neither: an attribution from disk has forgotten its model.
+        """
         model = self.vlm if vlm is None else vlm
         if model is None:
             raise InputError(

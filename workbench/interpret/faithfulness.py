@@ -79,7 +79,7 @@ def check(
     check_settings(fills, steps=steps, random=random)
     if isinstance(randomise, bool) or not isinstance(randomise, int) or randomise < 0:
         raise InputError(f"randomise={randomise!r}", "a whole number from 0 (not at all)")
-    vlm, answer = _model_of(attribution, vlm), attribution.answer
+    vlm, answer = attribution.model_for(vlm), attribution.answer
     assert answer.layout is not None, "a map lies on a grid"
     grids = answer.layout.images
     true = evidence_of(answer, sample, boxes)
@@ -204,39 +204,14 @@ def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
     return [sinks(grid, mean) for grid in replay.layout.images]
 
 
-def _model_of(attribution: Attribution, vlm: VLM | None) -> VLM:
-    """The attribution's model, or the one that is given.
-
-    Raises:
-        InputError: if there is none.
-    """
-    found = vlm if vlm is not None else attribution.vlm
-    if found is None:
-        raise InputError(
-            "an attribution that was loaded, without its model",
-            "the model that gave the answer",
-            "attribution.check(vlm=workbench.load(...))",
-        )
-    return found
-
-
 def _randomisation(vlm: VLM, attribution: Attribution, count: int, seed: int) -> tuple[float, ...]:
     """The same method's maps with shuffled weights against the map, one correlation a shuffle."""
-    from .attributing import attribute
-    from .methods import TABLE
     from .randomise import randomised, similarity
 
-    made = attribution.settings
-    names = ("fill", "batch_size", "seed", *TABLE[attribution.method].options)
-    options = {name: made[name] for name in names if name in made}
     found = []
     for number in range(count):
         with randomised(vlm.model, seed=seed + number):
-            again = attribute(
-                vlm, attribution.answer, attribution.target, attribution.method, attribution.regions,
-                progress=False, **options,
-            )  # fmt: skip
-        found.append(similarity(attribution.maps, again.maps))
+            found.append(similarity(attribution.maps, attribution.again(vlm).maps))
     return tuple(found)
 
 

@@ -153,7 +153,9 @@ def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, fill: str, k
     panel.plot(share, heights.mean(0), color=look.colour, linewidth=2, label=look.label)
     for name, curve in reversed(shown.items()):
         one, thick = LOOKS[name], name == MAP
-        (line,) = panel.plot(share, getattr(curve, kind), color=one.colour, linestyle=one.line, label=one.label)
+        (line,) = panel.plot(
+            share, getattr(curve, kind), color=one.colour, linestyle=one.line, label=one.label
+        )
         line.set(marker=one.marker, markersize=4.0 if thick else 3.5, linewidth=2.2 if thick else 1.3)
     plain(panel, grid="y")
 
