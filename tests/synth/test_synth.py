@@ -12,7 +12,7 @@ import pytest
 from workbench import synth
 from workbench.errors import InputError
 from workbench.synth.canvas import PATCH, Canvas
-from workbench.synth.words import KINDS, TEXTS
+from workbench.synth.words import ASPECTS, NAMES, TITLES, TOLD_BY
 
 SERIAL = [name for name, family in synth.FAMILIES.items() if family.several_steps]
 
@@ -138,12 +138,58 @@ def test_patch_labels_name_what_was_drawn() -> None:
     canvas.rectangle((32, 16, 48, 32), (200, 0, 0))
     canvas.mark((32, 16, 48, 32), "square", colour="red")
     labels = canvas.labels()
-    assert labels.shape == (2, 3, 4)
-    assert (TEXTS[labels[0, 0, 0]], KINDS[labels[0, 0, 1]], TEXTS[labels[0, 0, 3]]) == ("7", "number", "Tea")
-    assert KINDS[labels[1, 2, 1]] == "square"
-    assert labels[1, 2, 0] == -100
-    assert KINDS[labels[0, 2, 1]] == "nothing"
+    assert labels.shape == (2, 3, len(ASPECTS))
+
+    def told(row: int, col: int) -> dict[str, str]:
+        return {a: NAMES[i] for a, i in zip(ASPECTS, labels[row, col], strict=True) if i != -100}
+
+    assert told(0, 0) == {"text": "7", "kind": "number", "key": "Tea"}
+    assert told(1, 2) == {"kind": "square", "colour": "red"}
+    assert told(0, 2) == {"kind": "nothing"}
+    assert canvas.patches((32, 16, 48, 32)) == [5]
+    assert canvas.patches((0, 0, 48, 32)) == [0, 1, 2, 3, 4, 5]
     picture = np.asarray(canvas.image())
     assert picture.shape == (32, 48, 3)
     assert (picture[24, 40] == (200, 0, 0)).all()
     assert picture[:16, :16].min() < 128, "the digit is on its patch"
+
+
+def test_every_name_that_tells_a_patch_is_one_of_the_names() -> None:
+    for aspect, names in TOLD_BY.items():
+        assert aspect in ASPECTS
+        assert set(names) <= set(NAMES)
+    with pytest.raises(AssertionError, match="not all aspects"):
+        Canvas(16, 16).mark((0, 0, 16, 16), "bar", flavour="sweet")
+
+
+def test_neighbours_are_told_as_the_questions_ask_for_them() -> None:
+    for sample in synth.sample("shape_relation", 20, seed=3):
+        side = next(s for s in ("left", "right", "above", "below") if f"{s} " in sample.question)
+        there, place = sample.boxes
+        x, y = ((there[0] + there[2]) / 2, (there[1] + there[3]) / 2)
+        a, b = ((place[0] + place[2]) / 2, (place[1] + place[3]) / 2)
+        assert {"left": x < a - 16, "right": x > a + 16, "above": y < b - 16, "below": y > b + 16}[side]
+
+
+@pytest.mark.parametrize("family", ["gui_find", "gui_state", "gui_links"])
+def test_a_screen_comes_with_the_boxes_of_all_its_elements(family: str) -> None:
+    for sample in synth.sample(family, 10, seed=5):
+        width, height = sample.images[0].size
+        assert all(
+            0 <= e.box[0] < e.box[2] <= width and 0 <= e.box[1] < e.box[3] <= height for e in sample.elements
+        )
+        asked = [e for e in sample.elements if e.name and e.name in sample.question]
+        assert asked, f"what {sample.question!r} asks about is an element"
+        if family == "gui_find":
+            assert sample.boxes[0] in [e.box for e in asked if e.kind == "button"]
+
+
+def test_charts_have_a_title_or_a_legend() -> None:
+    legends = 0
+    for sample in synth.sample("line_value", 40, seed=1):
+        heading = [e for e in sample.elements if e.name in TITLES]
+        assert len(heading) == 1
+        x1, y1, _, y2 = heading[0].box
+        swatch = np.asarray(sample.images[0])[round((y1 + y2) / 2), round(x1) - 8].astype(int)
+        legends += int(np.ptp(swatch) > 25 or swatch.max() < 160)
+    assert 5 < legends < 30, "some charts have a legend with a swatch of the line's colour"

@@ -10,6 +10,7 @@ import torch
 
 from workbench import synth
 from workbench.synth.canvas import Canvas
+from workbench.synth.words import NAMES
 from workbench.train.data import Encoder, Mix, batches, patchify
 from workbench.train.nano import nano_encoder
 from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
@@ -87,3 +88,42 @@ def test_content_of_a_patch_stays_with_its_patch(encoder: Encoder) -> None:
     dark = [p.min() < 128 for p in example.patches[0]]
     assert dark == [False, True, False, False]
     assert [c[0] != -100 for c in example.content[0]] == dark
+
+
+def names_at(example, positions: list[int], aspect: int) -> list[str]:
+    """What the patches at some positions of a conversation are told to show."""
+    content = np.concatenate(example.content)
+    return [NAMES[i] if (i := content[p][aspect]) >= 0 else "" for p in positions]
+
+
+@pytest.mark.parametrize("family", ["shape_colour", "read_sign", "gui_state", "table_value"])
+def test_a_reply_is_guided_to_patches_that_show_its_answer(encoder: Encoder, family: str) -> None:
+    for seed in range(10):
+        drawing, _ = synth.draw(family, seed=seed)
+        example = encoder.start()
+        encoder.add(example, drawing, family, random.Random(0), Mix(questions=1, think_look=0.0))
+        answer = drawing.questions[0].answer
+        images = [i for i, token in enumerate(example.ids) if token == encoder.image_token]
+        assert [look.kind for look in example.looks] == [0]
+        look = example.looks[0]
+        assert example.ids[look.position] == encoder.direct, "the answer's token is told by the one before it"
+        seen = [images.index(position) for position in look.seen]
+        shown = [set(names) for names in zip(*(names_at(example, seen, a) for a in range(3)), strict=True)]
+        assert all(answer in names for names in shown), (answer, shown)
+
+
+def test_a_second_picture_is_guided_to_the_same_place_of_the_first(encoder: Encoder) -> None:
+    drawing, _ = synth.draw("shape_change", seed=1)
+    example = encoder.start()
+    encoder.add(example, drawing, "shape_change", random.Random(0), Mix(think_look=0.0))
+    pairs = [look for look in example.looks if look.kind == 1]
+    images = [i for i, token in enumerate(example.ids) if token == encoder.image_token]
+    half = len(images) // 2
+    assert [(p.position, *p.seen) for p in pairs] == list(zip(images[half:], images[:half], strict=True))
+
+
+def test_a_thought_of_several_steps_is_not_guided(encoder: Encoder) -> None:
+    drawing, _ = synth.draw("gui_links", seed=1)
+    example = encoder.start()
+    encoder.add(example, drawing, "gui_links", random.Random(0), Mix())
+    assert not example.looks

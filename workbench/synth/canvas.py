@@ -8,7 +8,7 @@ and the content of each patch for the encoder's auxiliary loss.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .words import COLOURS, KINDS, TEXTS
+from .words import ASPECTS, COLOURS, NAMES
 
 __all__ = ["PATCH", "Canvas", "Mark", "colour_of"]
 
@@ -31,20 +31,25 @@ PATCH = 16
 SCALE = 2
 IGNORE = -100
 
-_TEXT = {t: i for i, t in enumerate(TEXTS)}
-_KIND = {k: i for i, k in enumerate(KINDS)}
-_COLOUR = {c: i for i, c in enumerate(COLOURS)}
+_NAME = {name: i for i, name in enumerate(NAMES)}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that was drawn: its box in pixels and what it is (empty where it does not apply)."""
+    """Something that was drawn: its box in pixels, and what can be told of it (aspect -> name)."""
 
     box: Box
-    kind: str
-    text: str = ""
-    colour: str = ""
-    key: str = ""
+    facts: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """What kind of thing it is."""
+        return self.facts["kind"]
+
+    @property
+    def name(self) -> str:
+        """What is written on it, or the label that it belongs to; empty where there is neither."""
+        return self.facts.get("text") or self.facts.get("key", "")
 
 
 @lru_cache(maxsize=64)
@@ -76,9 +81,10 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._big)
         self._texts: list[tuple[tuple[float, float], str, ImageFont.FreeTypeFont, RGB]] = []
 
-    def mark(self, box: Box, kind: str, **content: str) -> Box:
-        """Remember something that is on the picture; returns its box."""
-        self.marks.append(Mark(box, kind, **content))
+    def mark(self, box: Box, kind: str, **facts: str) -> Box:
+        """Remember something that is on the picture, and more that can be told of it; returns its box."""
+        assert facts.keys() <= set(ASPECTS), f"{sorted(facts)} are not all aspects"
+        self.marks.append(Mark(box, {"kind": kind, **facts}))
         return box
 
     def rectangle(
@@ -116,14 +122,14 @@ class Canvas:
         anchor: str = "mm",
         bold: bool = False,
         kind: str = "text",
-        key: str = "",
         named: str = "",
         says: str = "",
+        **facts: str,
     ) -> Box:
         """Text at a point (PIL's anchors), remembered with its box.
 
         ``named`` is the name of its colour, ``says`` what it is remembered as where that differs
-        from what is written ("37" for "37%").
+        from what is written ("37" for "37%"), ``facts`` are more that can be told of it.
         """
         font = _font(size, bold)
         x1, y1, x2, y2 = font.getbbox(text, anchor=anchor)
@@ -132,7 +138,7 @@ class Canvas:
         left, middle = _snap(at[0] + x1), _snap(at[1])
         box = (left, middle + y1, left + x2 - x1, middle + y2)
         self._texts.append((box[:2], text, font, colour))
-        return self.mark(box, kind, text=says or text, key=key, colour=named)
+        return self.mark(box, kind, text=says or text, colour=named, **facts)
 
     def image(self) -> Image.Image:
         """The finished RGB picture."""
@@ -144,29 +150,30 @@ class Canvas:
         return picture
 
     def labels(self) -> np.ndarray:
-        """What is on each patch: int64 ``[rows, cols, 4]``, indices into `words`.
+        """What is on each patch: int64 ``[rows, cols, aspects]``, indices into `words.NAMES`.
 
-        The text on it (TEXTS), the kind of thing (KINDS), its colour (COLOURS) and its key, the label
-        that it belongs to, such as a cell's row or a bar's category (TEXTS).
-        -100 stands where a question does not apply.  Where marks overlap, the one that covers
-        more of the patch counts, and of equal ones the one drawn later.
+        -100 stands where nothing is to be told.  Where marks overlap, the one that covers more of the
+        patch counts, and of equal ones the one drawn later.
         """
         rows, cols = self.height // PATCH, self.width // PATCH
-        labels = np.full((rows, cols, 4), IGNORE, dtype=np.int64)
-        labels[:, :, 1] = 0
-        best = np.zeros((rows, cols, 4))
+        labels = np.full((rows, cols, len(ASPECTS)), IGNORE, dtype=np.int64)
+        labels[:, :, ASPECTS.index("kind")] = _NAME["nothing"]
+        best = np.zeros(labels.shape)
         for mark in self.marks:
-            classes = (
-                _TEXT.get(mark.text, IGNORE),
-                _KIND[mark.kind],
-                _COLOUR.get(mark.colour, IGNORE),
-                _TEXT.get(mark.key, IGNORE),
-            )
+            told = [
+                (i, _NAME[name])
+                for i, aspect in enumerate(ASPECTS)
+                if (name := mark.facts.get(aspect)) in _NAME
+            ]
             for row, col, share in self._overlaps(mark.box):
-                for i, value in enumerate(classes):
-                    if value != IGNORE and share >= best[row, col, i]:
+                for i, value in told:
+                    if share >= best[row, col, i]:
                         best[row, col, i], labels[row, col, i] = share, value
         return labels
+
+    def patches(self, box: Box) -> list[int]:
+        """Numbers of the patches that hold a good part of a box, row by row."""
+        return [row * (self.width // PATCH) + col for row, col, _ in self._overlaps(box)]
 
     def _overlaps(self, box: Box) -> Iterator[tuple[int, int, float]]:
         """(row, col, share) of the patches that hold a good part of a box."""

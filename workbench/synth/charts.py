@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
-from .canvas import Box, Canvas, colour_of
+from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import CATEGORIES, COLOURS, LETTERS, TITLES
 
@@ -15,7 +16,16 @@ __all__ = ["bar_value", "bar_walk", "line_value", "pie_share"]
 AXIS = (70, 70, 70)
 GRID = (222, 222, 222)
 
-Axes = tuple[Canvas, list[float], Callable[[float], float]]  # x of each label, y of a value
+
+class Axes(NamedTuple):
+    """Axes that are drawn: the x of each label, the y of a value, and what is to stand above them."""
+
+    canvas: Canvas
+    xs: list[float]
+    y_of: Callable[[float], float]
+    centre: float
+    name: str
+    style: float  # from 0 to 1: a bold title, a plain one, or a legend
 
 
 def bar_value(rng: random.Random, difficulty: int) -> Drawing:
@@ -35,11 +45,13 @@ def line_value(rng: random.Random, difficulty: int) -> Drawing:
     read = difficulty == 3
     top = 10 if read else 100
     values = [rng.randint(1, 10) if read else rng.randint(5, 99) for _ in labels]
-    canvas, xs, y_of = _axes(rng, labels, top)
+    axes = _axes(rng, labels, top)
+    canvas = axes.canvas
     colour = rng.choice(list(COLOURS))
     shade = colour_of(colour, rng)
-    points = [(x, y_of(v)) for x, v in zip(xs, values, strict=True)]
+    points = [(x, axes.y_of(v)) for x, v in zip(axes.xs, values, strict=True)]
     canvas.line(points, shade, 1.5)
+    _heading(axes, colour, shade)
     boxes = []
     for (x, y), label, value in zip(points, labels, values, strict=True):
         canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), shade)
@@ -128,7 +140,7 @@ def _categories(rng: random.Random, count: int) -> list[str]:
 
 
 def _axes(rng: random.Random, labels: list[str], top: int) -> Axes:
-    """Axes with a title, ticks, a grid and category labels: (canvas, x of each label, y of a value)."""
+    """Axes with ticks, a grid and category labels; `_heading` puts a title or a legend above them."""
     pitch = max(20, max(len(label) for label in labels) * 6 + 3)
     width = max(112, math.ceil((26 + pitch * len(labels)) / 16) * 16)
     background = rng.choice(((255, 255, 255), (255, 255, 255), (244, 245, 248), (252, 249, 242)))
@@ -147,19 +159,30 @@ def _axes(rng: random.Random, labels: list[str], top: int) -> Axes:
         for tick in range(1, 10):
             canvas.line([(left, y_of(tick)), (right, y_of(tick))], GRID)
     canvas.line([(left, high - 3), (left, low), (right, low)], AXIS)
-    canvas.text((width / 2 + rng.randint(-8, 8), 8), rng.choice(TITLES), size=9, bold=rng.random() < 0.5)
+    centre, name, style = width / 2 + rng.randint(-8, 8), rng.choice(TITLES), rng.random()
     step = (right - left) / len(labels)
     xs = [left + step * (i + 0.5) for i in range(len(labels))]
     for x, label in zip(xs, labels, strict=True):
         canvas.text((x, 88), label, size=9, key=label)
-    return canvas, xs, y_of
+    return Axes(canvas, xs, y_of, centre, name, style)
+
+
+def _heading(axes: Axes, colour: str, shade: RGB) -> None:
+    """A title; or, where one series of one colour is shown, a legend."""
+    if colour and axes.style > 0.6:
+        x, _, right, _ = axes.canvas.text((axes.centre + 6, 8), axes.name, size=9, named=colour)
+        axes.canvas.rectangle((x - 11, 5, x - 4, 12), shade)
+        axes.canvas.line([(x - 14, 1), (right + 3, 1), (right + 3, 15), (x - 14, 15), (x - 14, 1)], GRID)
+    else:
+        axes.canvas.text((axes.centre, 8), axes.name, size=9, bold=axes.style < 0.5)
 
 
 def _bars(
     rng: random.Random, labels: list[str], values: list[int], *, printed: bool, top: int | None = None
 ) -> tuple[Canvas, list[Box]]:
     top = top or (100 if printed else 10)
-    canvas, xs, y_of = _axes(rng, labels, top)
+    axes = _axes(rng, labels, top)
+    canvas, xs, y_of = axes.canvas, axes.xs, axes.y_of
     colours = (
         rng.sample(list(COLOURS), len(labels))
         if rng.random() < 0.5
@@ -170,7 +193,8 @@ def _bars(
     for x, label, value, colour in zip(xs, labels, values, colours, strict=True):
         y = y_of(value)
         body = (x - half, y, x + half, y_of(0))
-        canvas.rectangle(body, colour_of(colour, rng))
+        shade = colour_of(colour, rng)
+        canvas.rectangle(body, shade)
         canvas.mark(body, "bar", colour=colour, key=label)
         if printed:
             box = canvas.text((x, y - 7), str(value), size=9, kind="number", key=label)
@@ -178,6 +202,7 @@ def _bars(
         else:
             canvas.mark((x - half, y - 5, x + half, y + 5), "bar", text=str(value), key=label)
             boxes.append(body)
+    _heading(axes, colour if len(set(colours)) == 1 else "", shade)
     return canvas, boxes
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from . import charts, gui, maths, scenes
-from .sample import Drawing, Sample
+from .sample import Drawing, Element, Sample
 
 __all__ = ["DIFFICULTIES", "FAMILIES", "Family", "draw", "sample"]
 
@@ -94,6 +94,7 @@ def sample(family: str, n: int, *, seed: int, difficulty: int | None = None) -> 
                 difficulty=level,
                 rule=asked.rule,
                 picture=asked.picture,
+                elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.picture].marks),
             )
         )
     return samples

@@ -60,7 +60,8 @@ def gui_find(rng: random.Random, difficulty: int) -> Drawing:
     for (x1, y1, x2, y2), name in zip(slots, rng.sample(BUTTONS, len(slots)), strict=True):
         box = (x1, y1, x2, y2)
         canvas.rectangle(box, theme.button, theme.line, radius=theme.radius)
-        canvas.mark(box, "button", key=name)
+        edges = {edge: str(v // GRID) for edge, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)}
+        canvas.mark(box, "button", key=name, **edges)
         canvas.text(
             ((x1 + x2) / 2, (y1 + y2) / 2), name, size=10, colour=theme.caption, kind="button", key=name
         )

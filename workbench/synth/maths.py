@@ -82,7 +82,7 @@ def table_value(rng: random.Random, difficulty: int) -> Drawing:
         row_box = canvas.text((left + 3, y), name, size=9, anchor="lm", key=name)
         for x, head in zip(xs, heads, strict=True):
             value = rng.randint(1, 99)
-            box = canvas.text((x, y), str(value), size=9, kind="cell", key=name)
+            box = canvas.text((x, y), str(value), size=9, kind="cell", key=name, second=head)
             ask = rng.choice((f"What is the value of {name} in {head}?", f"How much is {name} in {head}?"))
             trace = f"{name} in {head} reads {value}."
             questions.append(Question(ask, str(value), trace, (box, row_box), "number"))
@@ -115,8 +115,8 @@ def _rectangle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Length
     canvas.rectangle((x, y, x + w, y + h), _fill(rng), INK)
     canvas.mark((x, y, x + w, y + h), "square")
     wide, high = rng.randint(2, 99), rng.randint(2, 99)
-    yield "width", wide, canvas.text((x + w / 2, y + h + 8), str(wide), size=9, kind="side")
-    yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
+    yield "width", wide, _length(canvas, (x + w / 2, y + h + 8), wide, "width", "rectangle")
+    yield "height", high, _length(canvas, (x + w + 10, y + h / 2), high, "height", "rectangle")
 
 
 def _triangle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
@@ -124,8 +124,8 @@ def _triangle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths
     canvas.polygon([(x, y + h), (x + w, y + h), (x + w, y)], _fill(rng), INK)
     canvas.mark((x, y, x + w, y + h), "triangle")
     wide, high = rng.randint(2, 99), rng.randint(2, 99)
-    yield "width", wide, canvas.text((x + w / 2, y + h + 8), str(wide), size=9, kind="side")
-    yield "height", high, canvas.text((x + w + 10, y + h / 2), str(high), size=9, kind="side")
+    yield "width", wide, _length(canvas, (x + w / 2, y + h + 8), wide, "width", "triangle")
+    yield "height", high, _length(canvas, (x + w + 10, y + h / 2), high, "height", "triangle")
 
 
 def _circle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
@@ -134,4 +134,8 @@ def _circle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
     canvas.mark((x, y, x + 2 * r, y + 2 * r), "circle")
     canvas.line([(x + r, y + r), (x + 2 * r, y + r)], INK)
     radius = rng.randint(2, 99)
-    yield "radius", radius, canvas.text((x + 1.45 * r, y + r - 7), str(radius), size=9, kind="side")
+    yield "radius", radius, _length(canvas, (x + 1.45 * r, y + r - 7), radius, "radius", "circle")
+
+
+def _length(canvas: Canvas, at: tuple[float, float], value: int, name: str, figure: str) -> Box:
+    return canvas.text(at, str(value), size=9, kind="side", key=name, second=figure)

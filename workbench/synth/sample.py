@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .canvas import Canvas
 
-__all__ = ["Drawing", "Question", "Sample", "parse_point"]
+__all__ = ["Drawing", "Element", "Question", "Sample", "parse_point"]
 
 Box = tuple[float, float, float, float]
 
@@ -51,12 +51,21 @@ class Drawing:
     questions: list[Question] = field(default_factory=list)
 
 
+class Element(NamedTuple):
+    """Something on a picture: its box in pixels, its kind (of `words.KINDS`), and its text or label."""
+
+    box: Box
+    kind: str
+    name: str = ""
+
+
 @dataclass(frozen=True)
 class Sample:
     """A picture (or several) with one question whose answer is known exactly.
 
     ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[picture]``: where the evidence lies.
     ``steps`` counts reasoning steps (1: perception); ``difficulty`` is 1, 2 or 3.
+    ``elements`` are all things that were drawn on ``images[picture]``, in the order of drawing.
     """
 
     images: list[Image]
@@ -70,6 +79,7 @@ class Sample:
     difficulty: int
     rule: str
     picture: int = 0
+    elements: tuple[Element, ...] = ()
 
     def correct(self, text: str) -> bool:
         """Whether a reply (its answer part, without the thought) is right by this family's rule."""

@@ -14,6 +14,7 @@ __all__ = ["arrows", "read_sign", "shape_change", "shape_colour", "shape_count",
 CELL = 32
 BACKGROUNDS = ((255, 255, 255), (242, 242, 238), (228, 236, 244), (250, 244, 230))
 STEP = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+SIDES = {"left": "left", "right": "right", "above": "up", "below": "down"}
 
 Boxes = dict[tuple[int, int], Box]
 Letters = dict[tuple[int, int], str]  # (row, col) -> a letter, or a direction
@@ -188,7 +189,8 @@ def _scene(rng: random.Random, rows: int, cols: int, things: Things) -> tuple[Ca
         x, y = c * CELL + 16 + rng.uniform(-3, 3), r * CELL + 16 + rng.uniform(-3, 3)
         boxes[r, c] = (x - radius, y - radius, x + radius, y + radius)
         _shape(canvas, shape, x, y, radius, colour_of(colour, rng))
-        canvas.mark(boxes[r, c], shape, colour=colour)
+        beside = {side: things.get(_neighbour((r, c), way), ("nothing",))[0] for side, way in SIDES.items()}
+        canvas.mark(boxes[r, c], shape, colour=colour, **beside)
     return canvas, boxes
 
 

@@ -7,11 +7,13 @@ see at a glance what it was shown.
 from __future__ import annotations
 
 __all__ = [
+    "ASPECTS",
     "BUTTONS",
     "CATEGORIES",
     "COLOURS",
     "KINDS",
     "LETTERS",
+    "NAMES",
     "OPTIONS",
     "PAGES",
     "OPERATORS",
@@ -19,6 +21,7 @@ __all__ = [
     "SIGNS",
     "TEXTS",
     "TITLES",
+    "TOLD_BY",
 ]
 
 COLOURS = {
@@ -81,3 +84,19 @@ TEXTS = (
     *TITLES,
     *OPERATORS,
 )
+
+#: What a length belongs to in the drawn geometry.
+MEASURES = ("width", "height", "radius", "rectangle")
+
+#: Every name that can tell what a patch shows.
+NAMES = tuple(dict.fromkeys((*TEXTS, *KINDS, *COLOURS, *MEASURES)))
+
+#: What can be told of a patch, each by a name: the text on it, the kind of thing, its colour, the
+#: label that it belongs to (a bar's category, a cell's row) and a second one (a cell's column), the
+#: edges of an element in steps of four pixels, and the colours of a thing's neighbours.
+ASPECTS = (
+    "text", "kind", "colour", "key", "second", "x1", "y1", "x2", "y2", "left", "right", "above", "below",
+)  # fmt: skip
+
+#: The names that can tell an aspect, where not all can.
+TOLD_BY = {"text": TEXTS, "kind": KINDS, "colour": tuple(COLOURS)}

@@ -9,8 +9,9 @@ that forced modes are trained without blurring the choice.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from tokenizers import Tokenizer
 from .. import synth
 from ..synth.canvas import PATCH
 from ..synth.sample import Drawing, Question
-from ..synth.words import COLOURS, KINDS, TEXTS
+from ..synth.words import ASPECTS, NAMES
 
 __all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "examples", "patchify"]
 
@@ -50,6 +51,18 @@ class Mix:
     difficulty: int | None = None
 
 
+class Look(NamedTuple):
+    """Where the decoder should look from one position: ``seen`` positions hold the evidence.
+
+    Kind 0 is a reply's token that looks at the patches it tells of, kind 1 a patch of a second
+    picture that looks at the patch in the same place of the first.
+    """
+
+    kind: int
+    position: int
+    seen: list[int]
+
+
 @dataclass
 class Example:
     """One conversation, as ids; pixels as uint8 patches ``[patches, patch*patch*3]``."""
@@ -60,11 +73,16 @@ class Example:
     patches: list[np.ndarray]
     shapes: list[tuple[int, int]]
     content: list[np.ndarray]
+    looks: list[Look]
 
 
 @dataclass
 class Batch:
-    """Padded tensors: text on the right ``[batch, tokens]``, patches to the longest picture."""
+    """Padded tensors: text on the right ``[batch, tokens]``, patches to the longest picture.
+
+    ``looks`` ``[looks, 3]`` are (kind, row, position), and ``seen`` ``[looks, tokens]`` marks where each
+    of them should look.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -74,6 +92,8 @@ class Batch:
     pixel_attention_mask: torch.Tensor
     spatial_shapes: torch.Tensor
     content: torch.Tensor
+    looks: torch.Tensor
+    seen: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
@@ -111,36 +131,42 @@ class Encoder:
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def class_tokens(self) -> dict[str, torch.Tensor]:
-        """Token ids of the words that name a patch's content, per question of the auxiliary loss."""
-
-        def tokens(words: Iterable[str]) -> torch.Tensor:
-            ids = [self._ids(f" {word}") for word in words]
-            assert all(len(i) == 1 for i in ids), [w for w, i in zip(words, ids) if len(i) != 1]
-            return torch.tensor(ids)[:, 0]
-
-        return {"text": tokens(TEXTS), "kind": tokens(KINDS), "colour": tokens(COLOURS), "key": tokens(TEXTS)}
+    def name_tokens(self) -> torch.Tensor:
+        """Token ids of `words.NAMES`, with which the auxiliary loss tells what a patch shows."""
+        ids = [self._ids(f" {name}") for name in NAMES]
+        assert all(len(i) == 1 for i in ids), [w for w, i in zip(NAMES, ids) if len(i) != 1]
+        return torch.tensor(ids)[:, 0]
 
     def start(self) -> Example:
         """An empty conversation."""
-        return Example([], [], [], [], [], [])
+        return Example([], [], [], [], [], [], [])
 
     def add(self, example: Example, drawing: Drawing, family: str, rng: random.Random, mix: Mix) -> None:
         """Go on with a drawing's pictures and the questions about it, up to the mix's limits."""
         several = synth.FAMILIES[family].several_steps
-        shown = list(self.user)
+        shown, starts = list(self.user), []
         for canvas in drawing.canvases:
             pixels = patchify(np.asarray(canvas.image()))
             example.patches.append(pixels)
             example.shapes.append((canvas.height // PATCH, canvas.width // PATCH))
-            example.content.append(canvas.labels().reshape(-1, 4))
+            example.content.append(canvas.labels().reshape(-1, len(ASPECTS)))
+            starts.append(len(example.ids) + len(shown))
             shown += [self.image_token] * len(pixels) + self.newline
+        if len(starts) == 2:
+            patches = range(len(example.patches[-1]))
+            example.looks += [Look(1, starts[1] + i, [starts[0] + i]) for i in patches]
         for number, question in enumerate(drawing.questions[: mix.questions]):
             if number and len(example.ids) >= mix.budget:
                 break
             asked = (self.user if number else shown) + self._ids(question.text) + self.assistant
             thinks = rng.random() < (mix.think_steps if several else mix.think_look)
             reply = self._reply(question, thinks)
+            if not several:
+                first = len(example.ids) + len(asked)
+                told = example.content[len(example.content) - len(starts) + question.picture]
+                seen = [starts[question.picture] + i for i in evidence(drawing, question, told)]
+                # The last token of the answer is told by the one before it; then comes the end.
+                example.looks += [Look(0, at, seen) for at in range(first, first + len(reply) - 2) if seen]
             learned = list(reply)
             if thinks != several:
                 learned[0] = IGNORE
@@ -153,6 +179,16 @@ class Encoder:
         if thinks:
             return [self.think, *self._ids(f" {question.trace} "), self.close, *answer]
         return [self.direct, *answer]
+
+
+def evidence(drawing: Drawing, question: Question, content: np.ndarray) -> list[int]:
+    """Patches that tell a perception question's answer: those of the evidence that show a word of it, or else
+    all of the evidence (a count needs all boxes; elsewhere the first box holds the answer)."""
+    canvas = drawing.canvases[question.picture]
+    boxes = question.boxes if question.text.startswith("How many") else question.boxes[:1]
+    patches = sorted({patch for box in boxes for patch in canvas.patches(box)})
+    words = {NAMES.index(word) for word in question.answer.split() if word in NAMES}
+    return [patch for patch in patches if words & set(content[patch, :3].tolist())] or patches
 
 
 def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
@@ -198,7 +234,7 @@ def collate(group: list[Example], pad: int) -> Batch:
     content = [c for e in group for c in e.content]
     most = max(len(p) for p in patches)
     pixels = np.zeros((len(patches), most, patches[0].shape[1]), dtype=np.float32)
-    labels = np.full((len(patches), most, 4), IGNORE, dtype=np.int64)
+    labels = np.full((len(patches), most, len(ASPECTS)), IGNORE, dtype=np.int64)
     mask = np.zeros((len(patches), most), dtype=np.int64)
     for i, (p, c) in enumerate(zip(patches, content, strict=True)):
         pixels[i, : len(p)] = p * np.float32(2 / 255) - 1
@@ -206,6 +242,10 @@ def collate(group: list[Example], pad: int) -> Batch:
         mask[i, : len(p)] = 1
     ids = text("ids", pad, torch.long)
     lengths = torch.tensor([len(e.ids) for e in group])
+    looks = [(look, row) for row, e in enumerate(group) for look in e.looks]
+    seen = torch.zeros(len(looks), longest, dtype=torch.bool)
+    for i, (look, _) in enumerate(looks):
+        seen[i, look.seen] = True
     return Batch(
         input_ids=ids,
         attention_mask=(torch.arange(longest) < lengths[:, None]).long(),
@@ -215,4 +255,6 @@ def collate(group: list[Example], pad: int) -> Batch:
         pixel_attention_mask=torch.from_numpy(mask),
         spatial_shapes=torch.tensor(shapes),
         content=torch.from_numpy(labels),
+        looks=torch.tensor([(k.kind, row, k.position) for k, row in looks]).reshape(-1, 3),
+        seen=seen,
     )

@@ -22,7 +22,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import CheckpointError
+from ..synth.words import ASPECTS, NAMES, TOLD_BY
 from .data import Batch, Encoder, Mix, batches, examples
+from .guide import Guide
+from .muon import Muon
 
 __all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "count", "learning_rate"]
 
@@ -50,8 +53,9 @@ class TrainConfig:
         warmup: steps of linear warm-up.
         decay: share of the steps, at the end, in which the rate falls to zero.
         auxiliary: weight of the auxiliary loss when all parts learn.
+        guide: weight of the loss that guides where the decoder looks; see `Guide`.
         chapter: steps between checkpoints; each chapter has its own seeded stream of data.
-        bf16: autocast to bfloat16.
+        bf16: autocast to bfloat16; None where the hardware is fast at it.
         seed: of the weights and of the data.
     """
 
@@ -63,10 +67,18 @@ class TrainConfig:
     decay: float = 0.3
     weight_decay: float = 0.02
     auxiliary: float = 0.3
+    guide: float = 0.3
     clip: float = 1.0
     chapter: int = 500
-    bf16: bool = True
+    bf16: bool | None = None
     seed: int = 0
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 fast; a CPU without units for it emulates it, very slowly."""
+    if device.type != "cpu":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -77,41 +89,46 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 class AuxiliaryHeads(nn.Module):
-    """Names each patch's content with the decoder's own word embeddings.
+    """Tells what each patch shows with the decoder's own word embeddings.
 
-    A patch's projected feature is compared with the embeddings of the words that it could show: the
-    text on it, the kind of thing, its colour and, after a linear map, its key.  As the classes *are*
-    token embeddings, the decoder can match words of the question with patches for all words at
-    once; with classes of their own, it had to learn each word's match by itself.
+    For every aspect of `synth.words.ASPECTS` a patch's projected feature is compared with the embeddings of
+    the names that can tell it: as it is for its text, kind and colour, and after a linear map of the
+    aspect's own for the rest.  As the classes *are* token embeddings, the decoder can match words of the
+    question with patches for all words at once; with classes of their own, it had to learn each word's
+    match by itself.
     """
 
-    def __init__(self, width: int, classes: dict[str, torch.Tensor]) -> None:
+    def __init__(self, width: int, names: torch.Tensor) -> None:
         super().__init__()
-        self.names = list(classes)
-        for name, ids in classes.items():
-            self.register_buffer(name, ids, persistent=False)
-        self.key_map = nn.Linear(width, width, bias=False)
-        self.scale = nn.Parameter(torch.full((len(classes),), 10.0))
+        self.register_buffer("names", names, persistent=False)
+        other = [[name not in TOLD_BY.get(aspect, NAMES) for name in NAMES] for aspect in ASPECTS]
+        self.register_buffer("other", torch.tensor(other), persistent=False)
+        mapped = [aspect for aspect in ASPECTS if aspect not in TOLD_BY]
+        self.maps = nn.ModuleDict({aspect: nn.Linear(width, width, bias=False) for aspect in mapped})
+        for linear in self.maps.values():
+            nn.init.zeros_(linear.weight)  # a new aspect begins by asking nothing of the encoder
+        self.scale = nn.Parameter(torch.full((len(ASPECTS),), 3.0))
 
     def forward(
         self, features: torch.Tensor, content: torch.Tensor, embeddings: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """Sum of the questions' mean cross-entropies, and each one's accuracy.
+        """Sum of the aspects' mean cross-entropies, and each one's accuracy.
 
         Args:
             features: ``[patches, width]``.
-            content: class labels ``[patches, 4]``, -100 where a question does not apply.
+            content: indices into the names ``[patches, aspects]``, -100 where nothing is to be told.
             embeddings: the decoder's token embeddings ``[vocabulary, width]``.
         """
         total, right = features.new_zeros(()), {}
-        for i, name in enumerate(self.names):
+        classes = embeddings[self.names]
+        for i, aspect in enumerate(ASPECTS):
             keep = content[:, i] != IGNORE
             if not keep.any():
                 continue
-            seen = self.key_map(features[keep]) if name == "key" else features[keep]
-            logits = F.linear(seen, embeddings[getattr(self, name)]).float() * self.scale[i]
+            seen = self.maps[aspect](features[keep]) if aspect in self.maps else features[keep]
+            logits = (F.linear(seen, classes).float() * self.scale[i]).masked_fill(self.other[i], -torch.inf)
             total = total + F.cross_entropy(logits, content[keep, i])
-            right[name] = (logits.argmax(-1) == content[keep, i]).float().mean().item()
+            right[aspect] = (logits.argmax(-1) == content[keep, i]).float().mean().item()
         return total, right
 
 
@@ -145,9 +162,7 @@ def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.opti
             )
             (matrices if hidden else others).append(parameter)
     return [
-        torch.optim.Muon(
-            matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
+        Muon(matrices, lr=config.lr, weight_decay=config.weight_decay),
         torch.optim.AdamW(others, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay),
     ]
 
@@ -171,7 +186,9 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             width = model.config.text_config.hidden_size
-            self.heads = AuxiliaryHeads(width, encoder.class_tokens()).to(device)
+            self.heads = AuxiliaryHeads(width, encoder.name_tokens()).to(device)
+        self.guide = Guide(self.model.model.language_model)
+        self.bf16 = fast_bf16(self.device) if config.bf16 is None else config.bf16
         self.optimisers = optimisers([self.model, self.heads], config)
         self.step, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +227,7 @@ class Trainer:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
             loss.backward()
         parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
@@ -221,7 +238,7 @@ class Trainer:
         return {**metrics, "norm": round(norm.item(), 3), "lr": rate}
 
     def loss(self, batch: Batch, *, encoder_only: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
-        """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary loss."""
+        """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary losses."""
         features = self.image_features(batch)
         seen = batch.content[batch.pixel_attention_mask.bool()]
         auxiliary, right = self.heads(features, seen, self.model.get_input_embeddings().weight)
@@ -240,7 +257,8 @@ class Trainer:
         reply = (losses * weights[keep]).sum() / weights[keep].sum()
         metrics["reply"] = round(reply.item(), 4)
         metrics["right"] = round((logits.argmax(-1) == labels[keep]).float().mean().item(), 4)
-        return reply + self.config.auxiliary * auxiliary, metrics
+        guided, shares = self.guide.loss(batch)
+        return reply + self.config.auxiliary * auxiliary + self.config.guide * guided, {**metrics, **shares}
 
     def image_features(self, batch: Batch) -> torch.Tensor:
         """Projected features of all real patches, ``[patches, width]``."""

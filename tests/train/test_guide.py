@@ -1,0 +1,75 @@
+"""Guided looking measures the attention that the model really pays, and moves it to the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.train.data import Mix
+from workbench.train.guide import GUIDED
+from workbench.train.loop import Phase, TrainConfig, Trainer
+from workbench.train.nano import build_nano, nano_encoder
+from workbench.train.tokenizer import build_tokenizer
+
+CONFIG = TrainConfig(
+    steps=1000,
+    encoder_steps=0,
+    warmup=2,
+    lr=1e-2,
+    chapter=4,
+    phases=(Phase(0, 4, Mix(weights={"shape_change": 1.0, "read_sign": 1.0})),),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Trainer:
+    tokenizer = build_tokenizer(pictures=40)
+    model = build_nano(tokenizer, width=32, depth=3, tower=1)
+    return Trainer(model, nano_encoder(tokenizer), CONFIG, tmp_path)
+
+
+def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
+    batch = next(run._batches(0))
+    model = run.model.train()
+    _, _ = run.loss(batch)
+    _, shares = run.loss(batch)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        out = model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            pixel_values=batch.pixel_values,
+            pixel_attention_mask=batch.pixel_attention_mask,
+            spatial_shapes=batch.spatial_shapes,
+            output_attentions=True,
+        )
+    for kind, (layer, head) in GUIDED.items():
+        own = [
+            out.attentions[layer][row, head, position][seen].sum()
+            for (k, row, position), seen in zip(batch.looks.tolist(), batch.seen, strict=True)
+            if k == kind
+        ]
+        assert own
+        assert shares[f"look_{kind}"] == pytest.approx(torch.stack(own).mean().item(), abs=2e-4)
+
+
+def test_guided_heads_learn_to_look_at_the_evidence(run: Trainer) -> None:
+    run.config = replace(CONFIG, guide=3.0, auxiliary=0.0)
+    batch = next(run._batches(0))
+    shares = [run.update(batch) for _ in range(90)]
+    for kind in GUIDED:
+        assert shares[0][f"look_{kind}"] < 0.1
+        assert shares[-1][f"look_{kind}"] > 0.5
+
+
+def test_nothing_is_kept_where_nothing_is_trained(run: Trainer) -> None:
+    batch = next(run._batches(0))
+    with torch.no_grad():
+        run.model.eval()(input_ids=batch.input_ids[:1, -4:])
+    assert not run.guide._inputs
+    run.model.train()
+    run.loss(batch)
+    assert not run.guide._inputs, "the listened inputs go with the loss that used them"

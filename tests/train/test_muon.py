@@ -1,0 +1,47 @@
+"""Muon does what PyTorch's own does, in float32, and orthogonalises matrices of one shape together."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workbench.train.muon import Muon, orthogonalise
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 48), (3, 48, 16), (1, 24, 24)])
+def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    done = orthogonalise(matrices)
+    values = torch.linalg.svdvals(done)
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    turned = u.mT @ done @ v.mT
+    off = turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))
+    assert off.abs().max() < 1e-3, "only the singular values change"
+
+
+def test_a_step_is_that_of_pytorchs_muon() -> None:
+    def run(make) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        torch.manual_seed(0)
+        weights = [torch.nn.Parameter(torch.randn(12, 20)), torch.nn.Parameter(torch.randn(20, 12))]
+        target = [torch.randn(12, 20), torch.randn(20, 12)]
+        optimiser = make(weights)
+        for _ in range(5):
+            optimiser.zero_grad()
+            sum(((w - t) ** 2).sum() for w, t in zip(weights, target, strict=True)).backward()
+            optimiser.step()
+        return torch.cat([w.detach().flatten() for w in weights])
+
+    options = {"lr": 0.02, "weight_decay": 0.1}
+    ours = run(lambda w: Muon(w, **options))
+    theirs = run(lambda w: torch.optim.Muon(w, adjust_lr_fn="match_rms_adamw", **options))
+    torch.manual_seed(0)
+    start = torch.cat([torch.randn(12, 20).flatten(), torch.randn(20, 12).flatten()])
+    moved = (theirs - start).norm()
+    assert (ours - theirs).norm() / moved < 0.02, "theirs computes in bfloat16"
+
+
+def test_only_matrices_are_taken() -> None:
+    with pytest.raises(AssertionError, match="matrices"):
+        Muon([torch.nn.Parameter(torch.zeros(3))])
