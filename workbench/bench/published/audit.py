@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 
 import pandas as pd
 
@@ -23,7 +24,12 @@ def claims() -> list[Claim]:
         >>> for claim in claims():
         ...     print(claim)
     """
-    return [*mode_claims(), *ablation_claims()]
+    return list(_tested())
+
+
+@cache
+def _tested() -> tuple[Claim, ...]:
+    return (*mode_claims(), *ablation_claims())
 
 
 def claims_table() -> pd.DataFrame:

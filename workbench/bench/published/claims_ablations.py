@@ -8,7 +8,7 @@ import math
 import pandas as pd
 
 from .claim import CANNOT_TELL, CONTRADICTED, SUPPORTED, Claim, verdict_of
-from .margins import Margin, margin, mean_margin
+from .margins import Margin, Z, margin, mean_margin
 from .tables import mixture, resolution
 
 __all__ = ["ablation_claims"]
@@ -204,7 +204,7 @@ def _as_ratios(score: pd.DataFrame, items: pd.Series, rival: str) -> str:
         low, high = score.at[name, 2048] / 100, score.at[name, 3600] / 100
         gain.append(math.log(high / low))
         variance += sum((1 - p) / (p * items[name]) for p in (low, high))
-    apart, error = gain[0] - gain[1], 1.959964 * math.sqrt(variance)
+    apart, error = gain[0] - gain[1], Z * math.sqrt(variance)
     return (
         f"as ratios, {math.exp(gain[0]):.2f} against {math.exp(gain[1]):.2f} times the score: log difference "
         f"{apart:.2f}, 95% error {error:.2f}: {'larger than' if abs(apart) > error else 'within'} its error"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from ...errors import InputError
 
-__all__ = ["Margin", "margin", "mean_margin"]
+__all__ = ["Margin", "Z", "margin", "mean_margin"]
 
+#: Standard errors of a 95% interval.
 Z = 1.959964
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from ...errors import InputError
-from .margins import Margin, margin, mean_margin
+from .margins import Margin, Z, margin, mean_margin
 from .tables import FOUR, PHI, models, scores
 
 __all__ = [
@@ -150,15 +151,17 @@ def subsets(
     if others is None:  # its own other modes are no other models
         others = [name for name in value.index if not name.startswith(entry.split(" ")[0])]
     others = [name for name in others if name != entry]
+    own, rest = value.loc[entry].to_numpy(), value.loc[others].to_numpy()
     found = []
-    for names in itertools.combinations(value, size):
-        mean = value[list(names)].mean(axis=1).round(6)
+    for picked in itertools.combinations(range(value.shape[1]), size):
+        score, theirs = own[list(picked)].mean(), rest[:, picked].mean(axis=1)
+        names = tuple(value.columns[list(picked)])
         found.append(
             {
                 "benchmarks": names,
-                "score": mean[entry],
-                "rank": 1 + int((mean[list(others)] > mean[entry]).sum()),
-                "over_others": mean[entry] - mean[list(others)].mean(),
+                "score": float(score),
+                "rank": 1 + int((theirs > score + 1e-9).sum()),
+                "over_others": float(score - theirs.mean()),
                 "chosen": set(names) == set(FOUR),
             }
         )
@@ -172,22 +175,21 @@ def tokens_against_score(benchmarks: Sequence[str] | None = None) -> pd.DataFram
     return found.sort_values("score", ascending=False, ignore_index=True)
 
 
-def modes(*, table: pd.DataFrame | None = None) -> pd.DataFrame:
+def modes() -> pd.DataFrame:
     """Phi-4-reasoning-vision in its three modes by benchmark, with the margins of auto over each forced mode.
 
     Returns:
         Rows with benchmark, auto, think, nothink, ``best`` (the forced mode with the higher score), and for
         each forced mode ``over_think``, ``over_think_error`` (95%, points, unpaired), ``over_think_says``.
     """
-    value = matrix(table=table)
-    found = []
+    value, found = matrix(), []
     for name in value:
         row = {"benchmark": name} | {m: value.at[f"{PHI} {m}", name] for m in ("auto", "think", "nothink")}
         row["best"] = "think" if row["think"] > row["nothink"] else "nothink"
         for forced in ("think", "nothink"):
             (gap,) = margins_of(f"{PHI} auto", f"{PHI} {forced}", [name])
             says = "no difference seen" if not gap.sure else "better" if gap.difference > 0 else "worse"
-            row |= {f"over_{forced}": gap.difference, f"over_{forced}_error": 1.959964 * gap.error}
+            row |= {f"over_{forced}": gap.difference, f"over_{forced}_error": Z * gap.error}
             row[f"over_{forced}_says"] = says
         found.append(row)
     return pd.DataFrame(found)
@@ -195,11 +197,17 @@ def modes(*, table: pd.DataFrame | None = None) -> pd.DataFrame:
 
 def margins_of(first: str, second: str, names: Sequence[str]) -> list[Margin]:
     """How far one entry is above another on each of some benchmarks."""
-    value, items, independent = matrix(), matrix("items"), matrix("independent")
+    value, items = _printed()
     return [
-        margin(
-            value.at[first, name], value.at[second, name], int(items.at[first, name]),
-            independent=int(independent.at[first, name]),
-        )
+        margin(value[first, name], value[second, name], items[name][0], independent=items[name][1])
         for name in names
-    ]  # fmt: skip
+    ]
+
+
+@cache
+def _printed() -> tuple[dict[tuple[str, str], float], dict[str, tuple[int, int]]]:
+    """The published scores by entry and benchmark, and each benchmark's items and independent items."""
+    rows = scores()
+    value = dict(zip(zip(rows["entry"], rows["benchmark"], strict=True), rows["score"], strict=True))
+    counts = zip(rows["items"].astype(int), rows["independent"].astype(int), strict=True)
+    return value, dict(zip(rows["benchmark"], counts, strict=True))

@@ -1,0 +1,290 @@
+"""Benchmark results: scores and differences with intervals, the three-mode lens, Pareto front, router"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..errors import InputError
+from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
+
+__all__ = ["differences", "forest", "lens", "pareto", "router"]
+
+STATISTICS = "workbench.bench.statistics"
+SURE, UNSURE = "#004488", "#888888"
+
+
+def forest(table: Any, *, series: str | None = None, rows: str = "benchmark") -> Figure:
+    """Scores with their 95% intervals, a line a benchmark (a forest plot; Lewis and Clarke 2001).
+
+    Args:
+        table: from ``statistics.scores`` (shares), or from ``published.scores`` (points).
+        series: column that tells markers of one line apart; None for "mode" where there is one.
+        rows: column that makes a line.
+
+    Raises:
+        InputError: for a table without rows or without a column that is needed.
+    """
+    value = "score" if "score" in pd.DataFrame(table).columns else "value"
+    found = columns(table, (rows, value, "low", "high"), f"{STATISTICS}.scores(results)")
+    scale = 1 if value == "score" else 100
+    series = series or ("mode" if "mode" in found else None)
+    if series is not None and series not in found:
+        raise InputError(f"series={series!r}", f"one of {', '.join(map(str, found.columns))}")
+    names = list(dict.fromkeys(found[rows]))
+    kinds: list[Any] = list(dict.fromkeys(found[series])) if series else [None]
+    if set(kinds) <= set(MODES):
+        kinds = [mode for mode in MODES if mode in kinds]
+    drawn, (axes,) = panels(1, 1, width=7.6, height=1.5 + len(names) * max(0.3, 0.17 * len(kinds)))
+    for number, kind in enumerate(kinds):
+        one = found if kind is None else found[found[series] == kind]
+        look = MODES.get(str(kind)) or SERIES[number % len(SERIES)]
+        shift = 0.7 * ((len(kinds) - 1) / 2 - number) / max(1, len(kinds))
+        places = [-names.index(name) + shift for name in one[rows]]
+        _marks(
+            axes, scale * one[[value, "low", "high"]].to_numpy(float), places, look, look.label or str(kind)
+        )
+    _lines(axes, names)
+    axes.set_xlabel("score (%), with 95% interval")
+    if len(kinds) > 1:
+        drawn.legend(loc="outside lower center", ncols=min(4, len(kinds)), frameon=False, fontsize=9)
+    widest = found.loc[(found["high"] - found["low"]).idxmax()]
+    half = scale * (widest["high"] - widest["low"]) / 2
+    many = f"{len(found)} scores" if len(found) > 1 else "One score"
+    titled(drawn, f"{many}; the least certain, on {widest[rows]}, is known to {half:.1f} points either way")
+    return drawn
+
+
+def differences(table: Any, *, first: str = "first", second: str = "second") -> Figure:
+    """Paired differences of two runs with their 95% intervals; filled where Holm's correction leaves them.
+
+    Args:
+        table: from ``statistics.paired`` or ``statistics.between``.
+        first, second: names of the two runs, for the axis.
+
+    Raises:
+        InputError: as `forest`.
+    """
+    needed = ("benchmark", "difference", "low", "high", "p_holm", "n")
+    found = columns(table, needed, f"{STATISTICS}.paired(first, second)")
+    label = found["benchmark"] + (" " + found["mode"] if "mode" in found else "")
+    names = [f"{name} ({n})" for name, n in zip(label, found["n"], strict=True)]
+    drawn, (axes,) = panels(1, 1, width=7.6, height=1.5 + 0.34 * len(names))
+    sure = (found["p_holm"] < 0.05).to_numpy()
+    values, places = 100 * found[["difference", "low", "high"]].to_numpy(float), -np.arange(len(names))
+    for which, look, text in (
+        (sure, Look("", SURE, "o"), "p < 0.05 after Holm's correction"),
+        (~sure, Look("", UNSURE, "D"), "no difference seen"),
+    ):
+        if which.any():
+            _marks(axes, values[which], places[which], look, text, hollow=which is not sure)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    _lines(axes, names)
+    axes.set_xlabel(f"{first} minus {second} (points), paired by item, with 95% interval")
+    drawn.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    up, down = (int((sure & (np.sign(values[:, 0]) == sign)).sum()) for sign in (1, -1))
+    rest = len(names) - up - down
+    titled(
+        drawn,
+        f"{first} is better than {second} on {up} of {len(names)}, worse on {down}; {rest} cannot be told",
+    )
+    return drawn
+
+
+def lens(table: Any) -> Figure:
+    """What thinking changes: items helped and hurt, and the accuracies of the modes beside the oracle's.
+
+    Args:
+        table: from ``statistics.mode_lens``.
+
+    Raises:
+        InputError: as `forest`.
+    """
+    needed = ("benchmark", "n", "helps", "hurts", "direct", "think", "auto", "oracle", "says")
+    found = columns(table, needed, f"{STATISTICS}.mode_lens(results)")
+    names = _names(found)
+    drawn, (left, right) = panels(1, 2, width=10, height=1.8 + 0.42 * len(names), sharey=True)
+    places = -np.arange(len(names))
+    helps, hurts = (100 * found[name] / found["n"] for name in ("helps", "hurts"))
+    left.barh(places, helps, height=0.55, color="#004488", label="thinking helps")
+    left.barh(places, -hurts, height=0.55, color="#DDAA33", hatch="///", edgecolor="white", label="hurts")
+    left.axvline(0, color=INK, linewidth=0.9)
+    for place, row in zip(places, found.itertuples(), strict=True):
+        left.annotate(f"{row.helps}", (100 * row.helps / row.n, place), (4, 0), **_TEXT)
+        left.annotate(f"{row.hurts}", (-100 * row.hurts / row.n, place), (-4, 0), **{**_TEXT, "ha": "right"})
+    left.set_xlabel("items that change (%), thinking against direct")
+    left.margins(x=0.18)
+    left.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
+    for name, look in {"direct": MODES["nothink"], "auto": MODES["auto"], "think": MODES["think"]}.items():
+        _plot(right, 100 * found[name], places, look)
+    _plot(right, 100 * found["oracle"], places, Look("oracle (the better of both)", INK, "|"))
+    right.set_xlabel("score (%)")
+    for axes in (left, right):
+        _lines(axes, names)
+    drawn.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    says = found["says"].value_counts()
+    gap = (found["oracle"] - found["auto"]).dropna()
+    text = f"Thinking helps on {says.get('helps', 0)} of {len(names)}, hurts on {says.get('hurts', 0)}"
+    if len(gap):
+        text += f"; choosing each item's better mode would gain up to {100 * gap.max():.0f} points over auto"
+    titled(drawn, text)
+    return drawn
+
+
+def pareto(table: Any, *, unit: str = "output tokens", log: bool = True) -> Figure:
+    """Accuracy against cost with 95% intervals, the front, and how often each point is on it.
+
+    Args:
+        table: from ``statistics.pareto``.
+        unit: of the cost, for the axis: "output tokens" or "seconds".
+        log: logarithmic cost.
+
+    Raises:
+        InputError: as `forest`.
+    """
+    needed = ("accuracy", "low", "high", "cost", "cost_low", "cost_high", "on_front", "p_front")
+    found = columns(table, needed, f"{STATISTICS}.pareto(results)").sort_values("cost", ignore_index=True)
+    names = _point_names(found)
+    drawn, (axes,) = panels(1, 1, width=7.6, height=4.6)
+    front = found[found["on_front"]]
+    axes.step(front["cost"], 100 * front["accuracy"], where="post", color=FAINT, linewidth=1.2, zorder=1)
+    scaled = np.log(found["cost"]) if log and (found["cost"] > 0).all() else found["cost"]
+    crowded = (scaled.diff(-1).abs() < 0.3 * (scaled.max() - scaled.min())).to_numpy()
+    for name, row, left in zip(names, found.to_dict("records"), crowded, strict=True):
+        look = MODES.get(str(row.get("mode")), SERIES[0])
+        accuracy, low, high = (100 * row[key] for key in ("accuracy", "low", "high"))
+        axes.errorbar(
+            row["cost"], accuracy,
+            xerr=[[max(0, row["cost"] - row["cost_low"])], [max(0, row["cost_high"] - row["cost"])]],
+            yerr=[[max(0, accuracy - low)], [max(0, high - accuracy)]], marker=look.marker, markersize=7,
+            color=look.colour, markerfacecolor=look.colour if row["on_front"] else "white", elinewidth=1.4,
+            markeredgecolor=INK, markeredgewidth=0.7, zorder=3,
+        )  # fmt: skip
+        axes.annotate(
+            f"{name}\non the front in {100 * row['p_front']:.0f}%", (row["cost"], accuracy),
+            (-8, -6) if left else (8, -6), textcoords="offset points", fontsize=8, color=INK, va="top",
+            ha="right" if left else "left",
+        )  # fmt: skip
+    if log and (found["cost"] > 0).all():
+        axes.set_xscale("log")
+    axes.margins(x=0.28, y=0.2)
+    plain(axes, grid="y")
+    axes.set_xlabel(f"{unit} a reply (mean, 95% interval)")
+    axes.set_ylabel("score (%), mean of benchmarks, 95% interval")
+    sure = [name for name, p in zip(names, found["p_front"], strict=True) if p >= 0.95]
+    verb = "are" if len(sure) > 1 else "is"
+    titled(
+        drawn, f"{_list(sure) or 'No point'} {verb} on the front in at least 95% of resamples (filled: on it)"
+    )
+    return drawn
+
+
+def router(curve: Any, gain: Any = None) -> Figure:
+    """Accuracy of a threshold on p_think against the share of questions that it thinks on.
+
+    Args:
+        curve: from ``statistics.router_curve``.
+        gain: from ``statistics.router_gain``; its held-out accuracy is marked, and the title tells its gain.
+
+    Raises:
+        InputError: as `forest`.
+    """
+    needed = ("threshold", "thinks", "accuracy", "low", "high")
+    found = columns(curve, needed, f"{STATISTICS}.router_curve(results)")
+    if "benchmark" not in found:
+        found = found.assign(benchmark="all")
+    names = list(dict.fromkeys(found["benchmark"]))
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    drawn, axes = panels(down, across, width=max(5.2, 3.4 * across), height=1.1 + 2.9 * down, sharex=True)
+    gained = None if gain is None else pd.DataFrame(gain).set_index("benchmark")
+    for panel, name in zip(axes, names, strict=False):
+        one = found[found["benchmark"] == name].sort_values("thinks")
+        x = 100 * one["thinks"]
+        panel.fill_between(x, 100 * one["low"], 100 * one["high"], color="#004488", alpha=0.15, linewidth=0)
+        panel.plot(x, 100 * one["accuracy"], color="#004488", linewidth=1.6, label="threshold on p_think")
+        ends = one.iloc[[0, -1]]
+        for (_, end), mode in zip(ends.iterrows(), ("nothink", "think"), strict=True):
+            _plot(panel, [100 * end["accuracy"]], [100 * end["thinks"]], MODES[mode], across=True)
+        if gained is not None and name in gained.index:
+            row = gained.loc[name]
+            held = Look("held-out items", INK, "*")
+            _plot(panel, [100 * row["routed"]], [100 * row["thinks"]], held, across=True, size=11)
+        panel.set_title(name, fontsize=10, color=INK)
+        panel.set_xlabel("thinks on (% of items)")
+        panel.set_ylabel("score (%), 95% interval")
+        plain(panel, grid="y")
+    for panel in axes[len(names) :]:
+        panel.set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    titled(drawn, _routed(gained, names))
+    return drawn
+
+
+def _routed(gained: pd.DataFrame | None, names: Sequence[str]) -> str:
+    if gained is None:
+        return "Accuracy of a threshold on p_think, on the items that it can be chosen on"
+    sure = [n for n in names if n in gained.index and gained.at[n, "over_fixed_low"] > 0]
+    best = 100 * gained["over_fixed"].max()
+    text = f"On held-out items a threshold beats the better fixed mode on {len(sure)} of {len(names)}"
+    return f"{text} (by up to {best:.1f} points)" if sure else f"{text} by more than its error"
+
+
+# -- drawing ---------------------------------------------------------------------------------------
+
+_TEXT = {"textcoords": "offset points", "fontsize": 8, "color": INK, "va": "center"}
+
+
+def _marks(axes: Axes, values: Any, places: Any, look: Look, label: str, *, hollow: bool = False) -> None:
+    """A marker and an interval for each row of ``[rows, (value, low, high)]``."""
+    middle, low, high = values.T
+    axes.errorbar(
+        middle, places, xerr=[np.clip(middle - low, 0, None), np.clip(high - middle, 0, None)], linestyle="",
+        marker=look.marker, markersize=5.5, color=look.colour, markeredgecolor=look.colour if hollow else INK,
+        markerfacecolor="white" if hollow else look.colour, markeredgewidth=0.9 if hollow else 0.5,
+        elinewidth=1.5, label=label, zorder=3,
+    )  # fmt: skip
+
+
+def _plot(axes: Axes, values: Any, places: Any, look: Look, *, across: bool = False, size: float = 7) -> None:
+    x, y = (places, values) if across else (values, places)
+    size = 13 if look.marker == "|" else size
+    axes.plot(
+        x, y, linestyle="", marker=look.marker, markersize=size, color=look.colour, markeredgecolor=INK,
+        markeredgewidth=2 if look.marker == "|" else 0.5, label=look.label, zorder=4,
+    )  # fmt: skip
+
+
+def _lines(axes: Axes, names: Sequence[str]) -> None:
+    """A named line for each row, from the top."""
+    plain(axes)
+    axes.set_yticks(-np.arange(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-len(names) + 0.4, 0.6)
+
+
+def _names(found: pd.DataFrame) -> list[str]:
+    """The benchmark, and the model or run where there are several."""
+    more = [n for n in ("run", "model", "version", "control") if n in found and found[n].nunique() > 1]
+    return [" ".join(map(str, row)) for row in found[["benchmark", *more]].to_numpy()]
+
+
+def _point_names(found: pd.DataFrame) -> list[str]:
+    names = [n for n in ("run", "model", "mode", "control") if n in found]
+    kept = [n for n in names if found[n].nunique() > 1] or names[:1]
+    if not kept:
+        return [f"point {i + 1}" for i in range(len(found))]
+    spoken = {mode: look.label for mode, look in MODES.items()}
+    return [
+        " ".join(spoken.get(str(value), str(value)) for value in row if str(value))
+        for row in found[kept].to_numpy()
+    ]
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
