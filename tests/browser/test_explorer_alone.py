@@ -334,3 +334,24 @@ def test_a_page_with_the_mean_alone_offers_no_slider(
     shown.hover(2)
     assert "35.0%" in shown.status()
     assert not troubles
+
+
+def test_a_pointer_that_crosses_many_words_leaves_no_queue_in_a_slow_kernel(live: Shown) -> None:
+    live.page.evaluate(
+        """async () => {
+            const send = window.model.send.bind(window.model);
+            window.model.send = async (content) => {
+                await new Promise((resolve) => setTimeout(resolve, 600));
+                return send(content);
+            };
+            for (const word of [0, 1, 2, 3, 4, 5, 6]) {
+                window.model.set({ word });
+                await new Promise((resolve) => setTimeout(resolve, 30));
+            }
+        }"""
+    )
+    live.page.wait_for_function("() => document.querySelector('.wbx-status').innerText === 'Computing …'")
+    live.page.wait_for_selector(".wbx-explorer[data-word='6']:not([data-busy])")
+    asked = live.page.evaluate("window.model.sent.filter(one => one.kind === 'map').map(one => one.word)")
+    assert asked == [0, 6]
+    assert "35.0%" in live.status()

@@ -38,22 +38,16 @@ READY = ".wbx-explorer[data-ready='1']:not([data-busy])"
 
 @pytest.fixture
 def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
-    """A JupyterLab on a saved answer and a notebook of one cell, which loads it: no model is there."""
+    """A JupyterLab on a saved answer and a notebook that loads it: no model is there."""
     from explorer_records import answer
     from lab_server import jupyter_lab
 
     root = tmp_path / "notebooks"
     answer().save(root / "answer")
-    cell = {
-        "cell_type": "code",
-        "id": "one",
-        "metadata": {},
-        "outputs": [],
-        "execution_count": None,
-        "source": CELL,
-    }
+    empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [{**empty, "id": "one", "source": CELL}, {**empty, "id": "two", "source": ""}]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    book = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     (root / "explorer.ipynb").write_text(json.dumps(book), encoding="utf-8")
     with jupyter_lab(root) as server:
         yield server
@@ -117,6 +111,15 @@ def test_hover_and_box_change_what_is_shown_and_python_reads_them(
     assert marked
     assert page.locator(".wbx-explorer").get_attribute("data-marked") == " ".join(map(str, marked))
     assert value(page, "list(explorer.marked)") == marked
+
+    active = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = page.evaluate(active)
+    page.locator(".wbx-word").nth(2).focus()
+    page.keyboard.press("ArrowRight")  # the explorer's, not the notebook's
+    page.wait_for_selector(f"{READY}[data-word='3']")
+    assert page.evaluate(active) == before
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(f"{READY}[data-word='2']")
 
     value(page, "setattr(explorer, 'layer', 1)")  # and the other way: what Python sets is shown
     page.wait_for_function("() => document.querySelector('.wbx-explorer output').textContent === '1'")

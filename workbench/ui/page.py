@@ -143,7 +143,7 @@ def write(path: str | Path, text: str) -> Path:
     target = Path(path).expanduser()
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(text.encode("utf-8", "replace"))  # half a surrogate pair cannot be written
         os.replace(beside, target)
     except OSError as error:
         raise InputError(

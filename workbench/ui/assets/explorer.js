@@ -8,10 +8,35 @@ function markedWords({ share, lift }) {
   return [...share.keys()].filter((word) => most > 0 && share[word] >= most / 2 && lift[word] > 1);
 }
 
+/**
+ * Run a task again whenever it is asked for, one run at a time: what is asked for during a run is done once after
+ * it, with the state as it is then. So a pointer that crosses many words never leaves a queue in a slow kernel.
+ */
+function oneAtATime(task, { start, slow, end }) {
+  let wanted = false;
+  let running = false;
+  return async () => {
+    wanted = true;
+    if (running) return;
+    running = true;
+    start();
+    const timer = setTimeout(slow, 400);
+    await null; // several traits that change together are drawn once
+    while (wanted) {
+      wanted = false;
+      await task();
+    }
+    clearTimeout(timer);
+    running = false;
+    end();
+  };
+}
+
 /** Put the explorer into an element; returns a function that takes it out again. */
 function mount(el, state, source) {
   const info = state.get("info");
   const root = make("div", "explorer", el);
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys for its cells
   const controls = makeControls(info, state, root);
   const body = make("div", "body", root);
   const album = make("div", "album", body);
@@ -33,11 +58,8 @@ function mount(el, state, source) {
     return state.set({ image: number, box });
   }
 
-  let latest = 0;
-  let planned = false;
+  let gone = false;
   async function redraw() {
-    const turn = ++latest;
-    root.dataset.busy = "1";
     controls();
     const setting = { layer: state.get("layer"), head: state.get("head"), sinks: state.get("sinks") };
     const [word, box, image] = ["word", "box", "image"].map((name) => state.get(name));
@@ -47,24 +69,20 @@ function mount(el, state, source) {
         box === null ? null : source.looks({ image, box, ...setting }),
         ...view.pictures.map((picture) => picture.loaded),
       ]);
-      if (turn !== latest) return;
       Object.assign(view, { map, looks, error: "" });
     } catch (error) {
-      if (turn !== latest) return;
       Object.assign(view, { map: null, looks: null, error: error.message });
     }
-    drawAll(view);
-    root.dataset.ready = "1";
-    delete root.dataset.busy;
+    if (!gone) drawAll(view);
   }
-  const plan = () => {
-    if (planned) return;
-    planned = true; // several traits that change together are drawn once
-    queueMicrotask(() => {
-      planned = false;
-      redraw();
-    });
-  };
+  const plan = oneAtATime(redraw, {
+    start: () => (root.dataset.busy = "1"),
+    slow: () => (status.textContent = "Computing …"),
+    end: () => {
+      root.dataset.ready = "1";
+      delete root.dataset.busy;
+    },
+  });
   const watched = ["word", "layer", "head", "sinks", "image", "box", "crops"];
   const stops = watched.map((name) => state.on(name, plan));
   listenToWords(view);
@@ -73,7 +91,7 @@ function mount(el, state, source) {
   view.pictures.forEach((picture) => sizes.observe(picture.canvas));
   plan();
   return () => {
-    latest = -1;
+    gone = true;
     stops.forEach((stop) => stop());
     sizes.disconnect();
     source.close();

@@ -3,7 +3,7 @@
 // -> {share, lift} (a number for each word), picture(image) -> ImageBitmap, and close().
 
 const KEPT = 64 * 1024 * 1024; // bytes of maps kept in the browser
-const PATIENCE = 120; // seconds until a silent kernel is given up
+const PATIENCE = 600; // seconds until a silent kernel is given up
 
 /** Ask for each thing once; the least recently used are dropped when there are too many. */
 function remember(ask) {
