@@ -76,6 +76,15 @@ def test_a_wheel_carries_every_module_and_no_tests(installed: Path) -> None:
     assert not (installed / "tests").exists()
 
 
+@pytest.mark.slow
+def test_a_wheel_carries_the_scripts_and_styles_of_the_widgets(installed: Path) -> None:
+    def assets(folder: Path) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in (folder / "ui" / "assets").iterdir()}
+
+    assert assets(installed / "workbench") == assets(ROOT / "workbench")
+    assert {Path(name).suffix for name in assets(ROOT / "workbench")} == {".js", ".css"}
+
+
 def test_the_constraints_name_one_version_within_each_supported_range() -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
