@@ -237,7 +237,7 @@ def _routed(gained: pd.DataFrame | None, names: Sequence[str]) -> str:
 
 # -- drawing ---------------------------------------------------------------------------------------
 
-_TEXT = {"textcoords": "offset points", "fontsize": 8, "color": INK, "va": "center"}
+_TEXT: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK, "va": "center"}
 
 
 def _marks(axes: Axes, values: Any, places: Any, look: Look, label: str, *, hollow: bool = False) -> None:

@@ -34,7 +34,7 @@ def ranks(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
         spread = [one["rank"] - one["rank_low"], one["rank_high"] - one["rank"]]
         axes.errorbar(
             one["rank"], places[which], xerr=np.clip(spread, 0, None), linestyle="", marker=marker,
-            markersize=6, color=colour, markeredgecolor=INK, markeredgewidth=0.5, elinewidth=3, alpha=0.95, zorder=3,
+            markersize=6, color=colour, markeredgecolor=INK, markeredgewidth=0.5, elinewidth=3, zorder=3,
         )  # fmt: skip
     labels = [
         f"{e}  {s:.1f} ± {1.96 * x:.1f}" for e, s, x in zip(found["entry"], found["score"], found["error"])
@@ -73,23 +73,18 @@ def four(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> F
             linewidth=2.2 if ours or turned else 1.1, markersize=5, zorder=3 if ours or turned else 2,
         )  # fmt: skip
         weight = "bold" if ours or turned else "normal"
-        text = {"fontsize": 8.5, "va": "center", "color": INK, "fontweight": weight}
-        axes.text(-0.03, row["rank_four"], f"{row['entry']}  {row['four']:.1f}", ha="right", **text)
-        axes.text(1.03, row["rank_ten"], f"{row['ten']:.1f}  {row['entry']}", ha="left", **text)
+        words: dict[str, Any] = {"fontsize": 8.5, "va": "center", "color": INK, "fontweight": weight}
+        axes.text(-0.03, row["rank_four"], f"{row['entry']}  {row['four']:.1f}", ha="right", **words)
+        axes.text(1.03, row["rank_ten"], f"{row['ten']:.1f}  {row['entry']}", ha="left", **words)
     axes.set_xlim(-0.9, 1.9)
     axes.set_ylim(len(found) + 0.6, 0.4)
     axes.set_xticks([0, 1], ["mean of four (%)", "mean of ten (%)"])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9)
-    turned = found.loc[found["reversed"], "entry"].tolist()
-    if turned:
-        text = (
-            f"{', '.join(turned)}: below {highlight} by the four, above it by the ten, both beyond the error"
-        )
-    else:
-        text = f"No entry is surely on one side of {highlight} by the four and on the other by the ten"
-    titled(drawn, text)
+    changed = found.loc[found["reversed"], "entry"].tolist()
+    text = f"by the four and on the other by the ten{', both beyond the error' if changed else ''}"
+    titled(drawn, f"{', '.join(changed) or 'No entry'} is surely on one side of {highlight} {text}")
     return drawn
 
 
