@@ -18,9 +18,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .blind import answerable_blind, blind_control
+    from .browser import export_failures
+    from .cache import cache_home
+    from .cases import cases
+    from .contamination import contamination, picture_hash, synth_pictures
     from .export import export_lmms_eval
     from .importers import load_results
     from .records import COLUMNS, KEY, Results, answer_row
+    from .report import report
     from .rescoring import Rescored, rescore
     from .run import run
     from .run_folder import open_run
@@ -40,19 +46,37 @@ __all__ = [
     "Score",
     "Task",
     "answer_row",
+    "answerable_blind",
+    "blind_control",
     "by_category",
+    "cache_home",
+    "cases",
+    "contamination",
+    "export_failures",
     "export_lmms_eval",
     "hallusion",
     "load_results",
     "open_run",
+    "picture_hash",
+    "report",
     "rescore",
     "run",
     "score",
+    "synth_pictures",
     "task",
     "task_names",
 ]
 
 _HOME = {
+    "cache_home": "cache",
+    "picture_hash": "contamination",
+    "synth_pictures": "contamination",
+    "contamination": "contamination",
+    "answerable_blind": "blind",
+    "blind_control": "blind",
+    "cases": "cases",
+    "export_failures": "browser",
+    "report": "report",
     "BENCHMARKS": "scorers",
     "RULES": "scorers",
     "Score": "scorers",

@@ -23,8 +23,8 @@ def export_lmms_eval(results: Results, folder: str | Path, *, date: str = "20260
 
     lmms-eval knows no modes: a task is named ``ChartQA`` for the mode auto, else ``ChartQA_think``.  A sample
     keeps the fields of lmms-eval; what it has no field for (mode, item id, details, seconds ...) stands in
-    ``workbench``, so that `load_results` gives back the same rows.  lmms-eval numbers samples; our ids stay in
-    ``doc_id`` where they are numbers.
+    ``workbench``, so that `load_results` gives back the same rows.  lmms-eval numbers samples; our ids stay
+    in ``doc_id`` where they are numbers.
 
     Args:
         results: with one run or several; each run gets a folder.

@@ -31,8 +31,8 @@ def score(benchmark: str, prediction: Any, gold: Any, *, rules: str = "workbench
         rules: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
         item: ``options`` (letter -> text), ``precision`` (decimals), ``answer_type`` ("integer", "float",
             "list", "text"), ``question_type``, ``category``, ``image_size`` (width, height), ``gold_format``
-            ("xyxy", "xywh"), ``coordinates`` of the reply ("relative", "relative1000", "pixels"); ``rule`` and
-            ``boxes`` of a drawn question.
+            ("xyxy", "xywh"), ``coordinates`` of the reply ("relative", "relative1000", "pixels"); ``rule``
+            and ``boxes`` of a drawn question.
 
     Returns:
         A `Score`: ``value`` from 0 to 1, what was ``parsed`` (None: nothing) and ``why``.
@@ -41,7 +41,7 @@ def score(benchmark: str, prediction: Any, gold: Any, *, rules: str = "workbench
         InputError: for an unknown benchmark, unknown rules or keywords, a missing or impossible gold answer.
 
     Example:
-        >>> [score("ChartQA", "977,633", "977633", rules=rules).value for rules in ("workbench", "vlmevalkit")]
+        >>> [score("ChartQA", "977,633", "977633", rules=name).value for name in ("workbench", "lmms-eval")]
         [1.0, 0.0]
     """
     if rules not in RULES:

@@ -39,21 +39,22 @@ def load_results(
     benchmark: str | None = None,
     model: str | None = None,
     run: str | None = None,
-    mode: str = "auto",
+    mode: str | None = None,
     images: str | Path | None = None,
 ) -> Results:
     """Read a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or all logs in a folder.
 
     A row's value is the one that the log holds (``rules`` "logged"), else that of the harness's own rules
-    (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells, a cut last
-    line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
+    (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells, a cut
+    last line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
 
     Args:
         path: a file, or a folder (searched with its subfolders; what is no log is counted).
         rules: score all rows by these instead ("workbench", "vlmevalkit", "lmms-eval").
         benchmark: the benchmark's name, where the log's own name does not tell.
         model, run: names to use instead of the log's.
-        mode: the mode that the model was asked in; logs do not tell.  A harness that forces nothing: "auto".
+        mode: the mode that the model was asked in.  Logs do not tell; None stands for "auto", as a harness
+            forces nothing (and for the mode itself in a log that `export_lmms_eval` wrote).
         images: folder that the log's picture references start from.
 
     Raises:
@@ -75,9 +76,9 @@ def load_results(
             _load(file, kind, Notes(), benchmark=benchmark, model=model, run=run, mode=mode, images=images)
         )
     results = Results.concat(parts, duplicates="first")
-    results = Results.of(
-        results.table, folder=results.folder, warnings=[*notes.once, *results.warnings], about=results.about
-    )
+    about = parts[0].about if len(parts) == 1 else {"sources": [dict(part.about) for part in parts]}
+    warnings = [*notes.once, *results.warnings]
+    results = Results.of(results.table, folder=results.folder, warnings=warnings, about=about)
     return _valued(results, rules)
 
 
@@ -131,7 +132,8 @@ def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
     table["benchmark"] = given["benchmark"] or name
     versions = table["version"] if "version" in table else pd.Series([""] * len(table))
     table["version"] = [" ".join(part for part in (split, version) if part) for version in versions]
-    table["mode"] = given["mode"]
+    if given["mode"] or "mode" not in table:
+        table["mode"] = given["mode"] or "auto"
     for column in ("model", "run"):
         if given[column]:
             table[column] = given[column]
@@ -142,7 +144,7 @@ def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
         )
     about = {"source": file.name, "harness": kind, **_totals(file, kind)}
     return Results.of(
-        table, folder=folder, warnings=notes.warnings(len(table)), about=about, duplicates="first"
+        table, folder=folder, warnings=notes.warnings(file.name, len(table)), about=about, duplicates="first"
     )
 
 
@@ -184,6 +186,7 @@ def _valued(results: Results, rules: str | None) -> Results:
         own = _OWN_RULES.get(harness, "workbench")
         part = results.replaced(table[wanted].reset_index(drop=True))
         again = rescore(part, own)
+        again.table["rules"] = again.table["rules"].where(again.table["value"].notna(), "")
         for column in ("value", "parsed", "why", "rules"):
             table.loc[wanted, column] = again.table[column].to_numpy()
         warnings += [w for w in again.warnings if w not in warnings]

@@ -48,9 +48,9 @@ class Notes:
         """Note something that concerns the log as a whole."""
         self.once.append(text)
 
-    def warnings(self, rows: int) -> list[str]:
-        """The notes as sentences."""
-        return [*self.once, *(f"{n} of {rows} rows: {what}" for what, n in self.counts.items())]
+    def warnings(self, name: str, rows: int) -> list[str]:
+        """The notes on the file of that name, as sentences."""
+        return [*self.once, *(f"{name}: {n} of {rows} rows: {what}" for what, n in self.counts.items())]
 
 
 def damaged(path: Path, reason: str, fix: str = "") -> InputError:

@@ -109,7 +109,7 @@ def read_samples(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
             )
             item = f"row {at}"
         base = _row(sample, task, model, str(item))
-        base["version"] = "" if totals["version"] is None else str(totals["version"])
+        base["version"] = str(totals["version"]) if isinstance(totals["version"], (int, float)) else ""
         ours = sample.get("workbench")
         for row in _repetitions(sample, base):
             yield _exported(row, sample, ours) if isinstance(ours, dict) else row
@@ -210,6 +210,8 @@ def _logged(sample: Mapping[str, Any]) -> tuple[float, str | None]:
             (inner[k] for k in ("parsed_pred", "extraction", "prediction", "pred") if k in inner), None
         )
         parsed = parsed[0] if isinstance(parsed, list) and parsed else parsed
+        if inner.get("question_type") == "multiple-choice" and "parsed_pred" in inner and "answer" in inner:
+            return float(parsed == inner["answer"]), parsed if isinstance(parsed, str) else None
         for key in _INNER:
             if 0 <= (value := number(inner.get(key))) <= 1:
                 return value, parsed if isinstance(parsed, str) else None

@@ -1,9 +1,9 @@
 """VLMEvalKit's prediction files: ``{model}_{dataset}.xlsx|tsv|csv|json``, one row an item
 
 Columns (``vlmeval/inference.py``, ``vlmeval/dataset``): ``index, question, answer, prediction``, with
-``thinking`` where SPLIT_THINK was set, the options in columns A, B, ..., ``category``, ``split``, ``bbox``.  Files
-that a scorer wrote add ``hit``, ``score`` or ``eval_score``.  Totals lie beside them in ``_acc.csv`` and
-``_score.json|csv``.
+``thinking`` where SPLIT_THINK was set, the options in columns A, B, ..., ``category``, ``split``, ``bbox``.
+Files that a scorer wrote add ``hit``, ``score`` or ``eval_score``.  Totals lie beside them in ``_acc.csv``
+and ``_score.json|csv``.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _delimited_rows(path: Path, delimiter: str, notes: Notes) -> Iterator[dict[s
 
 
 def totals_beside(path: Path) -> dict[str, Any]:
-    """The totals that VLMEvalKit wrote beside a prediction file: name of the file -> its rows, or its object."""
+    """The totals that VLMEvalKit wrote beside a prediction file: file name -> its rows, or its object."""
     found: dict[str, Any] = {}
     for other in sorted(path.parent.glob("*")):
         if not other.name.startswith(path.stem) or other == path or not other.is_file():

@@ -47,14 +47,25 @@ _ALSO = {
     "vstarbench": "V*Bench",
     "vstar": "V*Bench",
     "mathv": "MathVision",
-    "hallusionbenchimage": "HallusionBench",
     "screenspotv1": "ScreenSpot",
 }
 _SPLITS = (
     *("test", "val", "validation", "mini", "dev", "testmini", "lite", "nomask", "cot", "format", "solution"),
     *("image", "rec", "reg", "mobile", "desktop", "web", "full", "reasoning", "reason", "qwen", "oc"),
     *("development", "creative", "cad", "scientific", "office", "os", "vision", "text", "only", "dominant"),
-    *("intensive", "directattributes", "relativeposition", "group", "img", "devval", "en"),
+    *(
+        "intensive",
+        "direct",
+        "attributes",
+        "relative",
+        "position",
+        "group",
+        "img",
+        "en",
+        "multiple",
+        "choice",
+        "open",
+    ),
 )
 _PLAIN_SPLITS = ("test", "val", "validation", "mini", "testmini", "dev")
 

@@ -1,4 +1,4 @@
-"""What goes into a scorer and what comes out: `Score`, the item's facts, and the reply without its thought."""
+"""What goes into a scorer and what comes out: `Score`, an item's facts, the reply without its thought"""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 RULES = ("workbench", "vlmevalkit", "lmms-eval")
-"""Whose rules a reply can be scored by.  The harnesses' are those of VLMEvalKit at commit e8e78f05 and lmms-eval
-at 75571cfe (both August 2026), read from their sources and written anew."""
+"""Whose rules a reply can be scored by.  The harnesses' are those of VLMEvalKit at commit e8e78f05 and of
+lmms-eval at 75571cfe (both August 2026), read from their sources and written anew."""
 
 _LONGEST_LIST = 10_000  # characters of a list written as text
 

@@ -1,4 +1,4 @@
-"""Multiple choice by our rules: the letter that a reply gives, or the option whose text it gives; never a guess"""
+"""Multiple choice by our rules: the letter that a reply gives, or the option whose text it gives; no guess"""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHORT = 200  # characters of a reply that may be compared with the options as a
 def choice_workbench(asked: Asked) -> Score:
     """AI2D, MMStar, V*Bench and multiple choice elsewhere.
 
-    In this order: the letter after "answer is", in ``\\boxed{}`` or ``<answer>``; a reply that is a letter, or
-    begins with one and a sign (``B.``, ``(B)``); the option whose text the reply is or states; the last letter in
-    brackets, then the last with a sign; the last option text that occurs; the last lone capital letter, where "A"
-    and "I" count only at the end.  Nothing of it: 0, and ``parsed`` is None.
+    In this order: the letter after "answer is", in ``\\boxed{}`` or ``<answer>``; a reply that is a letter,
+    or begins with one and a sign (``B.``, ``(B)``) and has no other; the option whose text the reply is,
+    nearly is, or states; the last letter in brackets, then the last with a sign; the last option text that occurs;
+    the last lone capital letter, where "A" and "I" count only at the end.  Else 0, and ``parsed`` is None.
     """
     wanted = gold_letter(asked.gold, asked.options)
     letters = "".join(asked.options) or DEFAULT_LETTERS
@@ -61,9 +61,10 @@ def letter_in(reply: str, letters: str, options: Mapping[str, str]) -> tuple[str
     if not reply.strip():
         return None, ""
     claim = stated(reply)
-    for text, how in ((claim, "stated as the answer"), (reply, "the reply is it")):
-        if text and (found := _leading(text, letters)):
-            return found, how
+    if claim and (found := _leading(claim, letters)):
+        return found, "stated as the answer"
+    if (found := _leading(reply, letters)) and _is_the_only_one(found, reply, letters, options):
+        return found, "the reply begins with it"
     for text, how in ((claim, "the stated option's text"), (reply, "the reply is an option's text")):
         if text and (found := _as_option(text, options)):
             return found, how
@@ -81,6 +82,25 @@ def _leading(text: str, letters: str) -> str | None:
     if match := re.match(rf"[(\[{{]({any_case})[)\]}}]|([{letters}])(?:[).:]|\*\*)(?!\w)", text):
         return (match.group(1) or match.group(2)).upper()
     return None
+
+
+def _is_the_only_one(letter: str, reply: str, letters: str, options: Mapping[str, str]) -> bool:
+    """Whether a leading letter is the answer: its line is the option, or no other letter is written so."""
+    first = reply.strip().split("\n", 1)[0]
+    if len(first) <= _SHORT and _words(re.sub(r"^\W*\w\W*", "", first)) in (
+        "",
+        _words(options.get(letter, "")),
+    ):
+        return True
+    return {letter} >= set(_bracketed(reply, letters)) | set(_signed(reply, letters))
+
+
+def _bracketed(reply: str, letters: str) -> list[str]:
+    return re.findall(rf"[(\[]([{letters}])[)\]]", reply)
+
+
+def _signed(reply: str, letters: str) -> list[str]:
+    return re.findall(rf"(?<![\w'])([{letters}])[.):](?!\w)", reply)
 
 
 def _as_option(text: str, options: Mapping[str, str]) -> str | None:
@@ -104,15 +124,13 @@ def _words(text: str) -> str:
 
 
 def _anywhere(reply: str, letters: str, options: Mapping[str, str]) -> tuple[str | None, str]:
-    bracketed = re.findall(rf"[(\[]([{letters}])[)\]]", reply)
-    if bracketed:
+    if bracketed := _bracketed(reply, letters):
         return bracketed[-1], "the last letter in brackets"
-    signed = re.findall(rf"(?<![\w'])([{letters}])[.):](?!\w)", reply)
-    if signed:
+    if signed := _signed(reply, letters):
         return signed[-1], "the last letter with a sign"
     if found := _last_option(reply, options):
         return found, f"the last option in the reply is {shown(options[found])}"
-    alone = [m for m in re.finditer(rf"(?<![\w'])([{letters}])(?![\w'])", reply)]
+    alone = list(re.finditer(rf"(?<![\w'])([{letters}])(?![\w'])", reply))
     end = len(reply.rstrip(" .!*`"))
     for match in reversed(alone):
         if match.group(1) not in "AI" or match.end() >= end:

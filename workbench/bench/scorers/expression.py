@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|(\\frac|sqrt|pi)|(.))")
 
 
 def tidied(text: str) -> str:
-    """An answer as one writes it for comparing: no spaces, LaTeX dressing, dollar signs or units in ``\\text``."""
+    """An answer for comparing: without spaces, LaTeX dressing, dollar signs, or units in ``\\text``."""
     text = text.strip()[: 10 * _LONGEST]
     text = _UNIT.sub(lambda m: m.group(1) if len(m.group(1).strip()) == 1 else "", text)
     text = _FRACTION.sub(r"\\frac{\1}{\2}", text)

@@ -1,4 +1,4 @@
-"""Finding the answer that a reply states, and reading numbers as people write them; linear in the reply's length"""
+"""Finding the answer that a reply states, and reading numbers as people write them; in linear time"""
 
 from __future__ import annotations
 

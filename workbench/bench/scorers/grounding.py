@@ -27,10 +27,8 @@ COORDINATES = ("relative", "relative1000", "pixels")
 
 _N = r"[-+]?(?:\d{1,9}(?:\.\d{0,18})?|\.\d{1,18})\s?%?"
 _GROUP = re.compile(rf"[\[(]\s{{0,9}}({_N}(?:\s{{0,9}}[,;\s]\s{{0,9}}{_N}){{1,3}})\s{{0,9}}[\])]")
-_XY = re.compile(
-    rf"\bx\d?[\"']?\s{{0,9}}[:=]\s{{0,9}}[\"']?({_N})[\"']?[\s,;]{{0,9}}[\"']?y\d?[\"']?\s{{0,9}}[:=]\s{{0,9}}[\"']?({_N})",
-    re.IGNORECASE,
-)
+_SIGN = r"[\"']?\s{0,9}[:=]\s{0,9}[\"']?"  # "x": 5, x="5%", x=5
+_XY = re.compile(rf"\bx\d?{_SIGN}({_N})[\"']?[\s,;]{{0,9}}[\"']?y\d?{_SIGN}({_N})", re.IGNORECASE)
 _LOOSE = re.compile(rf"(?<![\w.])({_N}(?:\s{{0,9}}[,;\s]\s{{0,9}}{_N}){{1,3}})(?![\w.]*\w)")
 _ONE = re.compile(_N)
 
@@ -38,10 +36,10 @@ _ONE = re.compile(_N)
 def grounding_workbench(asked: Asked) -> Score:
     """Whether the place that the reply gives lies in the gold box, edges included.
 
-    Numbers are read as the item's ``coordinates`` say ("relative", "relative1000" or "pixels").  Without that, they
-    are shares if none exceeds 1, pixels if one exceeds 1000, and otherwise thousandths *or* pixels: then either
-    reading may hit, and ``why`` says which did.  (A wrong reading hits by chance about as often as the box covers
-    the picture, under 1% for most targets.  Give ``coordinates`` to leave no doubt.)
+    Numbers are read as the item's ``coordinates`` say ("relative", "relative1000", "pixels").  Without that,
+    they are shares if none exceeds 1, pixels if one exceeds 1000, and otherwise thousandths *or* pixels: then
+    either reading may hit, and ``why`` says which did.  A wrong reading can hit by chance, the more so the more
+    of the picture the box covers; give ``coordinates`` to leave no doubt.
     """
     box, size = gold_box(asked)
     places = list(places_in(asked.reply))
@@ -84,8 +82,8 @@ def _middle(numbers: Sequence[float], kind: str, size: tuple[float, float]) -> t
 def places_in(text: str) -> Iterator[tuple[float, ...]]:
     """Points (two numbers) and boxes (four) in a reply, in order.
 
-    Reads ``[x, y]``, ``(x1, y1), (x2, y2)``, ``[[x1, y1], [x2, y2]]``, ``x=.., y=..``, JSON with those, percent,
-    and where nothing of it is there two or four bare numbers.
+    Reads ``[x, y]``, ``(x1, y1), (x2, y2)``, ``[[x1, y1], [x2, y2]]``, ``x=.., y=..``, JSON with those,
+    percent, and where nothing of it is there two or four bare numbers.
     """
     found: list[tuple[int, int, tuple[float, ...]]] = []
     for match in _GROUP.finditer(text):
@@ -122,12 +120,11 @@ def _numbers(text: str) -> tuple[float, ...]:
 def gold_box(asked: Asked) -> tuple[Box, tuple[float, float]]:
     """The gold box as (x1, y1, x2, y2) and the size of the picture in the same units (pixels, or 1 by 1).
 
-    Without ``gold_format``, four numbers up to 1 are corners in shares of the picture; in pixels, ScreenSpot_v2's
-    published file has x, y, width, height and the others have corners.
+    Without ``gold_format``, four numbers up to 1 are corners in shares of the picture; in pixels, the published
+    file of ScreenSpot_v2 has x, y, width, height, and the others have corners.
 
     Raises:
-        InputError: if it is not four finite numbers, has no area, or is in pixels of a picture of unknown size
-            while ... the size is needed.
+        InputError: if it is not four finite numbers, has no area, or is in pixels of a picture of unknown size.
     """
     numbers = four_numbers(asked)
     shares = max(map(abs, numbers)) <= 1

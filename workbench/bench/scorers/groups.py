@@ -14,12 +14,12 @@ __all__ = ["by_category", "hallusion"]
 def hallusion(frame: pd.DataFrame) -> pd.DataFrame:
     """aAcc, fAcc and qAcc of HallusionBench rows (Guan et al. 2023), one row a run and mode.
 
-    aAcc is the share of right answers; fAcc of figures with all their questions right; qAcc of question pairs (the
-    same question on the original and the changed figure) with all right.  VLMEvalKit's published number is their
-    mean over the image part.
+    aAcc is the share of right answers; fAcc of figures with all their questions right; qAcc of question pairs
+    (the same question on the original and the changed figure) with all right.  ``mean`` is the mean of the
+    three, the one number that leaderboards of VLMEvalKit show.
 
     Args:
-        frame: ``Results.frame()``, or its columns ``run``, ``mode``, ``value``, and ``item`` as the benchmark's
+        frame: ``Results.frame()``, or its columns ``run``, ``mode``, ``value``, and ``item`` as in
             ``VD_chart_0_1_0`` (category, subcategory, set, figure, question), or
             ``details`` with ``set_id``, ``figure_id``, ``question_id``.
 

@@ -1,7 +1,7 @@
-"""MathVista, MathVision, MathVerse and MMMU by our rules: extract the answer, then compare letters, numbers or formulas
+"""MathVista, MathVision, MathVerse and MMMU by our rules: extract, then compare letters, numbers or formulas
 
-Lu et al. 2023 (arXiv 2310.02255), Wang et al. 2024 (2402.14804), Zhang et al. 2024 (2403.14624), Yue et al. 2023
-(2311.16502).  No judge model is asked.
+Lu et al. 2023 (arXiv 2310.02255), Wang et al. 2024 (2402.14804), Zhang et al. 2024 (2403.14624), Yue et al.
+2023 (2311.16502).  No judge model is asked.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _number_score(asked: Asked, kind: str) -> Score:
     if given is None:
         return Score(0.0, None, "no number in the reply")
     digits = 0 if kind == "integer" else decimals(asked.gold) if asked.precision is None else asked.precision
-    # half of the last digit, as rounding would; the small part keeps 0.15 and 0.25 from their binary neighbours
+    # half of the last digit, as rounding would; the small part makes up for binary fractions
     right = given == wanted if kind == "integer" else abs(given - wanted) <= 0.5 * 10.0**-digits + 1e-9
     return Score(float(right), f"{given:g}", f"{given:g} against {asked.gold} at {digits} decimals")
 
@@ -137,7 +137,7 @@ def extracted(reply: str) -> str | None:
 
 
 def formula_score(asked: Asked) -> Score:
-    """Whether the extracted answer equals a gold one: as text, as a formula without its dressing, or in value."""
+    """Whether the extracted answer equals a gold one: as text, as a formula, or in value."""
     text = extracted(asked.reply)
     if text is None:
         return Score(0.0, None, "the reply states no answer")

@@ -182,8 +182,8 @@ def mmmu_vlmevalkit(asked: Asked) -> Score:
 def mmmu_lmms_eval(asked: Asked) -> Score:
     """As lmms-eval: the MMMU authors' parser for choices.
 
-    For an open question the parser's list of candidates is cut to one text before it is compared letter by letter
-    (``mmmu_process_results``, then ``eval_open``), so that at this commit no open question can be right.
+    For an open question the parser's list of candidates is cut to one text before it is compared letter by
+    letter (``mmmu_process_results``, then ``eval_open``): at this commit no open question can be right.
     """
     if not asked.options:
         return Score(

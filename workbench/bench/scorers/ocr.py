@@ -6,7 +6,7 @@ Lower case and line breaks as spaces; for handwritten mathematics all spaces go 
 |---|---|
 | workbench | runs of white space are one space; full-width letters count as ordinary ones |
 | vlmevalkit | handwritten mathematics by ``category`` (``image_vqa.py``) |
-| lmms-eval | by the data set's name ``HME100k``; full-width letters as ordinary ones (``tasks/ocrbench/utils.py``) |
+| lmms-eval | by the data set's name ``HME100k``; full-width letters fold (``tasks/ocrbench/utils.py``) |
 """
 
 from __future__ import annotations

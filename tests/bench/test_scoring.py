@@ -1,0 +1,403 @@
+"""`score`: tables of tricky replies under the three sets of rules, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from workbench.bench import BENCHMARKS, RULES, Score, score
+from workbench.bench.scorers import canonical, recognise
+from workbench.bench.scorers.base import reply_for, without_thought
+from workbench.errors import InputError
+
+OURS, KIT, LMMS = RULES
+OPTIONS = {"A": "cat", "B": "dog", "C": "dark red", "D": "red"}
+
+
+def values(benchmark: str, reply: Any, gold: Any, **item: Any) -> tuple[float, float, float]:
+    """The reply's value by our rules, by VLMEvalKit's and by lmms-eval's."""
+    ours, kit, lmms = (score(benchmark, reply, gold, rules=rules, **item).value for rules in RULES)
+    return ours, kit, lmms
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "expected"),
+    [
+        ("12", "12", (1, 1, 1)),
+        ("12.5", "12", (1, 1, 1)),  # 4.2% off
+        ("12.7", "12", (0, 0, 0)),
+        ("-12", "12", (0, 0, 0)),
+        ("977,633", "977633", (1, 0, 0)),  # thousands separators
+        ("977633", "977,633", (1, 0, 0)),
+        ("977,633", "977,633", (1, 1, 1)),
+        ("14%", "0.14", (1, 1, 1)),
+        ("14%", "14", (0, 0, 0)),  # % means a hundredth, for the paper's rule too
+        ("14%", "14%", (1, 1, 1)),
+        ("14 %", "0.14", (1, 1, 1)),
+        ("$5", "5", (1, 0, 0)),
+        ("0", "0", (1, 1, 1)),
+        ("0.0", "0", (1, 0, 0)),  # gold 0: the harnesses compare texts
+        ("0.001", "0", (0, 0, 0)),
+        ("5", "0.0", (0, 0, 0)),
+        ("The answer is 12.", "12", (1, 0, 0)),
+        ("about 12", "12", (1, 0, 0)),
+        ("between 10 and 12", "12", (0, 0, 0)),  # two numbers: no guess
+        ("2011", "2010", (1, 1, 1)),  # within 5%, as the paper's rule has it
+        ("Yes", "yes", (1, 1, 1)),
+        ("Blue.", "blue", (1, 0, 0)),
+        (" blue ", "blue", (1, 1, 1)),
+        ("blue and red", "blue", (0, 0, 0)),
+        ("Answer: Blue", "blue", (1, 0, 0)),
+        ("nan", "12", (0, 0, 0)),
+        ("inf", "12", (0, 0, 0)),
+        ("1e400", "12", (0, 0, 0)),
+        ("", "12", (0, 0, 0)),
+        (None, "12", (0, 0, 0)),
+        (math.nan, "12", (0, 0, 0)),
+        (12, 12, (1, 1, 1)),
+        ("12", ["11", "12"], (1, 1, 1)),
+        ("12", "['11', '12']", (1, 1, 1)),
+        ("\N{MINUS SIGN}3", "-3", (1, 0, 0)),
+        ("**12**", "12", (1, 0, 0)),
+    ],
+)
+def test_chartqa_is_right_within_five_percent(
+    reply: Any, gold: Any, expected: tuple[float, float, float]
+) -> None:
+    assert values("ChartQA", reply, gold) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("B", "B"),
+        ("b", "B"),
+        ("(B)", "B"),
+        ("B.", "B"),
+        ("[B]", "B"),
+        ("**B**", "B"),
+        ("(b) dog", "B"),
+        ("B. dog", "B"),
+        ("B) dog", "B"),
+        ("B. dog\n(A) would be wrong.", "B"),
+        ("\\boxed{B}", "B"),
+        ("\\boxed{\\text{B}}", "B"),
+        ("<answer>B</answer>", "B"),
+        ("The answer is (B).", "B"),
+        ("The correct option is B because A is too small.", "B"),
+        ("Answer: B", "B"),
+        ("**Answer:** B", "B"),
+        ("(A) is wrong, so it must be (B)", "B"),
+        ("It is not A. It is not C. So B.", "B"),
+        ("dog", "B"),
+        ("The dog.", "B"),
+        ("It shows a dog", "B"),
+        ("The answer is dog", "B"),
+        ("a dogg", "B"),  # one slip of the pen
+        ("the colour is dark red", "C"),  # the longer option, not "red"
+        ("the colour is red", "D"),
+        ("A cat sat there", "A"),  # by its text, not by the article
+        ("A big animal that I know", None),
+        ("I think so", None),
+        ("none of these", None),
+        ("", None),
+        ("The reply is D", "D"),
+        ("catalogue", None),  # an option only as a whole word
+        ("E", None),
+    ],
+)
+def test_a_choice_is_read_as_people_write_it(reply: str, expected: str | None) -> None:
+    for benchmark in ("AI2D", "MMStar", "V*Bench", "MMMU"):
+        found = score(benchmark, reply, "B", options=OPTIONS)
+        assert found.parsed == expected, (benchmark, found)
+        assert found.value == float(expected == "B")
+
+
+def test_without_options_a_letter_is_still_read() -> None:
+    assert score("V*Bench", "(C)", "C").value == 1
+    assert score("AI2D", "The answer is D.", "D").value == 1
+    assert score("AI2D", "The dog", "D").value == 0
+
+
+def test_the_gold_answer_may_be_a_letter_or_an_options_text() -> None:
+    assert score("AI2D", "B", "dog", options=OPTIONS).value == 1
+    assert score("AI2D", "B", "(B)", options=OPTIONS).value == 1
+    assert score("AI2D", "B", "b", options=["cat", "dog"]).value == 1
+    with pytest.raises(InputError, match="gold='bird'"):
+        score("AI2D", "B", "bird", options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "reply", "expected"),
+    [
+        ("AI2D", "B", (1, 1, 1)),
+        ("AI2D", "(B)", (1, 1, 1)),
+        ("AI2D", "B. dog", (1, 1, 1)),
+        ("AI2D", "The answer is B", (1, 1, 0)),  # lmms-eval's AI2D wants the bare letter
+        ("AI2D", "dog", (1, 1, 0)),
+        ("MMStar", "A dog", (1, 0, 0)),  # the article counts as option A in both harnesses
+        ("MMStar", "The answer is B", (1, 1, 1)),
+        ("MMStar", "B is right, and nothing else here is the right one at all", (1, 0, 1)),
+        ("V*Bench", "The answer is Absolutely B", (1, 1, 0)),  # "A" of a word, in capitals
+        ("V*Bench", "the dog", (1, 1, 0)),
+        ("MMMU", "dog", (1, 1, 0.25)),  # up to five words lmms-eval looks for no option text, and guesses
+        ("MMMU", "I am sure that it must be a dog", (1, 1, 1)),
+        ("MMMU", "I am quite sure that it must be a dog", (1, 0, 1)),  # too long for VLMEvalKit
+        ("MMMU", "(A) no, (B)", (1, 0, 1)),
+        ("MMMU", "no idea", (0, 0, 0.25)),
+    ],
+)
+def test_harnesses_differ_on_choices(
+    benchmark: str, reply: str, expected: tuple[float, float, float]
+) -> None:
+    assert values(benchmark, reply, "B", options=OPTIONS) == expected
+
+
+def test_where_a_harness_guesses_the_value_is_the_guesses_expectation() -> None:
+    found = score("MMMU", "no idea", "B", rules=LMMS, options=OPTIONS)
+    assert (found.value, found.parsed) == (0.25, None)
+    assert "guess" in found.why
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "expected"),
+    [
+        ("12.5", "12.5", (1, 1, 0)),  # an open question: see mmmu_lmms_eval
+        ("The result is 12.50", "12.5", (1, 1, 0)),  # VLMEvalKit: the gold text is contained
+        ("\\frac{25}{2}", "12.5", (1, 0, 0)),
+        ("yes", "no", (0, 0, 0)),
+        ("12", ["12", "twelve"], (1, 1, 0)),
+    ],
+)
+def test_open_questions_of_mmmu(reply: str, gold: Any, expected: tuple[float, float, float]) -> None:
+    assert values("MMMU", reply, gold) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "item", "expected"),
+    [
+        ("7", "7", {"answer_type": "integer"}, (1, 1, 1)),
+        ("The answer is 7", "7", {"answer_type": "integer"}, (1, 1, 1)),  # a judge's place is taken by us
+        ("7.9", "7", {"answer_type": "integer"}, (0, 0, 1)),  # lmms-eval cuts off the decimals
+        ("1.449", "1.45", {"answer_type": "float", "precision": 2}, (1, 0, 1)),
+        ("1.5", "1.50", {"answer_type": "float", "precision": 2}, (1, 1, 0)),  # compared as text
+        ("1.6", "1.5", {"answer_type": "float", "precision": 1}, (0, 0, 0)),
+        ("0.6", "0.6", {"answer_type": "float", "precision": 1.0}, (1, 1, 1)),
+        ("$1.45", "1.45", {"answer_type": "float", "precision": 2}, (1, 1, 1)),
+        ("x is 3/4", "0.75", {"answer_type": "float", "precision": 2}, (0, 0, 0)),
+        ("\\boxed{3/4}", "0.75", {"answer_type": "float", "precision": 2}, (1, 1, 1)),
+        ("[2007, 2008]", "[2007, 2008]", {"answer_type": "list"}, (1, 1, 1)),
+        ("between [2007,2008] then", "[2007, 2008]", {"answer_type": "list"}, (1, 0, 0)),
+        ("no", "No", {"answer_type": "text"}, (1, 1, 0)),
+        ("(B)", "dog", {"options": OPTIONS}, (1, 1, 1)),
+        ("a dogg", "dog", {"options": OPTIONS}, (1, 1, 1)),
+        ("a doog", "dog", {"options": OPTIONS}, (1, 0, 1)),  # the nearest option
+        ("purple elephants", "dog", {"options": OPTIONS}, (0, 0, 0)),
+    ],
+)
+def test_mathvista_compares_at_the_items_precision(
+    reply: str, gold: str, item: dict[str, Any], expected: tuple[float, float, float]
+) -> None:
+    assert values("MathVista", reply, gold, **item) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "right"),
+    [
+        ("\\boxed{\\frac{3}{4}}", "0.75", True),
+        ("\\boxed{\\frac34}", "3/4", True),
+        ("The answer is $2\\sqrt{2}$.", "\\sqrt{8}", True),
+        ("x = 5", "5", True),
+        ("5", "x=5", True),
+        ("So the angle is $30^\\circ$", "30", True),
+        ("\\boxed{60\\text{ cm}}", "60", True),
+        ("3\\pi", "9.42477796076938", True),
+        ("1,000", "1000", True),
+        ("\\boxed{(-2, 1)}", "(-2,1]", False),
+        ("\\boxed{(-2, 1]}", "(-2,1]", True),
+        ("\\boxed{f(x) = -x^2 - 2x + 1}", "f(x)=-x^2-2x+1", True),
+        ("5 or 6", "5", False),
+        ("2^{100000}", "5", False),
+        ("(" * 5000 + "1", "1", False),
+        ("B", "B", True),
+        ("\\boxed{B}", "B", True),
+    ],
+)
+def test_formulas_are_compared_by_form_or_by_value(reply: str, gold: str, right: bool) -> None:
+    for benchmark in ("MathVision", "MathVerse"):
+        assert score(benchmark, reply, gold).value == float(right), score(benchmark, reply, gold)
+
+
+def test_where_a_harness_would_ask_a_judge_the_score_says_so() -> None:
+    assert score("MathVerse", "5", "5", rules=KIT).judged
+    assert score("MathVerse", "5", "5", rules=LMMS).judged
+    assert not score("MathVerse", "5", "5").judged
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "expected"),
+    [
+        ("Yes", "Yes", (1, 1, 1)),
+        ("yes.", "1", (1, 1, 1)),
+        ("No", "0", (1, 1, 1)),
+        ("No, there is no doubt.", "No", (1, 1, 1)),
+        ("Yes, there is no doubt.", "Yes", (1, 0, 1)),  # both words occur
+        ("It is correct", "Yes", (0, 0, 0)),
+        ("The eyes are closed", "No", (0, 0, 0)),  # lmms-eval reads "yes" in "eyes"
+        ("The mouth is closed", "No", (0, 0, 1)),
+        ("The answer is no", "No", (1, 1, 1)),
+        ("", "No", (0, 0, 1)),
+    ],
+)
+def test_hallusionbench_reads_yes_or_no(reply: str, gold: str, expected: tuple[float, float, float]) -> None:
+    assert values("HallusionBench", reply, gold) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "gold", "category", "expected"),
+    [
+        ("The sign says STOP.", ["stop"], "Scene Text-centric VQA", (1, 1, 1)),
+        ("go\non", "go on", "Scene Text-centric VQA", (1, 1, 1)),
+        ("go  on", "go on", "Scene Text-centric VQA", (1, 0, 0)),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER A}b", "ab", "Doc-oriented VQA", (1, 0, 1)),
+        ("x ^ 2 + 1", "x^2+1", "Handwritten Mathematical Expression Recognition", (1, 1, 1)),
+        ("X^2", "x^2", "Handwritten Mathematical Expression Recognition", (0, 0, 0)),
+        ("X^2", "x^2", "Doc-oriented VQA", (1, 1, 1)),
+        ("wrong", ["stop", "halt"], "", (0, 0, 0)),
+        ("halt", "['stop', 'halt']", "", (1, 1, 1)),
+        ("", "a", "", (0, 0, 0)),
+    ],
+)
+def test_ocrbench_wants_a_gold_text_in_the_reply(
+    reply: str, gold: Any, category: str, expected: tuple[float, float, float]
+) -> None:
+    assert values("OCRBench", reply, gold, category=category) == expected
+
+
+def test_a_thought_that_holds_the_answer_does_not_count_for_the_reply() -> None:
+    reply = "<think>It is 12, so the answer is B, yes.</think>I do not know."
+    for benchmark, gold, item in (
+        ("OCRBench", "12", {}),
+        ("MMStar", "B", {"options": OPTIONS}),
+        ("HallusionBench", "Yes", {}),
+        ("ChartQA", "12", {}),
+    ):
+        assert score(benchmark, reply, gold, **item).value == 0, benchmark
+    # VLMEvalKit scores the thought too unless SPLIT_THINK is set; lmms-eval cuts closed blocks out
+    assert score("OCRBench", reply, "12", rules=KIT).value == 1
+    assert score("OCRBench", reply, "12", rules=LMMS).value == 0
+
+
+def test_a_thought_that_never_ended_is_no_reply() -> None:
+    cut = "<think>It is 12 and"
+    assert score("OCRBench", cut, "12").value == 0
+    assert score("OCRBench", cut, "12", rules=LMMS).value == 1  # an unclosed block stays in place
+    assert without_thought("so it is</think> 5") == "5"
+    assert without_thought("<nothink>5") == "5"
+    assert reply_for(LMMS, "a<think>b</think>c<think>d</think>e") == "ace"
+
+
+@pytest.mark.timeout(120)  # quadratic work on 100,000 characters takes far longer
+@pytest.mark.parametrize("piece", ["x=1 ", "1,", "A ", "<bbox>", "\\boxed{", "answer is "])
+def test_answers_of_a_hundred_thousand_characters_are_scored(piece: str) -> None:
+    reply = piece * (100_000 // len(piece))
+    for benchmark in BENCHMARKS:
+        gold, item = ("[10, 10, 20, 20]", {"image_size": (100, 100)}) if "Screen" in benchmark else ("A", {})
+        gold = "Yes" if benchmark == "HallusionBench" else gold
+        item = {"options": OPTIONS} if benchmark in ("AI2D", "MMMU", "MathVista") else item
+        for rules in RULES:
+            assert 0 <= score(benchmark, reply, gold, rules=rules, **item).value <= 1
+
+
+@pytest.mark.parametrize("gold", [None, math.nan, "", "  ", [], [""]])
+def test_a_missing_gold_answer_is_an_error(gold: Any) -> None:
+    for benchmark in BENCHMARKS:
+        for rules in RULES:
+            with pytest.raises(InputError, match="right answer"):
+                score(benchmark, "A", gold, rules=rules)
+
+
+def test_an_unknown_benchmark_names_the_closest() -> None:
+    with pytest.raises(InputError, match="did you mean ChartQA"):
+        score("CharQA", "1", "1")
+    with pytest.raises(InputError, match="one of AI2D, ChartQA"):
+        score("zzz", "1", "1")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"rules": "ours"}, "one of 'workbench', 'vlmevalkit', 'lmms-eval'"),
+        ({"option": {}}, "keyword 'option'"),
+        ({"options": "AB"}, "options="),
+        ({"options": {"first": "x"}}, "option 'first'"),
+        ({"precision": "two"}, "precision='two'"),
+        ({"image_size": (0, 5)}, "positive"),
+        ({"image_size": 5}, "image_size=5"),
+    ],
+)
+def test_wrong_arguments_are_named(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        score("MathVista", "1", "1", **keywords)
+
+
+@pytest.mark.parametrize("name", ["", "MME"])
+def test_benchmarks_have_all_rules_and_known_names(name: str) -> None:
+    assert set(BENCHMARKS) == {
+        *("AI2D", "ChartQA", "HallusionBench", "MathVerse", "MathVision", "MathVista", "MMMU", "MMStar"),
+        *("OCRBench", "ScreenSpot", "ScreenSpot_v2", "ScreenSpot_Pro", "V*Bench"),
+    }
+    assert all(set(rules) == set(RULES) for rules in BENCHMARKS.values())
+    with pytest.raises(InputError):
+        canonical(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("AI2D_TEST", "AI2D"),
+        ("MathVerse_MINI", "MathVerse"),
+        ("MMMU_VAL", "MMMU"),
+        ("ScreenSpot-v2", "ScreenSpot_v2"),
+        ("ScreenSpot-Pro", "ScreenSpot_Pro"),
+        ("V*Bench", "V*Bench"),
+        ("VStarBench", "V*Bench"),
+        ("chartqa", "ChartQA"),
+    ],
+)
+def test_the_published_tables_names_are_accepted(given: str, expected: str) -> None:
+    assert canonical(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("ChartQA_TEST", ("ChartQA", "TEST")),
+        ("mathvista_testmini_cot", ("MathVista", "testmini_cot")),
+        ("hallusion_bench_image", ("HallusionBench", "image")),
+        ("screenspot_v2", ("ScreenSpot_v2", "")),
+        ("ScreenSpot_Pro_CAD", ("ScreenSpot_Pro", "CAD")),
+        ("vstar_bench", ("V*Bench", "")),
+        ("MMMU_Pro_10c", None),  # another benchmark
+        ("DocVQA_VAL", None),
+    ],
+)
+def test_the_harnesses_names_are_recognised(given: str, expected: tuple[str, str] | None) -> None:
+    assert recognise(given) == expected
+
+
+def test_a_drawn_question_is_scored_by_its_own_rule() -> None:
+    assert score("synth:chain@2", "7", "7", rule="number").value == 1
+    assert score("drawn", "<think>8</think>7", "7", rule="number").value == 1
+    box = {"boxes": [[10, 10, 20, 20]], "image_size": [100, 100], "rule": "point"}
+    assert score("synth:gui_find@1", "[0.15, 0.15]", "[0.1, 0.1, 0.2, 0.2]", **box).value == 1
+    with pytest.raises(InputError, match="without its rule"):
+        score("drawn", "7", "7")
+
+
+def test_a_score_is_true_when_it_is_right() -> None:
+    assert Score(1.0, "a", "")
+    assert not Score(0.25, None, "")
+    assert float(Score(0.25, None, "")) == 0.25
