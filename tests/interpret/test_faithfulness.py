@@ -179,9 +179,9 @@ def test_the_true_map_is_better_than_random_and_its_opposite_is_worse() -> None:
 def test_random_and_flat_maps_are_mostly_no_better_than_random() -> None:
     rng = np.random.default_rng(3)
     kinds = [toy(rng.normal(size=16), WEIGHTS, seed=i).finding.kind for i in range(30)]
-    assert kinds.count("no better than random") >= 24
+    assert kinds.count("no better than random") >= 22
     flat = [toy(np.zeros(16), WEIGHTS, seed=i).finding.kind for i in range(30)]
-    assert flat.count("no better than random") >= 24
+    assert flat.count("no better than random") >= 22
 
 
 def test_no_map_means_anything_where_the_picture_is_not_needed() -> None:
@@ -219,12 +219,23 @@ def test_a_map_behind_a_baseline_is_said_to_be() -> None:
     )
 
 
-def test_the_prediction_interval_covers_the_next_draw_about_95_times_in_100() -> None:
+def test_a_random_order_passes_the_bounds_five_times_in_a_hundred_whatever_the_distribution() -> None:
     rng = np.random.default_rng(4)
-    draws = rng.normal(size=(4000, 9))
-    inside = [low <= d[8] <= high for d in draws for low, high in [outlook(d[:8].tolist())]]
-    assert 0.935 < np.mean(inside) < 0.965
-    assert outlook([1.0]) == (-np.inf, np.inf)
+    for draws in (rng.uniform(-1, 1, size=(6000, 20)), rng.standard_t(2, size=(6000, 20))):
+        bounds = [outlook(d[:19].tolist()) for d in draws]
+        assert np.mean([d[19] > high for d, (_, high) in zip(draws, bounds)]) == pytest.approx(
+            0.05, abs=0.012
+        )
+        assert np.mean([d[19] < low for d, (low, _) in zip(draws, bounds)]) == pytest.approx(0.05, abs=0.012)
+    assert outlook([1.0] * 8) == (-np.inf, np.inf)
+    assert outlook([1.0, -3.0] + [0.0] * 7) == (-3, 3)
+
+
+def test_a_negative_verdict_says_how_close_it_was() -> None:
+    one = toy(np.random.default_rng(11).normal(size=16), WEIGHTS)
+    assert one.finding.kind == "no better than random"
+    assert 0 < one.passed("mean") < 1
+    assert f"ahead of {100 * one.passed('mean'):.0f}%" in one.verdict
 
 
 # -- plausibility ------------------------------------------------------------------------------------
@@ -277,7 +288,7 @@ def test_boxes_that_are_nowhere_are_refused(regions, says) -> None:
         ({"fills": "mean"}, "fills"),
         ({"fills": []}, "fills"),
         ({"steps": 1}, "steps=1"),
-        ({"random": 1}, "random=1"),
+        ({"random": 8}, "random=8"),
         ({"regions": (0, 3)}, "regions"),
         ({"regions": "superpixels"}, "regions"),
         ({"regions": (1, 1)}, "a single region"),

@@ -11,6 +11,7 @@ from ..types import PatchGrid
 from .baselines import blocks, centre, region_means
 from .curves import Curve, Score, curves, ranking
 from .faithfulness_record import MAP, RANDOM
+from .verdict import LEAST_RANDOM
 
 __all__ = ["FILLS", "baseline_orders", "check_settings", "examine", "orders_of"]
 
@@ -21,13 +22,15 @@ def check_settings(fills: Sequence[str], *, steps: int, random: int) -> None:
     """Refuse what no check can be made of.
 
     Raises:
-        InputError: for an unknown masking or none, fewer than two steps, or fewer than two random orders.
+        InputError: for an unknown masking or none, fewer than two steps, or too few random orders.
     """
     if isinstance(fills, str) or not fills or any(fill not in FILLS for fill in fills):
         raise InputError(f"fills={fills!r}", f"a sequence of {', '.join(map(repr, FILLS))}")
-    if steps < 2 or random < 2:
+    if steps < 2 or random < LEAST_RANDOM:
         raise InputError(
-            f"steps={steps}, random={random}", "at least two of each", "without two there is no interval"
+            f"steps={steps}, random={random}",
+            f"at least 2 steps and {LEAST_RANDOM} random orders",
+            "with fewer random orders nothing could be told apart from them",
         )
 
 
@@ -63,8 +66,8 @@ def examine(
     *,
     regions: tuple[int, int] | str = (6, 6),
     fills: Sequence[str] = FILLS,
-    steps: int = 8,
-    random: int = 12,
+    steps: int = 6,
+    random: int = 19,
     sink: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Curve]]:

@@ -109,6 +109,11 @@ class Faithfulness:
         """Nats by which the map's gap exceeds a baseline's."""
         return self.gap(fill) - self.gap(fill, of)
 
+    def passed(self, fill: str) -> float:
+        """Share of random orders, each counted with its reverse, whose gap is smaller than the map's."""
+        gap, random = self.gap(fill), self.random_gaps(fill)
+        return sum((gap > one) + (gap > -one) for one in random) / (2 * len(random))
+
     @cached_property
     def finding(self) -> Finding:
         """The verdict with its kind."""
@@ -119,6 +124,7 @@ class Faithfulness:
             drop=self.drop,
             needed=self.needed,
             unchanged=self.unchanged,
+            passed={f: self.passed(f) for f in self.fills},
         )
 
     @property
@@ -134,8 +140,8 @@ class Faithfulness:
     def frame(self) -> pd.DataFrame:
         """A row a masking and order: insertion and deletion AUC and their gap, in nats.
 
-        For random orders, each counted with its reverse, these are means, and ``low`` to ``high`` is
-        where the next random order's gap lies with 95% probability.
+        For random orders, each counted with its reverse, these are means; ``low`` and ``high`` are the
+        gaps that a random order passes with a probability of 5% each: see `verdict.outlook`.
         """
         import pandas as pd
 
@@ -217,7 +223,7 @@ class Faithfulness:
             ]
             for row in self.frame().itertuples()
         ]
-        header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "95% of random orders")
+        header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
         facts = "".join(f"<li>{escape(line)}</li>" for line in self._facts())
         return (
             '<div class="workbench-faithfulness" style="max-width:60em;line-height:1.45">'

@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..answer import html_table
 from ..errors import InputError
 from ..stats import bootstrap_mean
@@ -117,21 +119,25 @@ class FaithfulnessSummary:
         return f"Over {len(self.items)} answers: {self.finding.text[0].lower()}{self.finding.text[1:]}"
 
     def curves(self, fill: str, name: str) -> Curve:
-        """The mean curves of the map or of a baseline; "random" is the mean of all random orders.
+        """The mean curves of the map or of a baseline; "random" is the mean of all random orders, each
+        with its reverse.  Answers with other numbers of regions are read at the same shares of them.
 
         Raises:
-            InputError: if the checks have other points on their curves.
+            InputError: for a baseline that was not measured.
         """
         found = [c for item in self.items for n, c in item.curves[fill].items() if _is(n, name)]
-        if not found or len({curve.share for curve in found}) > 1:
-            raise InputError(
-                f"curves of {name!r} with other points, or none", "the same regions in every check"
-            )
-        insertion, deletion = (
-            tuple(sum(scores) / len(found) for scores in zip(*curves, strict=True))
-            for curves in ([c.insertion for c in found], [c.deletion for c in found])
+        if not found:
+            raise InputError(f"baseline {name!r}", f"one of {', '.join((RANDOM, *self.baselines))}")
+        share = (
+            found[0].share if len({c.share for c in found}) == 1 else tuple(np.linspace(0, 1, 11).tolist())
         )
-        return Curve(found[0].share, insertion, deletion)
+        means = []
+        for kind in ("insertion", "deletion"):
+            rows = [c.both_ways(kind).mean(0) if name == RANDOM else getattr(c, kind) for c in found]
+            means.append(
+                np.mean([np.interp(share, c.share, r) for c, r in zip(found, rows, strict=True)], axis=0)
+            )
+        return Curve(share, tuple(means[0].tolist()), tuple(means[1].tolist()))
 
     def frame(self) -> pd.DataFrame:
         """A row a measurement: what, masking, mean, low, high, n."""

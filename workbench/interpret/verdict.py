@@ -1,7 +1,7 @@
 """One honest line about a map: better than random or not, and whether a map can mean anything at all
 
 The rule reads measured numbers only and has no way to be kind: a map is called better than random when its
-gap lies above what random orders reach, under every masking; in one masking only, the line says which.
+gap exceeds what random orders reach, under every masking; under some only, the line says which.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LEAST_DROP", "SAME_MAP", "Finding", "above_random", "judge", "outlook"]
+__all__ = ["LEAST_DROP", "LEAST_RANDOM", "SAME_MAP", "Finding", "above_random", "judge", "outlook"]
 
 LEAST_DROP = 0.1
 """Nats that the answer must lose without any picture, else no map of the picture means anything."""
+
+LEAST_RANDOM = 9
+"""Random orders without which nothing can be told apart at 5% a side."""
 
 SAME_MAP = 0.5
 """Spearman correlation with the map of randomised weights from which a map is called unchanged by them."""
@@ -33,20 +36,21 @@ class Finding:
     text: str
 
 
-def outlook(random: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
-    """Where the next random order's gap will lie with a probability of ``level``.
+def outlook(random: Sequence[float], *, level: float = 0.05) -> tuple[float, float]:
+    """Between which gaps random orders stay, but for ``level`` of them on either side.
 
-    An order and its reverse have opposite gaps, so the distribution is symmetric around zero: its mean
-    is known, its spread is measured, and Student's prediction interval follows.  Fewer than two random
-    orders say nothing about the spread: the interval is infinite.
+    An order and its reverse have opposite gaps, so the distribution is symmetric, whatever its shape.  A
+    map that is no better than a random order exceeds the upper bound with a probability of at most
+    ``level``: an exact Monte Carlo test (Dwass 1957) against the orders and their reverses.
+
+    Args:
+        random: gaps of random orders; with fewer than ``LEAST_RANDOM`` of them the bounds are infinite.
+        level: probability of an error on one side.
     """
-    from scipy.special import stdtrit
-
-    values = np.asarray(random, dtype=float)
-    if len(values) < 2:
-        return -math.inf, math.inf
-    half = float(stdtrit(len(values), (1 + level) / 2)) * math.sqrt(float(np.mean(values**2)))
-    return -half, half
+    heights = np.sort(np.abs(np.asarray(random, dtype=float)))[::-1]
+    allowed = math.floor(2 * level * (len(heights) + 1) + 1e-9) - 1  # of |gaps| that may be as large
+    bound = float(heights[allowed]) if 0 <= allowed < len(heights) else math.inf
+    return -bound, bound
 
 
 def above_random(gap: float, bounds: tuple[float, float]) -> int:
@@ -62,6 +66,7 @@ def judge(
     drop: float,
     needed: bool,
     unchanged: float | None = None,
+    passed: Mapping[str, float] | None = None,
 ) -> Finding:
     """Put measurements into one line.
 
@@ -72,8 +77,11 @@ def judge(
         drop: nats that the answer loses without any picture.
         needed: whether that drop is one.
         unchanged: correlation with the map of randomised weights; None where it was not measured.
+        passed: masking -> share of random orders with a smaller gap, for a single answer.
     """
     told = ", ".join(f"{fill} {ahead[fill]:+.2f}" for fill in signs) + " nats against random"
+    if passed:
+        told += f"; ahead of {', '.join(f'{100 * passed[fill]:.0f}%' for fill in signs)} of random orders"
     tail = ""
     if unchanged is not None and abs(unchanged) >= SAME_MAP:
         tail = f" It hardly changes with randomised weights (Spearman {unchanged:.2f})."
