@@ -1,4 +1,4 @@
-"""Can a map be trusted? Insertion and deletion curves, checks over samples, proofs, the league of methods"""
+"""Can a map be trusted? Insertion and deletion curves, checks over answers, and proofs"""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
     axes.set_yticks(range(len(summaries)), [one.method for one in summaries])
     axes.invert_yaxis()
     plain(axes)
-    axes.set_xlabel(
-        "insertion minus deletion AUC, ahead of random orders (nats), with 95% interval over answers"
-    )
+    axes.set_xlabel("ahead of random orders (AUC gap in nats), with 95% interval over answers")
     _legend(drawn, axes)
     good = [one.method for one in summaries if one.finding.kind == "better than random"]
     named = f": {', '.join(good)}" if 0 < len(good) < len(summaries) else ""
@@ -104,7 +102,8 @@ def proof(found: Proof, *, height: float = 2.8) -> Figure:
     pictures = [("as it is", found.before), *([("the map", found.before)] if found.maps else [])]
     pictures.append(({"mask": "masked", "blur": "blurred", "remove": "removed"}[found.how], found.after))
     first = found.before.images[number]
-    wide = height * min(2.2, max(0.8, first.width / first.height))
+    height = min(height, 3.4 * first.height / first.width)
+    wide = height * max(0.8, first.width / first.height)
     title = f"{found.before.question}\n{found.verdict}"
     width = max(len(pictures) * wide + 2.0, 6.0)
     lines = len(wrapped(title, int(10 * width)).split("\n"))
