@@ -14,7 +14,16 @@ from ..answer import Answer
 from ..errors import ServerError, WorkbenchError
 from .tasks.task import Item
 
-__all__ = ["GIVE_UP", "Asking", "Replies", "Reply", "ask_at_once", "ask_in_batches", "reply_fields"]
+__all__ = [
+    "GIVE_UP",
+    "Asking",
+    "Replies",
+    "Reply",
+    "ask_at_once",
+    "ask_in_batches",
+    "batches",
+    "reply_fields",
+]
 
 #: Requests to a server that fail one after another, each after its own retries, before a run gives up.
 GIVE_UP = 5
@@ -75,13 +84,13 @@ def ask_in_batches(vlm: Any, askings: Sequence[Asking], *, batch_size: int) -> R
     Raises:
         KeyboardInterrupt: after the replies that were finished are handed on.
     """
-    batches = list(_batches(askings, batch_size))
+    made = list(batches(askings, batch_size))
     with ThreadPoolExecutor(1, "workbench-pictures") as reader:
-        opened = reader.submit(_opened, batches[0]) if batches else None
-        for number, batch in enumerate(batches):
+        opened = reader.submit(_opened, made[0]) if made else None
+        for number, batch in enumerate(made):
             assert opened is not None
             pictures = opened.result()
-            opened = reader.submit(_opened, batches[number + 1]) if number + 1 < len(batches) else None
+            opened = reader.submit(_opened, made[number + 1]) if number + 1 < len(made) else None
             replies: list[Reply] = [
                 (a, p) for a, p in zip(batch, pictures, strict=True) if isinstance(p, dict)
             ]
@@ -92,7 +101,8 @@ def ask_in_batches(vlm: Any, askings: Sequence[Asking], *, batch_size: int) -> R
                 raise KeyboardInterrupt
 
 
-def _batches(askings: Sequence[Asking], size: int) -> Iterator[list[Asking]]:
+def batches(askings: Sequence[Asking], size: int) -> Iterator[list[Asking]]:
+    """Askings in batches: neighbours, as long as they share mode and options."""
     batch: list[Asking] = []
     for asking in askings:
         if batch and (

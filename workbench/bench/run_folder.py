@@ -181,17 +181,8 @@ def _row(
 
 
 def _scored(entry: Mapping[str, Any], text: str, rules: str) -> dict[str, Any]:
-    if entry["scorer"] == "drawn":
-        from .tasks.drawn import score_drawn
+    from .scoring import SCORING, score
 
-        right = score_drawn(text, entry["gold"], **entry["details"])
-        return {
-            "value": float(right),
-            "parsed": text.strip(),
-            "why": f"rule {entry['details']['rule']}",
-            "rules": "workbench",
-        }
-    from .score import score
-
-    made = score(entry["scorer"], text, entry["gold"], rules=rules, **entry["details"])
+    item = {name: value for name, value in entry["details"].items() if name in SCORING}
+    made = score(entry["scorer"], text, entry["gold"], rules=rules, **{"category": entry["category"], **item})
     return {"value": made.value, "parsed": made.parsed, "why": made.why}

@@ -118,7 +118,7 @@ def mathverse(row: Row) -> dict[str, Any]:
         "cluster": f"problem {need(row, 'problem_index')}",
         "category": str(need(row, "problem_version")),
         "scoring": {
-            "answer_type": "choice" if choice else "free",
+            "question_type": str(row["question_type"]),
             **({"options": options} if options else {}),
         },
     }
@@ -176,7 +176,7 @@ def mmmu(row: Row) -> dict[str, Any]:
         "images": [image for image in images if image is not None],
         "category": re.sub(r"^(validation|dev|test)_(.*)_\d+$", r"\2", str(row["id"])),
         "scoring": {
-            "answer_type": "choice" if choice else "open",
+            "question_type": str(row["question_type"]),
             **({"options": options} if choice else {}),
         },
     }

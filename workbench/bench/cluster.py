@@ -1,0 +1,160 @@
+"""A run shared out over a Ray cluster: each worker loads the model, the driver keeps the replies"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import CapabilityError, WorkbenchError
+from .cache import is_remote, model_fingerprint
+from .engines import Asking, Replies, Reply, ask_in_batches, batches
+
+__all__ = ["ask_on_cluster", "connected"]
+
+#: How often a batch is tried whose worker died; then something about it kills workers.
+TRIES = 3
+
+
+class _Worker:
+    """One copy of the model, in a process of the cluster."""
+
+    def __init__(self, source: str, options: dict[str, Any], fingerprint: str) -> None:
+        from ..models.load import load
+
+        self._vlm: Any = load(source, progress=False, **options)
+        found = model_fingerprint(self._vlm)
+        if found != fingerprint:
+            raise WorkbenchError(
+                f"the worker loaded another model from {source!r} ({found}, the driver has {fingerprint})",
+                "the same weights on every node",
+                "give the nodes the same files",
+            )
+
+    def ask(self, askings: Sequence[Asking]) -> list[Reply]:
+        """Replies to one batch."""
+        return [
+            reply for some in ask_in_batches(self._vlm, askings, batch_size=len(askings)) for reply in some
+        ]
+
+
+def ask_on_cluster(vlm: Any, askings: Sequence[Asking], *, batch_size: int, workers: int) -> Replies:
+    """Ask on a Ray cluster, ``workers`` copies of the model at the same time.
+
+    Uses the cluster that this process is connected to, or that ``RAY_ADDRESS`` names, else starts one on this
+    machine (see `connected`).  A worker takes one GPU where the model is on one, else one CPU.  A batch whose
+    worker dies is given to another one.
+
+    Args:
+        vlm: a model loaded here; workers load the same source with the same options and check that it is.
+        askings: what to ask.
+        batch_size: questions at a time on a worker.
+        workers: copies of the model.
+
+    Yields:
+        The replies of each batch as it is finished.
+
+    Raises:
+        CapabilityError: if Ray is not installed, or the model was not loaded here by `workbench.load`.
+        WorkbenchError: if a worker cannot load the model, or a batch kills its worker again and again.
+    """
+    if is_remote(vlm) or not hasattr(vlm, "load_options"):
+        raise CapabilityError(
+            f"{vlm.name} on a Ray cluster",
+            "a model that each worker can load",
+            "a server is asked many questions at once with engine='here' and workers=N",
+        )
+    with connected() as ray:
+        gpu = str(vlm.device).startswith("cuda")
+        actor = ray.remote(num_cpus=1, num_gpus=int(gpu), max_restarts=2)(_Worker)
+        told = (vlm.source, dict(vlm.load_options), model_fingerprint(vlm))
+        waiting = deque((0, batch) for batch in batches(askings, batch_size))
+        copies = [actor.remote(*told) for _ in range(min(workers, len(waiting)))]
+        yield from _share_out(ray, copies, waiting)
+
+
+def _share_out(ray: Any, copies: list[Any], waiting: deque[tuple[int, list[Asking]]]) -> Replies:
+    """Give each worker the next batch when it has finished one."""
+    idle, running = deque(copies), {}
+    while waiting or running:
+        while waiting and idle:
+            tries, batch = waiting.popleft()
+            worker = idle.popleft()
+            running[worker.ask.remote(_portable(batch))] = (worker, tries, batch)
+        done, _ = ray.wait(list(running), num_returns=1)
+        for future in done:
+            worker, tries, batch = running.pop(future)
+            idle.append(worker)
+            try:
+                replies = ray.get(future)
+            except ray.exceptions.RayActorError as error:
+                if tries + 1 >= TRIES:
+                    raise WorkbenchError(
+                        f"a batch ended its worker {TRIES} times: {_first_line(error)}",
+                        "workers that live",
+                        "look at memory; try a smaller batch_size, or fewer workers",
+                    ) from None
+                waiting.appendleft((tries + 1, batch))
+                continue
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, WorkbenchError) else error from None
+            own = {asking.key: asking for asking in batch}
+            yield [(own[asking.key], fields) for asking, fields in replies]
+
+
+def _portable(batch: Sequence[Asking]) -> list[Asking]:
+    """The batch with its pictures in it: the files may not be there on another node."""
+    from dataclasses import replace
+
+    moved = []
+    for asking in batch:
+        pictures = () if asking.blind == "blind" else tuple(asking.item.open())
+        moved.append(replace(asking, item=replace(asking.item, images=pictures)))
+    return moved
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Any]:
+    """Ray, connected to a cluster; one that is started here ends here.
+
+    A cluster that is started here listens on 127.0.0.1 only, asks for a token, and has no dashboard.
+
+    Raises:
+        CapabilityError: if Ray is not installed.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if address is None:  # before Ray is imported: it reads these then
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes its time
+    try:
+        import ray
+    except ImportError:
+        fix = "pip install 'vlm-workbench[ray]'"
+        raise CapabilityError("a Ray cluster without Ray", "Ray", fix) from None
+    if ray.is_initialized():
+        yield ray
+        return
+    if address is None:
+        _read_settings_anew()
+    local: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, **(local if address is None else {}))
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _read_settings_anew() -> None:
+    """Make Ray notice the token where it was imported before; ``ray start`` does the same to itself."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from ray._raylet import Config
+
+        Config.initialize("")

@@ -1,0 +1,104 @@
+"""The verbs of ``workbench bench``: run, rescore, compare, report"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import InputError
+from .importers import load_results
+from .records import Results
+from .run_folder import NAME as RUN_FILE
+from .run_folder import open_run
+
+__all__ = ["compare_results", "read_any", "report_results", "rescore_results", "run_tasks"]
+
+
+def read_any(path: str | Path, *, name: str = "") -> Results:
+    """Results from a run's folder, a file that `Results.save` wrote, or another harness's log.
+
+    Raises:
+        InputError: if it is none of these, or damaged.
+    """
+    place = Path(path).expanduser()
+    if (place / RUN_FILE).is_file():
+        results = open_run(place)
+    else:
+        results = Results.load(place) if _is_saved(place) else load_results(place)
+    if not name:
+        return results
+    return results.replaced(results.frame().assign(run=name))
+
+
+def _is_saved(place: Path) -> bool:
+    """Whether `Results.save` wrote a file: its header says so."""
+    if not place.is_file() or place.suffix not in (".jsonl", ".parquet"):
+        return False
+    with place.open("rb") as file:
+        return place.suffix == ".parquet" or b'"workbench.results"' in file.readline(200)
+
+
+def run_tasks(vlm: Any, tasks: Sequence[str], **options: Any) -> str:
+    """Run tasks; what came out, as text.  Options are those of `workbench.bench.run`."""
+    from .run import run
+
+    results = run(vlm, list(tasks), **options)
+    _warn(results)
+    return f"{_scores(results)}\n\nkept in {results.folder}"
+
+
+def rescore_results(path: str, rules: str, *, save: str | None = None) -> str:
+    """Score under other rules; the scores before and after, and the items that flip, as text."""
+    from .rescoring import rescore
+
+    before = read_any(path)
+    after = rescore(before, rules)
+    _warn(after)
+    if save:
+        after.save(save)
+    flips = after.flips[["benchmark", "item", "mode", "gold", "response", "before", "after"]]
+    listed = flips.to_string(index=False, max_colwidth=40) if len(flips) else "none"
+    scored = f"{before.rules or 'the log'}:\n{_scores(before)}\n\n{rules}:\n{_scores(after)}"
+    return f"{scored}\n\nflips ({len(flips)}):\n{listed}"
+
+
+def compare_results(first: str, second: str) -> str:
+    """Two runs item by item: differences with intervals, corrected over benchmarks, as text."""
+    from .statistics import paired
+
+    table = paired(read_any(first), read_any(second))
+    names = [n for n in ("benchmark", "mode") if n in table]
+    told = table[[*names, "n", "first", "second", "difference", "low", "high", "p_holm", "says"]]
+    return told.to_string(index=False, float_format=lambda value: f"{value:.3f}")
+
+
+def report_results(paths: Sequence[str], output: str, *, title: str, failures: int) -> str:
+    """Write one HTML file from several runs or logs; where it lies."""
+    from .report import report
+
+    if not paths:
+        raise InputError("no runs", "at least one folder or file")
+    several = len(paths) > 1
+    parts = [read_any(path, name=Path(path).stem if several else "") for path in paths]
+    results = parts[0] if not several else Results.concat(parts)
+    return str(report(results, output, title=title, failures=failures))
+
+
+def _scores(results: Results) -> str:
+    from .statistics import scores
+
+    if not results.table["value"].notna().any():
+        return "no row has a score"
+    table = scores(results)
+    names = [n for n in ("run", "benchmark", "mode") if n in table and (n != "run" or table[n].nunique() > 1)]
+    told: pd.DataFrame = table[[*names, "n", "value", "low", "high"]]
+    return told.to_string(index=False, float_format=lambda value: f"{value:.3f}")
+
+
+def _warn(results: Results) -> None:
+    for warning in results.warnings:
+        print(f"workbench bench: {warning}", file=sys.stderr)
