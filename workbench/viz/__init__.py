@@ -13,7 +13,10 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 from __future__ import annotations
 
 from .attention import difference, sheet, timeline
-from .curves import insertion_deletion
+from .faithfulness import checks, curves, proof
+from .insertion import insertion_deletion
+from .inside import knockout, knockout_matrix, paired, patching, thought
+from .lens import decision, lens_sheet, lens_table
 from .overlay import overlay
 from .pictures import show, show_patches, show_sample
 from .strip import token_strip
@@ -23,19 +26,30 @@ from .thinking import accuracy, budget, choice, cost, steps
 __all__ = [
     "accuracy",
     "budget",
+    "checks",
     "choice",
     "confusion",
     "cost",
     "costs",
+    "curves",
+    "decision",
     "difference",
     "gains",
     "insertion_deletion",
+    "knockout",
+    "knockout_matrix",
+    "lens_sheet",
+    "lens_table",
     "overlay",
+    "paired",
+    "patching",
+    "proof",
     "sheet",
     "show",
     "show_patches",
     "show_sample",
     "steps",
+    "thought",
     "timeline",
     "token_strip",
 ]

@@ -20,16 +20,17 @@ def insertion_deletion(curves: Any, *, title: str = "", width: float = 8.0) -> F
     """Insertion and deletion curves of a map beside those of its baselines (Petsiuk et al. 2018).
 
     Args:
-        curves: a row for each point, with the columns ``curve`` ("insertion" or "deletion"), ``map`` (the
-            name of the map or baseline), ``fraction`` (of the picture inserted or deleted, 0 to 1) and
-            ``score``; ``low`` and ``high`` bound an interval where they are given.
+        curves: from ``attribution.check().points("mean")``: a row for each point, with the columns ``curve``
+            ("insertion" or "deletion"), ``map`` (the name of the map or baseline), ``fraction`` (of the
+            picture inserted or deleted, 0 to 1) and ``score``; ``low`` and ``high`` bound an interval
+            where they are given.
         title: a line above; "" for the areas under the curves of the first map.
         width: of the figure, in inches.
 
     Raises:
         InputError: for a table without rows or without a column that is needed, or with another curve.
     """
-    rows = columns(curves, ("curve", "map", "fraction", "score"), "attribution.check()")
+    rows = columns(curves, ("curve", "map", "fraction", "score"), "attribution.check().points('mean')")
     kinds = [kind for kind in ("insertion", "deletion") if kind in set(rows["curve"])]
     if unknown := set(rows["curve"]) - set(kinds):
         raise InputError(f"the curve {sorted(unknown)[0]!r}", "'insertion' or 'deletion'")
@@ -40,7 +41,7 @@ def insertion_deletion(curves: Any, *, title: str = "", width: float = 8.0) -> F
         plain(panel, grid="y")
         for number, name in enumerate(names):
             one = rows[(rows["curve"] == kind) & (rows["map"] == name)].sort_values("fraction")
-            areas[kind, name] = float(np.trapezoid(one["score"], one["fraction"]))
+            areas[kind, name] = _area(one["fraction"].to_numpy(float), one["score"].to_numpy(float))
             _curve(panel, one, number, str(name))
         panel.set_xlabel(f"of the picture {kind.replace('ion', 'ed')} (%)", fontsize=9)
         panel.set_title(kind, fontsize=9, color=INK)
@@ -62,6 +63,11 @@ def _curve(axes: Axes, one: pd.DataFrame, number: int, name: str) -> None:
     )  # fmt: skip
     if {"low", "high"} <= set(one.columns):
         axes.fill_between(x, one["low"], one["high"], color=(*to_rgb(look.colour), 0.15), linewidth=0)
+
+
+def _area(x: np.ndarray, y: np.ndarray) -> float:
+    """The area under a curve, by trapezoids."""
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
 
 
 def _areas(areas: Mapping[tuple[str, str], float], kinds: Sequence[str], names: Sequence[str]) -> str:
