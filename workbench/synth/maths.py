@@ -65,7 +65,8 @@ def table_value(rng: random.Random, difficulty: int) -> Drawing:
         rng.sample(CATEGORIES[rng.choice(("months", "days"))], cols),
     )
     pitch = 28
-    left, top, high = 4 + rng.randint(0, 3), 4 * rng.randint(1, 3), 16
+    # Lines of text stand inside rows of patches: cut in half, their numbers are too small to be read.
+    left, top, high = 4 + rng.randint(0, 3), (4, 4, 12)[rng.randint(0, 2)], 16
     canvas = Canvas(112 if cols == 2 else 144, -(-(top + high * (rows + 1) + 2) // 16) * 16)
     xs = [left + 40 + pitch * (c + 0.5) for c in range(cols)]
     width = left + 40 + pitch * cols

@@ -60,17 +60,24 @@ FOCUS = dict.fromkeys(FAMILIES, 0.25) | {
 
 #: With guided looking (`guide.py`) the perception families come quickly; several steps were learned before.
 LOOKS = dict.fromkeys(FAMILIES, 1.0) | {
-    "chain": 0.3,
-    "gui_links": 0.3,
-    "bar_walk": 0.3,
-    "read_sign": 0.5,
+    "chain": 0.5,
+    "gui_links": 0.4,
+    "bar_walk": 0.4,
     "arrows": 0.5,
+    "read_sign": 0.5,
+    "geometry": 0.5,
+    "gui_state": 0.4,
+    "table_value": 1.5,
+    "gui_find": 1.2,
+    "pie_share": 1.2,
+    "shape_count": 1.2,
+    "shape_change": 1.2,
 }
 
 #: Conversations that go on with other pictures fill batches well, which suits the encoder; the decoder
 #: learns to look things up much sooner where there is one picture to look at.
 RECIPE = TrainConfig(
-    steps=8750,
+    steps=8250,
     encoder_steps=1750,
     chapter=250,
     phases=(
