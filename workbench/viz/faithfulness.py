@@ -11,14 +11,16 @@ from matplotlib.axes import Axes
 from ..errors import InputError
 from ..interpret.faithfulness_record import MAP, RANDOM, Faithfulness
 from ..interpret.faithfulness_summary import FaithfulnessSummary
-from .overlay import draw_map
+from ..types import Box, Region
+from .overlay import draw_map, grid_of
 from .pictures import _frame, _picture
 from .style import FAINT, INK, SERIES, Figure, Look, panels, plain, titled, wrapped
 
 if TYPE_CHECKING:
+    from ..interpret.attribution import Attribution
     from ..interpret.proving import Proof
 
-__all__ = ["checks", "curves", "proof"]
+__all__ = ["checks", "curves", "maps", "proof"]
 
 # The map dark and thick; what it is held against lighter, and each with a line of its own.
 LOOKS = {
@@ -88,6 +90,50 @@ def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
     named = f": {', '.join(good)}" if 0 < len(good) < len(summaries) else ""
     count = f"{len(good)} of {len(summaries)} methods are better than random under all maskings{named}"
     titled(drawn, f"Over {len(summaries[0].items)} answers, {count}")
+    return drawn
+
+
+def maps(
+    attributions: Sequence[Attribution],
+    *,
+    found: Sequence[Faithfulness] = (),
+    boxes: Sequence[Region | Box] = (),
+    image: int = 0,
+    height: float = 2.4,
+) -> Figure:
+    """Several methods' maps of one answer side by side, each scaled to its own largest value.
+
+    Args:
+        attributions: of the same answer.
+        found: their checks, whose verdicts are written below.
+        boxes: the true evidence, to be outlined.
+        image: which picture of the conversation.
+        height: of a picture, in inches.
+
+    Raises:
+        InputError: for no map, maps of several answers, or a picture that is not there.
+    """
+    if not attributions or len({id(one.answer) for one in attributions}) > 1:
+        raise InputError(f"{len(attributions)} maps, or maps of several answers", "maps of one answer")
+    grid, picture = grid_of(attributions[0].answer, image), attributions[0].answer.images[image]
+    wide = height * min(2.2, max(0.75, picture.width / picture.height))
+    columns = min(len(attributions), max(1, int(10 / wide)))
+    rows = -(-len(attributions) // columns)
+    drawn, axes = panels(rows, columns, width=columns * wide + 0.4, height=rows * (height + 0.6) + 0.5)
+    for panel in axes[len(attributions) :]:
+        panel.set_visible(False)
+    regions = [box if isinstance(box, Region) else Region(box) for box in boxes]
+    for number, (panel, one) in enumerate(zip(axes, attributions, strict=False)):
+        draw_map(panel, picture, one.maps[image], grid, scale=number == 0)
+        for box in (r.box for r in regions if r.image == image):
+            _outlined(panel, box)
+        panel.set_title(one.method, fontsize=9, color=INK)
+        if number < len(found):
+            panel.set_xlabel(found[number].finding.kind, fontsize=8, color=INK)
+    label = attributions[0].target.label
+    good = sum(one.finding.kind == "better than random" for one in found)
+    finding = f": {good} of {len(found)} maps are better than random" if found else ""
+    titled(drawn, f"What speaks for {label}{finding}")
     return drawn
 
 
