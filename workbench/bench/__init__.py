@@ -5,6 +5,9 @@
 >>> results = bench.load_results("logs/model_ChartQA_TEST.xlsx")  # or a log of lmms-eval, Inspect, Eureka
 >>> again = bench.rescore(results, "lmms-eval")                   # the same responses under other rules
 >>> again.flips                                                   # the items that moved, with their pictures
+>>> bench.between(results, "mode", "think", "nothink")            # paired by item, Holm over benchmarks
+>>> bench.mode_lens(results)                                      # helps, hurts, oracle, the model's own choice
+>>> print(bench.claims()[0])                                      # the published tables, audited
 
 `Results` is the one record for runs and imports: ``results.frame()`` has one row an item and mode.
 Names are imported when they are first used; records load without torch and without a model.
@@ -18,6 +21,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import published, statistics
+    from .published import claims
+    from .statistics import (
+        between,
+        efficiency,
+        mode_lens,
+        paired,
+        pareto,
+        plan,
+        router_curve,
+        router_gain,
+        scores,
+    )
     from .blind import answerable_blind, blind_control
     from .browser import export_failures
     from .cache import cache_home
@@ -47,27 +63,44 @@ __all__ = [
     "Task",
     "answer_row",
     "answerable_blind",
+    "between",
     "blind_control",
     "by_category",
     "cache_home",
     "cases",
+    "claims",
     "contamination",
+    "efficiency",
     "export_failures",
     "export_lmms_eval",
     "hallusion",
     "load_results",
+    "mode_lens",
     "open_run",
+    "paired",
+    "pareto",
     "picture_hash",
+    "plan",
+    "published",
     "report",
     "rescore",
+    "router_curve",
+    "router_gain",
     "run",
     "score",
+    "scores",
+    "statistics",
     "synth_pictures",
     "task",
     "task_names",
 ]
 
+_ROOMS = ("published", "statistics")
+
 _HOME = {
+    "claims": "published",
+    **dict.fromkeys(("between", "efficiency", "mode_lens", "paired", "pareto", "plan"), "statistics"),
+    **dict.fromkeys(("router_curve", "router_gain", "scores"), "statistics"),
     "cache_home": "cache",
     "picture_hash": "contamination",
     "synth_pictures": "contamination",
@@ -102,6 +135,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a name of this room when it is first used."""
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
