@@ -6,7 +6,7 @@
 >>> again = bench.rescore(results, "lmms-eval")                   # the same responses under other rules
 >>> again.flips                                                   # the items that moved, with their pictures
 >>> bench.between(results, "mode", "think", "nothink")            # paired by item, Holm over benchmarks
->>> bench.mode_lens(results)                                      # helps, hurts, oracle, the model's own choice
+>>> bench.mode_lens(results)                                      # helps, hurts, the model's own choice
 >>> print(bench.claims()[0])                                      # the published tables, audited
 
 `Results` is the one record for runs and imports: ``results.frame()`` has one row an item and mode.
@@ -22,7 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import published, statistics
+    from .blind import answerable_blind, blind_control
+    from .browser import export_failures
+    from .cache import cache_home
+    from .cases import cases
+    from .contamination import contamination, picture_hash, synth_pictures
+    from .export import export_lmms_eval
+    from .importers import load_results
     from .published import claims
+    from .records import COLUMNS, KEY, Results, answer_row
+    from .report import report
+    from .rescoring import Rescored, rescore
+    from .run import run
+    from .run_folder import open_run
+    from .scorers import BENCHMARKS, RULES, Score, by_category, hallusion
+    from .scoring import score
     from .statistics import (
         between,
         efficiency,
@@ -34,20 +48,6 @@ if TYPE_CHECKING:
         router_gain,
         scores,
     )
-    from .blind import answerable_blind, blind_control
-    from .browser import export_failures
-    from .cache import cache_home
-    from .cases import cases
-    from .contamination import contamination, picture_hash, synth_pictures
-    from .export import export_lmms_eval
-    from .importers import load_results
-    from .records import COLUMNS, KEY, Results, answer_row
-    from .report import report
-    from .rescoring import Rescored, rescore
-    from .run import run
-    from .run_folder import open_run
-    from .scorers import BENCHMARKS, RULES, Score, by_category, hallusion
-    from .scoring import score
     from .tasks.catalog import task, task_names
     from .tasks.task import Item, Task
 
