@@ -11,6 +11,7 @@ import workbench
 from workbench.answer import Answer
 from workbench.errors import LoadError
 from workbench.models.handle import VLM
+from workbench.types import Mode, PatchGrid, Span, TokenLayout
 
 TESTS = Path(__file__).parents[1]
 sys.path.append(str(TESTS / "models"))
@@ -40,3 +41,33 @@ def ask(vlm: VLM, *, width: int = 90, height: int = 70, tokens: int = 3) -> Answ
     """A short reply about noise."""
     picture = tiny_families.picture(width, height, seed=3)
     return vlm.ask(picture, "What is in this picture?", max_tokens=tokens)
+
+
+def record(
+    *shapes: tuple[int, int], size: tuple[int, int] = (40, 30), reply: int = 3, seed: int = 0
+) -> Answer:
+    """An answer by hand: one word, pictures with grids of these shapes, a reply of some tokens."""
+    grids, at = [], 1
+    for number, (rows, cols) in enumerate(shapes):
+        region = (0.0, 0.0, float(size[0]), float(size[1]))
+        grids.append(PatchGrid(number, rows, cols, at, size, region, cols))
+        at += rows * cols
+    return Answer(
+        text="red <b>",
+        thought=None,
+        mode=Mode.NOTHINK,
+        p_think=None,
+        prompt_tokens=at,
+        image_tokens=at - 1,
+        thought_tokens=0,
+        answer_tokens=reply - 1,
+        seconds=0.1,
+        seconds_to_first_token=0.1,
+        stopped="end",
+        token_ids=tuple(range(100, 100 + at + reply)),
+        spans={"thought": Span(at, at), "answer": Span(at, at + reply - 1)},
+        layout=TokenLayout(at, tuple(grids)),
+        question="What colour?",
+        images=tuple(tiny_families.picture(*size, seed=seed + i) for i in range(len(shapes))),
+        model="by-hand",
+    )

@@ -113,7 +113,7 @@ def _checked(method: Any, fill: Any, seed: Any, options: dict[str, Any]) -> dict
     Raises:
         InputError: for an unknown method, fill or setting.
     """
-    if method not in TABLE:
+    if not isinstance(method, str) or method not in TABLE:
         raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, METHODS))}")
     if fill not in FILLS:
         raise InputError(f"fill={fill!r}", f"one of {', '.join(map(repr, FILLS))}")

@@ -128,12 +128,12 @@ class Engine:
         ids = scored.ids[: scored.span.stop]
         cut = self._common(altered)
         embeds = self.embedded(ids, features)[:, cut:]
+        # No mask: rows are equally long, and attention that is just causal is the fastest.
         options: dict[str, Any] = {"use_cache": False}
         if cut:
             options = {"use_cache": True, "past_key_values": self._cache(cut, ids, features)}
-        mask = torch.ones(len(altered), len(ids), dtype=torch.long, device=embeds.device)
         keep = len(ids) - scored.span.start + 1
-        logits = self.model(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=keep, **options).logits
+        logits = self.model(inputs_embeds=embeds, logits_to_keep=keep, **options).logits
         return pick(logits, ids[scored.span.start :])
 
     def embedded(self, ids: Any, features: list[torch.Tensor]) -> torch.Tensor:
@@ -163,11 +163,8 @@ class Engine:
         """Keys and values of the first ``cut`` positions, for each row; computed once per length."""
         if self._prefix is None or self._prefix[0] != cut:
             embeds = self.embedded(ids, [f[:1] for f in features])[:, :cut]
-            mask = torch.ones(1, cut, dtype=torch.long, device=embeds.device)
-            cache = self.model(
-                inputs_embeds=embeds, attention_mask=mask, logits_to_keep=1, use_cache=True
-            ).past_key_values
-            self._prefix = (cut, cache)
+            out = self.model(inputs_embeds=embeds, logits_to_keep=1, use_cache=True)
+            self._prefix = (cut, out.past_key_values)
         rows = copy.deepcopy(self._prefix[1])
         rows.batch_repeat_interleave(len(features[0]))
         return rows

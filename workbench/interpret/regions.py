@@ -177,8 +177,11 @@ def _superpixels(images: Sequence[Image.Image], wanted: int) -> Regions:
         raise InputError(f"superpixels={wanted!r}", "a whole number, at least 2")
     labels, first = [], 0
     for image in images:
-        found = slic(np.asarray(image), n_segments=wanted, compactness=10.0, start_label=0)
-        _, found = np.unique(found, return_inverse=True)  # numbered without gaps
+        for compactness in (10.0, 40.0, 160.0, 640.0):  # on noise only compact ones hold together
+            found = slic(np.asarray(image), n_segments=wanted, compactness=compactness, start_label=0)
+            names, found = np.unique(found, return_inverse=True)  # numbered without gaps
+            if len(names) >= wanted / 2:
+                break
         labels.append(found.reshape(image.height, image.width) + first)
         first += int(found.max()) + 1
     return Regions("superpixels", tuple(labels), tuple(whole(i.size) for i in images))

@@ -159,9 +159,10 @@ def _ended(answer: Answer) -> str:
 
 def _span(answer: Answer, span: Span, kind: str, label: str) -> Target:
     first, last = answer.prompt_tokens, len(answer.token_ids)
-    if len(span) < 1 or span.start < first or span.stop > last:
+    empty = span.stop <= span.start
+    if empty or span.start < first or span.stop > last:
         raise InputError(
-            f"target: {label} (an empty span)" if len(span) < 1 else f"target: {label}",
+            f"target: {span}, which is empty" if empty else f"target: {label}",
             f"positions of the reply, {first} to {last - 1}",
             f"answer.spans['answer'] is Span{(answer.spans['answer'].start, answer.spans['answer'].stop)}",
         )

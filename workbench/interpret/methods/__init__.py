@@ -36,7 +36,7 @@ TABLE: dict[str, Method] = {
         "gradients",
         "Sundararajan et al. 2017, arXiv 1703.01365",
         "steps backwards",
-        {"steps": 32},
+        {"steps": 64},
         gradients=True,
     ),
     "gradient_shap": Method(
