@@ -177,17 +177,10 @@ def _repetitions(sample: Mapping[str, Any], base: dict[str, Any]) -> Iterator[di
 
 def _exported(row: dict[str, Any], sample: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
     """The row that `export_lmms_eval` wrote: what lmms-eval has no field for stands in ``ours``."""
-    absent: dict[str, Any] = {
-        "gold": None,
-        "thought": None,
-        "parsed": None,
-        "logged": None,
-        "hash": "",
-        "details": {},
-    }
     kept = {name: value for name, value in ours.items() if name in COLUMNS}
-    reply = sample.get("filtered_resps")
-    return {**row, **absent, "value": sample.get("score"), "response": reply, **kept}
+    theirs = {name: row[name] for name in ("model", "question", "prompt_tokens", "tokens")}
+    reply = {"value": sample.get("score"), "response": sample.get("filtered_resps")}
+    return {**dict.fromkeys(COLUMNS), **theirs, **reply, **kept}
 
 
 def _texts(value: Any) -> list[str]:

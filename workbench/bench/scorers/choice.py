@@ -22,8 +22,9 @@ def choice_workbench(asked: Asked) -> Score:
 
     In this order: the letter after "answer is", in ``\\boxed{}`` or ``<answer>``; a reply that is a letter,
     or begins with one and a sign (``B.``, ``(B)``) and has no other; the option whose text the reply is,
-    nearly is, or states; the last letter in brackets, then the last with a sign; the last option text that occurs;
-    the last lone capital letter, where "A" and "I" count only at the end.  Else 0, and ``parsed`` is None.
+    nearly is, or states; the last letter in brackets, then the last with a sign; the last option text that
+    occurs; the last lone capital letter, where "A" and "I" count only at the end.  Else 0, and ``parsed`` is
+    None.
     """
     wanted = gold_letter(asked.gold, asked.options)
     letters = "".join(asked.options) or DEFAULT_LETTERS

@@ -38,8 +38,8 @@ def grounding_workbench(asked: Asked) -> Score:
 
     Numbers are read as the item's ``coordinates`` say ("relative", "relative1000", "pixels").  Without that,
     they are shares if none exceeds 1, pixels if one exceeds 1000, and otherwise thousandths *or* pixels: then
-    either reading may hit, and ``why`` says which did.  A wrong reading can hit by chance, the more so the more
-    of the picture the box covers; give ``coordinates`` to leave no doubt.
+    either reading may hit, and ``why`` says which did.  A wrong reading can hit by chance, the more so the
+    more of the picture the box covers; give ``coordinates`` to leave no doubt.
     """
     box, size = gold_box(asked)
     places = list(places_in(asked.reply))
@@ -120,8 +120,8 @@ def _numbers(text: str) -> tuple[float, ...]:
 def gold_box(asked: Asked) -> tuple[Box, tuple[float, float]]:
     """The gold box as (x1, y1, x2, y2) and the size of the picture in the same units (pixels, or 1 by 1).
 
-    Without ``gold_format``, four numbers up to 1 are corners in shares of the picture; in pixels, the published
-    file of ScreenSpot_v2 has x, y, width, height, and the others have corners.
+    Without ``gold_format``, four numbers up to 1 are corners in shares of the picture; in pixels, the
+    published file of ScreenSpot_v2 has x, y, width, height, and the others have corners.
 
     Raises:
         InputError: if it is not four finite numbers, has no area, or is in pixels of a picture of unknown size.
