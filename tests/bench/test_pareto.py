@@ -64,13 +64,13 @@ def test_a_coin_toss_is_on_the_front_half_of_the_time_and_a_sure_point_always() 
 def test_the_probability_is_calibrated_over_many_runs() -> None:
     """A dearer mode that is truly better by 3 points: the bootstrap says so about as often as new runs do."""
     rng, truth, said = np.random.default_rng(2), [], []
-    for seed in range(60):
-        base = rng.random(400) < 0.5
-        other = np.where(rng.random(400) < 0.13, True, base & (rng.random(400) > 0.06))
+    for seed in range(40):
+        base = rng.random(300) < 0.5
+        other = np.where(rng.random(300) < 0.13, True, base & (rng.random(300) > 0.06))
         truth.append(other.mean() > base.mean())
         table = pareto(run("nothink", base, 1) + run("think", other, 9), resamples=200, seed=seed)
         said.append(table.set_index("mode").at["think", "p_front"])
-    assert np.mean(said) == pytest.approx(np.mean(truth), abs=0.12)
+    assert np.mean(said) == pytest.approx(np.mean(truth), abs=0.13)
 
 
 def test_benchmarks_count_the_same_whatever_their_size() -> None:

@@ -27,7 +27,7 @@ def _read(name: str) -> pd.DataFrame:
 
 def benchmarks() -> pd.DataFrame:
     """Items of each benchmark: benchmark, split, items, clusters (NaN: not known), shared_unit, checked."""
-    return _read("benchmarks.csv").copy()
+    return _read("benchmarks.csv").fillna({"split": "", "checked": ""})
 
 
 def models() -> pd.DataFrame:

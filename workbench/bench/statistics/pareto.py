@@ -77,7 +77,9 @@ def pareto(
         raise InputError(
             f"points={names!r} without column {absent[0]!r}", f"any of {', '.join(rows.columns)}"
         )
-    labels = rows[names].astype(str).agg("\n".join, axis=1) if names else pd.Series("", index=rows.index)
+    labels = pd.Series("", index=rows.index)
+    for number, name in enumerate(names):
+        labels += ("\n" if number else "") + rows[name].astype(str)
     rows = averaged(rows.assign(_point=labels), ["_point", "benchmark", "item"])
     if rows.duplicated(["_point", "benchmark", "item"]).any():
         raise InputError("several rows an item and point", "one", "name more columns in points=")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from ...errors import InputError
-from .intervals import mean_interval
+from .intervals import clustered_error, mean_interval
 from .lens import modes_wide
-from .paired import paired_interval
 
 __all__ = ["router_curve", "router_gain"]
 
@@ -28,7 +28,7 @@ def router_curve(
 
     Args:
         data: as for `modes_wide`, with p_think; tokens where known.
-        thresholds: None for 0, a tenth, ... 1, and every value at which something changes (at most 200).
+        thresholds: None for 0, a tenth, ... 1, and every value at which something changes (at most 100).
         pooled: one curve over all benchmarks instead of one for each.
         level: of the intervals.
 
@@ -57,6 +57,7 @@ def router_gain(
     *,
     folds: int = 5,
     repeats: int = 10,
+    resamples: int = 200,
     price: float = 0.0,
     pooled: bool = False,
     level: float = 0.95,
@@ -66,13 +67,15 @@ def router_gain(
 
     The clusters are dealt into folds; the threshold is chosen on all folds but one and used on that one, and
     so is the better of the two fixed modes that it is compared with. The held-out differences, averaged over
-    ``repeats`` deals, get a clustered standard error (Bayle et al. 2020: valid for the mean held-out
-    difference of a rule as stable as a single threshold).
+    ``repeats`` deals, get the larger of two standard errors: the clustered one, and the spread of the whole
+    procedure over resampled clusters. The first alone is too small where two modes or thresholds are nearly
+    equal, so that which of them is chosen is luck (Bates, Hastie and Tibshirani 2024).
 
     Args:
         data: as for `router_curve`.
         folds: parts that the clusters are dealt into.
         repeats: how often they are dealt anew.
+        resamples: of the bootstrap.
         price: accuracy (0 to 1) that 1000 output tokens must bring; above 0 the threshold also saves tokens.
         pooled: one threshold for all benchmarks instead of one for each.
         level, seed: of the intervals and of the dealing.
@@ -87,10 +90,10 @@ def router_gain(
     Raises:
         InputError: with fewer clusters than folds, and as `router_curve`.
     """
-    if folds < 2 or repeats < 1 or price < 0:
+    if folds < 2 or repeats < 1 or resamples < 2 or price < 0:
         raise InputError(
-            f"folds={folds}, repeats={repeats}, price={price}",
-            "at least 2 folds, 1 repeat, and a price of 0 or more",
+            f"folds={folds}, repeats={repeats}, resamples={resamples}, price={price}",
+            "at least 2 folds, 1 repeat, 2 resamples, and a price of 0 or more",
         )
     found = []
     for key, one in _groups(data, pooled):
@@ -101,47 +104,78 @@ def router_gain(
             )
         if price and _tokens(one) is None:
             raise InputError("price without token counts", "output tokens of both forced modes", "price=0")
-        found.append(key | _gain(one, folds, repeats, price, level, seed))
+        found.append(key | _gain(one, (folds, repeats, price, resamples), level, seed))
     return pd.DataFrame(found)
 
 
 def _gain(
-    one: pd.DataFrame, folds: int, repeats: int, price: float, level: float, seed: int
+    one: pd.DataFrame, settings: tuple[int, int, float, int], level: float, seed: int
 ) -> dict[str, Any]:
+    folds, repeats, price, resamples = settings
     p, think, direct = _columns(one)
     codes = pd.factorize(one["cluster"])[0]
-    worth = _worth(one, think, direct, price)
-    routed, fixed, opened, fixed_opened = (np.zeros(len(one)) for _ in range(4))
-    for held in _deals(codes, folds, repeats, seed):
-        cut = best_cut(p[~held], *(w[~held] for w in worth))
-        opens = p[held] >= cut
-        always = worth[0][~held].mean() > worth[1][~held].mean()
-        routed[held] += np.where(opens, think[held], direct[held]) / repeats
-        fixed[held] += (think if always else direct)[held] / repeats
-        opened[held] += opens / repeats
-        fixed_opened[held] += always / repeats
-    cut = best_cut(p, *worth)
-    at_best = float(np.where(p >= cut, think, direct).mean())
+    table = np.stack([p, think, direct, *_worth(one, think, direct, price)], axis=1)
+    opened, always = _held_out(table, codes, folds, repeats, seed)
+    routed, fixed = direct + opened * (think - direct), direct + always * (think - direct)
+    auto = one["value_auto"].to_numpy(float) if "value_auto" in one else np.full(len(one), math.nan)
+    asked = ~np.isnan(auto)
+    draws = []
+    for picked in _picks(codes, resamples, seed):
+        again, (opens, fixes) = table[picked], _held_out(table[picked], codes[picked], folds, 1, seed)
+        over_fixed = float((opens - fixes) @ (again[:, 1] - again[:, 2])) / len(again)
+        draws.append((over_fixed, _over_auto(opens, again, auto[picked])))
+    spread = [float(np.std(column)) for column in np.asarray(draws).T]
+    cut = best_cut(p, table[:, 3], table[:, 4])
+    auto_tokens = one["tokens_auto"] if "tokens_auto" in one else pd.Series(dtype=float)
     row: dict[str, Any] = {
         "n": len(one), "threshold": float(cut), "routed": float(routed.mean()),
-        "best_fixed": float(fixed.mean()),
-        "auto": math.nan, "oracle": float(np.maximum(think, direct).mean()),
+        "best_fixed": float(fixed.mean()), "auto": float(auto[asked].mean()) if asked.any() else math.nan,
+        "oracle": float(np.maximum(think, direct).mean()),
     }  # fmt: skip
-    row |= _over("over_fixed", routed - fixed, codes, level)
-    row |= dict.fromkeys(("over_auto", "over_auto_low", "over_auto_high"), math.nan)
-    if "value_auto" in one and one["value_auto"].notna().any():
-        asked = one["value_auto"].notna().to_numpy()
-        auto = one["value_auto"].to_numpy(float)
-        row["auto"] = float(auto[asked].mean())
-        row |= _over("over_auto", (routed - auto)[asked], codes[asked], level)
-    auto_tokens = one["tokens_auto"] if "tokens_auto" in one else pd.Series(dtype=float)
+    row |= _over("over_fixed", routed - fixed, codes, spread[0], level)
+    row |= _over("over_auto", (routed - auto)[asked], codes[asked], spread[1], level)
     return row | {
         "thinks": float(opened.mean()),
         "tokens": _mean_tokens(one, opened),
-        "tokens_fixed": _mean_tokens(one, fixed_opened),
+        "tokens_fixed": _mean_tokens(one, always),
         "tokens_auto": float(auto_tokens.astype(float).mean()),
-        "optimism": at_best - float(routed.mean()),
+        "optimism": float(np.where(p >= cut, think, direct).mean() - routed.mean()),
     }
+
+
+def _held_out(
+    table: np.ndarray, codes: np.ndarray, folds: int, repeats: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of deals in which each item, held out, got a thought: by the router, and by the fixed mode.
+
+    Args:
+        table: ``[items, (p_think, think, direct, worth of thinking, worth of a direct answer)]``.
+        codes: cluster of each item; a cluster stays on one side.
+    """
+    p, worth = table[:, 0], table[:, 3:]
+    opened, always = np.zeros(len(table)), np.zeros(len(table))
+    for held in _deals(codes, folds, repeats, seed):
+        seen = ~held
+        opened[held] += p[held] >= best_cut(p[seen], worth[seen, 0], worth[seen, 1])
+        always[held] += worth[seen, 0].mean() > worth[seen, 1].mean()
+    return opened / repeats, always / repeats
+
+
+def _over_auto(opened: np.ndarray, table: np.ndarray, auto: np.ndarray) -> float:
+    gained = table[:, 2] + opened * (table[:, 1] - table[:, 2]) - auto
+    return float(gained[~np.isnan(gained)].mean()) if not np.isnan(gained).all() else math.nan
+
+
+def _picks(codes: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Positions of the items of resampled clusters; copies of a cluster keep its code, and so its fold."""
+    rng, count = np.random.default_rng(seed), int(codes.max()) + 1
+    order = np.argsort(codes, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    while resamples > 0:
+        drawn = rng.integers(count, size=count)
+        if len(np.unique(drawn)) > 1:  # else there is nothing to hold out
+            resamples -= 1
+            yield np.concatenate([members[c] for c in drawn])
 
 
 def best_cut(p: np.ndarray, think: np.ndarray, direct: np.ndarray) -> float:
@@ -213,16 +247,22 @@ def _mean_tokens(one: pd.DataFrame, opened: np.ndarray) -> float:
     return math.nan if tokens is None else float((opened * tokens[0] + (1 - opened) * tokens[1]).mean())
 
 
-def _over(name: str, differences: np.ndarray, codes: np.ndarray, level: float) -> dict[str, float]:
-    mean, low, high, _ = paired_interval(differences, codes, level=level)
-    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+def _over(
+    name: str, differences: np.ndarray, codes: np.ndarray, spread: float, level: float
+) -> dict[str, float]:
+    """Mean difference and its interval, by the larger of the clustered error and the bootstrap's."""
+    if not len(differences):
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
+    mean, error = float(differences.mean()), max(spread, clustered_error(differences, codes))
+    half = float(t.ppf((1 + level) / 2, max(1, len(np.unique(codes)) - 1))) * error
+    return {name: mean, f"{name}_low": max(-1.0, mean - half), f"{name}_high": min(1.0, mean + half)}
 
 
 def _cuts(p: np.ndarray, thresholds: Sequence[float] | None) -> np.ndarray:
     if thresholds is not None:
         return np.asarray(thresholds, dtype=float)
     values = np.unique(p)
-    if len(values) > 200:
-        values = np.quantile(values, np.linspace(0, 1, 200), method="nearest")
+    if len(values) > 100:
+        values = np.quantile(values, np.linspace(0, 1, 100), method="nearest")
     above = np.nextafter(1.0, 2.0)
     return np.unique(np.concatenate([np.linspace(0, 1, 11), values, [above]]))
