@@ -82,6 +82,7 @@ def check(
     vlm, answer = attribution.model_for(vlm), attribution.answer
     assert answer.layout is not None, "a map lies on a grid"
     grids = answer.layout.images
+    labels = blocks(grids, regions)
     true = evidence_of(answer, sample, boxes)
     seen: Plausibility | None = None if true is None else plausibility(attribution.maps, grids, true)
     started = time.perf_counter()
@@ -89,7 +90,7 @@ def check(
     notes: list[str] = []
     sink = _try("sink baseline", lambda: sink_maps(vlm, answer), notes)
     options: dict[str, Any] = {"regions": regions, "fills": tuple(fills), "steps": steps, "random": random}
-    score = score_over(scorer, blocks(grids, regions))
+    score = score_over(scorer, labels)
     curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
     no_image = _try("score without pictures", scorer.without_pictures, notes)
     again = None
@@ -99,7 +100,7 @@ def check(
         method=attribution.method,
         target=scorer.target.label,
         model=vlm.name,
-        regions=1 + max(int(part.max()) for part in blocks(grids, regions)),
+        regions=1 + max(int(part.max()) for part in labels),
         curves=curves,
         full=scorer.base,
         no_image=no_image,
@@ -167,9 +168,12 @@ def evidence_of(
     if boxes is None:
         return None
     try:
-        return [b if isinstance(b, Region) else Region(tuple(float(v) for v in b)) for b in boxes]  # type: ignore[arg-type]
+        found = [b if isinstance(b, Region) else Region(tuple(float(v) for v in b)) for b in boxes]  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise InputError(f"boxes={boxes!r}", "regions, or boxes (x1, y1, x2, y2) in pixels") from None
+        found = []
+    if (boxes and not found) or any(len(region.box) != 4 for region in found):
+        raise InputError(f"boxes={boxes!r}", "regions, or boxes (x1, y1, x2, y2) in pixels")
+    return found
 
 
 def score_over(scorer: Scorer, labels: Sequence[np.ndarray]) -> Score:
