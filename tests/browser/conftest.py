@@ -1,16 +1,21 @@
-"""One Chromium for all browser tests: required in CI, skipped with a word elsewhere."""
+"""One Chromium for all browser tests: required in CI, skipped with a word elsewhere; and pages that tell."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from lab_server import LabServer
+    from playwright.sync_api import Browser, Page
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))  # explorer_records, shared with its tests
 
 NEEDED = {
     "playwright": "pip install playwright (its own browsers are not needed)",
@@ -39,3 +44,21 @@ def browser() -> Iterator[Browser]:
 
     with chromium() as started:
         yield started
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    """What went wrong in the page, as the browser's console tells it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) -> Iterator[Page]:
+    """A page that is closed before the ``lab`` of the test ends; a picture of it is kept to look at."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
+    opened.on("console", lambda m: troubles.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+    yield opened
+    opened.screenshot(path=tmp_path / "page.png")
+    context.close()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))
 
 if TYPE_CHECKING:
     from lab_server import LabServer
@@ -53,23 +50,6 @@ def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
         yield server
 
 
-@pytest.fixture
-def troubles() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    opened.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
-    opened.on("console", lambda m: troubles.append(f"{m.text} ({m.location})") if m.type == "error" else None)
-    yield opened
-    opened.screenshot(path=tmp_path / "page.png")
-    context.close()
-
-
 def value(page: Page, expression: str) -> Any:
     """What an expression is in the kernel."""
     found = page.evaluate(ASK, expression)
@@ -83,6 +63,7 @@ def test_hover_and_box_change_what_is_shown_and_python_reads_them(
     from explorer_records import SIZES
     from lab_server import open_notebook, run_all_cells
 
+    page.set_default_timeout(60_000)
     open_notebook(page, lab, "explorer.ipynb")
     run_all_cells(page)
     assert not page.evaluate(ERRORS)

@@ -43,24 +43,6 @@ def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
         yield server
 
 
-@pytest.fixture
-def troubles() -> list[str]:
-    """What went wrong in the page, as the browser's console tells it."""
-    return []
-
-
-@pytest.fixture
-def page(browser: Browser, lab: LabServer, tmp_path: Path, troubles: list[str]) -> Iterator[Page]:
-    """A page that is closed before the server ends; a picture of it is kept in ``tmp_path`` to look at."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: troubles.append(f"page error: {error}"))
-    opened.on("console", lambda m: troubles.append(f"{m.text} ({m.location})") if m.type == "error" else None)
-    yield opened
-    opened.screenshot(path=tmp_path / "page.png")
-    context.close()
-
-
 @pytest.mark.slow
 def test_a_newcomer_runs_the_first_notebook(page: Page, lab: LabServer, troubles: list[str]) -> None:
     from lab_server import open_notebook, run_all_cells
