@@ -52,7 +52,7 @@ def test_every_method_keeps_the_contract_in_every_family(name, method, tmp_path_
     grid = answer.layout.images[0]
     one, two = made
     assert [part.shape for part in one.maps] == [(grid.rows, grid.cols)]
-    assert one.values.shape == (4,)
+    assert one.values.shape == (6,)
     assert np.isfinite(one.maps[0]).all()
     assert np.isfinite(one.score)
     assert np.ptp(one.maps[0]) > 0, "a flat map"

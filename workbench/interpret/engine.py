@@ -34,10 +34,14 @@ class Engine:
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
-        self.model: Any = prompt.vlm.model
         self.own = prompt.vlm.family.name == "phi4-rv" and prompt.pixels is not None
         self._features: list[torch.Tensor] = []
         self._prefix: tuple[int, Any] | None = None
+
+    @property
+    def model(self) -> Any:
+        """The Transformers model; an error says so if it was unloaded."""
+        return self.prompt.vlm.model
 
     def original(self, count: int) -> tuple[torch.Tensor | None, np.ndarray]:
         """The pixels as they are, for ``count`` rows, and which pictures were altered: none."""

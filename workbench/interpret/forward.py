@@ -19,6 +19,7 @@ from ..errors import InputError, OutOfMemoryError
 from ..models.device import release_memory
 from ..models.handle import VLM
 from ..models.worker import is_out_of_memory
+from ..types import Span
 from .engine import Engine
 from .pixels import PixelMap, fill_picture
 from .prompts import Prompt
@@ -26,6 +27,8 @@ from .regions import Regions, make_regions
 from .targets import Scored, Target, make_target
 
 __all__ = ["Scorer"]
+
+Alter = Callable[[np.ndarray], tuple[torch.Tensor, np.ndarray]]
 
 
 class Scorer:
@@ -64,6 +67,8 @@ class Scorer:
         self._base: float | None = None
         self._map: PixelMap | None = None
         self._fills: dict[str, torch.Tensor] = {}
+        self._patches: Regions | None = None
+        self._alter: tuple[Regions, str, Alter] | None = None
 
     # -- what is asked ---------------------------------------------------------------------------
 
@@ -119,31 +124,28 @@ class Scorer:
             OutOfMemoryError: if not even one row fits.
         """
         self._need_pictures()
-        regions = make_regions(self.answer) if regions is None else regions
+        if regions is None:
+            self._patches = regions = self._patches or make_regions(self.answer)
         masks = np.asarray(regions_masks)
         if masks.ndim != 2 or masks.shape[1] != len(regions) or masks.dtype != bool:
             raise InputError(
                 f"masks of {masks.dtype} and shape {masks.shape}",
                 f"bool [n, {len(regions)}], True where hidden",
             )
-        alter = self.alterer(regions, fill)
+        if self._alter is None or self._alter[0] is not regions or self._alter[1] != fill:
+            self._alter = (regions, fill, self.alterer(regions, fill))
+        alter = self._alter[2]
         return self._batched(len(masks), lambda at: alter(masks[at]))
 
     def without_pictures(self) -> float:
         """The score of the same reply when the conversation has no picture at all."""
-        bare = Scorer.__new__(Scorer)
-        bare.__dict__.update(self.__dict__)
-        bare.prompt = self.prompt.without_pictures()
-        bare.engine, shift = (
-            Engine(bare.prompt),
-            bare.prompt.answer.prompt_tokens - self.answer.prompt_tokens,
-        )
-        bare.target = _shifted(self.target, bare.prompt.answer, shift)
-        return float(bare._batched(1, lambda at: bare.engine.original(1))[0])
+        prompt = self.prompt.without_pictures()
+        engine, target = Engine(prompt), _moved(self.target, self.answer, prompt.answer)
+        return float(self._batched(1, lambda at: engine.original(1), engine=engine, target=target)[0])
 
     # -- for methods -----------------------------------------------------------------------------
 
-    def alterer(self, regions: Regions, fill: str) -> Callable[[np.ndarray], tuple[torch.Tensor, np.ndarray]]:
+    def alterer(self, regions: Regions, fill: str) -> Alter:
         """A function from masks bool ``[n, regions]`` to (pixels ``[n, *shape]``, which pictures changed
         bool ``[n, pictures]``)."""
         atoms = torch.from_numpy(self.pixel_map.atoms(regions))  # -1, outside, reads the last column
@@ -200,12 +202,20 @@ class Scorer:
             raise InputError("an answer about no picture", "an answer to a question with a picture")
 
     @torch.no_grad()
-    def _batched(self, count: int, part: Callable[[slice], Any]) -> np.ndarray:
+    def _batched(
+        self,
+        count: int,
+        part: Callable[[slice], Any],
+        *,
+        engine: Engine | None = None,
+        target: Target | None = None,
+    ) -> np.ndarray:
+        engine, target = engine or self.engine, target or self.target
         scores: list[np.ndarray] = []
         done = 0
         while done < count:
             size = min(self.batch_size, count - done)
-            found = self._try(part, slice(done, done + size))
+            found = self._try(part, slice(done, done + size), engine, target)
             if found is None:
                 if size == 1:
                     raise OutOfMemoryError(
@@ -220,12 +230,14 @@ class Scorer:
             self.on_batch(size)
         return np.concatenate(scores) if scores else np.zeros(0)
 
-    def _try(self, part: Callable[[slice], Any], at: slice) -> np.ndarray | None:
+    def _try(
+        self, part: Callable[[slice], Any], at: slice, engine: Engine, target: Target
+    ) -> np.ndarray | None:
         """Scores of some rows, or None where memory ran out; then what it held is free again."""
         try:
             pixels, altered = part(at)
             with self.holding():
-                scores = self.engine.scores(self.target, pixels, altered)
+                scores = engine.scores(target, pixels, altered)
             self.forwards += at.stop - at.start
             return scores.double().cpu().numpy()
         except (MemoryError, RuntimeError) as error:
@@ -235,15 +247,11 @@ class Scorer:
         return None
 
 
-def _shifted(target: Target, bare: Answer, shift: int) -> Target:
-    """The target on a prompt of another length."""
-    cut = bare.prompt_tokens - shift
+def _moved(target: Target, answer: Answer, bare: Answer) -> Target:
+    """The target of an answer on a prompt of another length, before the same reply."""
+    cut, shift = answer.prompt_tokens, bare.prompt_tokens - answer.prompt_tokens
     sequences = tuple(
-        Scored(
-            (*bare.prompt_ids, *s.ids[cut:]),
-            type(s.span)(s.span.start + shift, s.span.stop + shift),
-            s.weight,
-        )
+        Scored((*bare.prompt_ids, *s.ids[cut:]), Span(s.span.start + shift, s.span.stop + shift), s.weight)
         for s in target.sequences
     )
     return Target(target.kind, target.label, sequences)
