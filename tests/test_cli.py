@@ -260,3 +260,42 @@ def test_ctrl_c_ends_the_reply_and_keeps_what_there_is(tmp_path: Path) -> None:
     assert process.returncode == 130, err.decode()
     assert "stopped: interrupted" in err.decode()
     assert b"Traceback" not in first + err + out
+
+
+# -- bench -----------------------------------------------------------------------------------------
+
+
+def test_bench_runs_rescores_compares_and_reports(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    run = ["bench", "run", "synth:read_sign@1", "--limit", "3", "--max-tokens", "32"]
+    assert cli.main([*run, "--modes", "nothink", "--folder", str(tmp_path / "a")]) == 0
+    out = capsys.readouterr().out
+    assert "synth:read_sign@1" in out
+    assert str(tmp_path / "a") in out
+    assert cli.main([*run, "--modes", "nothink", "--folder", str(tmp_path / "b"), "--blind", "grey"]) == 0
+    assert cli.main(["bench", "rescore", str(tmp_path / "a"), "--rules", "lmms-eval"]) == 0
+    assert "flips (0):" in capsys.readouterr().out
+    assert cli.main(["bench", "rescore", str(tmp_path / "a"), "--save", str(tmp_path / "saved.jsonl")]) == 0
+    assert cli.main(["bench", "compare", str(tmp_path / "a"), str(tmp_path / "saved.jsonl")]) == 0
+    assert "p_holm" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    assert cli.main(["bench", "report", str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(page)]) == 0
+    assert "</html>" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "synth:nothing"], "FAMILY"),
+        (["run", "MMStar", "AI2D", "--data", "x"], "one task a folder"),
+        (["run", "suite", "--modes", "fast"], "fast"),
+        (["rescore", "missing"], "missing"),
+        (["compare", "missing", "too"], "missing"),
+        (["report", "missing"], "missing"),
+    ],
+)
+def test_bench_says_what_cannot_be_used(arguments, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench", *arguments]) == 2
+    assert told in capsys.readouterr().err

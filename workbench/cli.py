@@ -1,4 +1,4 @@
-"""The workbench's verbs from a shell: ask, plan, doctor, lab.
+"""The workbench's verbs from a shell: ask, plan, doctor, lab, bench.
 
 Arguments are parsed here and nothing else: each command calls the function of the same name.
 The answer goes to standard output; the thought, the facts and errors go to standard error.
@@ -14,7 +14,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import workbench
 
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         print(f"workbench {options.command}: {error}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print(f"workbench {options.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        notes = " ".join(["interrupted", *getattr(stopped, "__notes__", ())])
+        print(f"workbench {options.command}: {notes}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader went away (`workbench plan | head`); nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,10 +102,108 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this machine can run, and what to install")
     doctor.set_defaults(run=_doctor)
 
+    _bench_parser(commands)
+
     lab = commands.add_parser("lab", help="open JupyterLab on the notebooks; its own options may follow")
     lab.add_argument("folder", nargs="?", type=Path, help="folder of notebooks (the workbench's own)")
     lab.set_defaults(run=_lab)
     return parser
+
+
+def _bench_parser(commands: Any) -> None:
+    """The verbs of ``workbench bench``."""
+    bench = commands.add_parser("bench", help="run benchmarks, re-score, compare and report them")
+    verbs = bench.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    run = verbs.add_parser("run", help="ask a model every item of some tasks, resumable")
+    run.add_argument("tasks", nargs="+", metavar="TASK", help="suite, synth:FAMILY@LEVEL, MMStar, ...")
+    run.add_argument("--source", default="nano", help="built-in 'nano', a folder, a Hub id, an address")
+    run.add_argument("--model", metavar="NAME", help="which model of a server")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    run.add_argument("--quantize", metavar="HOW", help="int8 or int4")
+    run.add_argument("--data", metavar="FOLDER", help="where a benchmark of the field lies (else the Hub)")
+    run.add_argument("--folder", help="of the run; the same call goes on there")
+    run.add_argument("--modes", nargs="+", default=[m.value for m in Mode], metavar="MODE", help="(all)")
+    run.add_argument("--limit", type=int, metavar="N", help="only the first N items of each task")
+    run.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of a reply")
+    run.add_argument("--thinking-budget", type=int, metavar="N", help="close the thought after N tokens")
+    run.add_argument("--batch-size", type=int, default=8, metavar="N", help="questions at a time (8)")
+    run.add_argument("--workers", type=int, default=8, metavar="N", help="requests at a time to a server (8)")
+    run.add_argument("--blind", choices=["blind", "grey"], help="without the picture, or with a grey one")
+    run.add_argument("--again", nargs="+", metavar="ITEM", help="items to ask anew")
+    run.add_argument("--no-cache", action="store_true", help="take no reply from earlier runs, keep none")
+    run.add_argument("--engine", default="here", choices=["here", "ray"], help="here, or a Ray cluster")
+    run.set_defaults(run=_bench_run)
+
+    rescore = verbs.add_parser("rescore", help="score a run or a log under other rules; what flips")
+    rescore.add_argument("results", help="folder of a run, saved results, or another harness's log")
+    rescore.add_argument("--rules", default="workbench", help="workbench, vlmevalkit or lmms-eval")
+    rescore.add_argument("--save", metavar="FILE", help="write the new results (.jsonl or .parquet)")
+    rescore.set_defaults(run=_bench_rescore)
+
+    compare = verbs.add_parser("compare", help="two runs, item by item")
+    compare.add_argument("first")
+    compare.add_argument("second")
+    compare.set_defaults(run=_bench_compare)
+
+    report = verbs.add_parser("report", help="one HTML file that opens without a network")
+    report.add_argument("results", nargs="+", help="folders of runs, saved results or logs")
+    report.add_argument("--output", default="report.html", metavar="FILE", help="(report.html)")
+    report.add_argument("--title", default="Benchmark report")
+    report.add_argument("--failures", type=int, default=100, metavar="N", help="most items with pictures")
+    report.set_defaults(run=_bench_report)
+
+
+def _bench_run(options: argparse.Namespace) -> int:
+    from .bench.shell import run_tasks
+
+    vlm = workbench.load(
+        options.source,
+        device=options.device,
+        quantize=options.quantize,
+        model=options.model,
+        progress=sys.stderr.isatty(),
+    )
+    told = run_tasks(
+        vlm,
+        options.tasks,
+        data=options.data,
+        modes=options.modes,
+        folder=options.folder,
+        limit=options.limit,
+        max_tokens=options.max_tokens,
+        thinking_budget=options.thinking_budget,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        blind=options.blind or False,
+        again=options.again or False,
+        cache=not options.no_cache,
+        engine=options.engine,
+        progress=sys.stderr.isatty(),
+    )
+    print(_printable(told))
+    return 0
+
+
+def _bench_rescore(options: argparse.Namespace) -> int:
+    from .bench.shell import rescore_results
+
+    print(_printable(rescore_results(options.results, options.rules, save=options.save)))
+    return 0
+
+
+def _bench_compare(options: argparse.Namespace) -> int:
+    from .bench.shell import compare_results
+
+    print(_printable(compare_results(options.first, options.second)))
+    return 0
+
+
+def _bench_report(options: argparse.Namespace) -> int:
+    from .bench.shell import report_results
+
+    print(report_results(options.results, options.output, title=options.title, failures=options.failures))
+    return 0
 
 
 def _ask(options: argparse.Namespace) -> int:

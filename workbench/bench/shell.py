@@ -42,11 +42,25 @@ def _is_saved(place: Path) -> bool:
         return place.suffix == ".parquet" or b'"workbench.results"' in file.readline(200)
 
 
-def run_tasks(vlm: Any, tasks: Sequence[str], **options: Any) -> str:
-    """Run tasks; what came out, as text.  Options are those of `workbench.bench.run`."""
-    from .run import run
+def run_tasks(vlm: Any, tasks: Sequence[str], *, data: str | None = None, **options: Any) -> str:
+    """Run tasks; what came out, as text.
 
-    results = run(vlm, list(tasks), **options)
+    Args:
+        vlm: the model.
+        tasks: names of tasks.
+        data: folder of a benchmark of the field; None for the Hub.
+        **options: as for `workbench.bench.run`.
+
+    Raises:
+        InputError: for ``data`` with several tasks, since each benchmark has its own folder.
+    """
+    from .run import run
+    from .tasks.catalog import task
+
+    if data is not None and len(tasks) != 1:
+        raise InputError(f"--data with {len(tasks)} tasks", "one task a folder", "run them one after another")
+    chosen = list(tasks) if data is None else [task(tasks[0], folder=data)]
+    results = run(vlm, chosen, **options)
     _warn(results)
     return f"{_scores(results)}\n\nkept in {results.folder}"
 
