@@ -87,6 +87,7 @@ def run_generation(
         max_new_tokens=max(row.max_tokens for row in rows),
         eos_token_id=sorted(eos),
         pad_token_id=pad_id(model, tokenizer, eos),
+        disable_compile=bool(around),  # a compiled step would run past what looks inside
     )
     with contextlib.ExitStack() as stack:
         if device.type == "cuda":  # the current device is a thread's own
