@@ -9,10 +9,12 @@ from PIL import Image
 
 from workbench.answer import Answer
 from workbench.errors import InputError
+from workbench.interpret.attribution import Attribution
 from workbench.interpret.examine import examine
 from workbench.interpret.faithfulness_record import Faithfulness
 from workbench.interpret.faithfulness_summary import summarise
 from workbench.interpret.proving import Proof
+from workbench.interpret.targets import Target
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.viz import faithfulness as figures
 from workbench.viz.league import league
@@ -133,3 +135,21 @@ def test_the_league_ranks_methods_marks_baselines_and_counts_honestly() -> None:
     assert "1 of 2 better than random, first occlusion" in title(drawn)
     with pytest.raises(InputError, match="'gap'"):
         league(table().drop(columns="gap"))
+
+
+def test_maps_of_one_answer_stand_side_by_side_with_their_verdicts() -> None:
+    answer = answered("a cat", Image.new("RGB", (64, 48), "white"))
+    target = Target("answer", "“a cat”", ())
+    made = [
+        Attribution(answer, name, target, (WEIGHTS.reshape(3, 4) * k,))
+        for name, k in (("one", 1), ("two", -2))
+    ]
+    drawn = figures.maps(made, found=[checked(), checked(-WEIGHTS)], boxes=[(0, 0, 16, 16)])
+    assert [panel.get_title() for panel in drawn.axes] == ["one", "two"]
+    assert drawn.axes[1].get_xlabel() == f"worse than random\ndarkest: {2 * WEIGHTS.max():.2g}"
+    assert title(drawn) == "What speaks for “a cat”: 1 of 2 maps are better than random"
+    with pytest.raises(InputError, match="maps of one answer"):
+        figures.maps([])
+    other = Attribution(answered("b", answer.images[0]), "x", target, made[0].maps)
+    with pytest.raises(InputError, match="maps of one answer"):
+        figures.maps([made[0], other])

@@ -101,7 +101,9 @@ def maps(
     image: int = 0,
     height: float = 2.4,
 ) -> Figure:
-    """Several methods' maps of one answer side by side, each scaled to its own largest value.
+    """Several methods' maps of one answer side by side, each scaled to its own largest value, which is named.
+
+    Purple speaks for the target, orange against it.
 
     Args:
         attributions: of the same answer.
@@ -119,17 +121,18 @@ def maps(
     wide = height * min(2.2, max(0.75, picture.width / picture.height))
     columns = min(len(attributions), max(1, int(10 / wide)))
     rows = -(-len(attributions) // columns)
-    drawn, axes = panels(rows, columns, width=columns * wide + 0.4, height=rows * (height + 0.6) + 0.5)
+    width = max(columns * wide + 0.4, 4.5)
+    drawn, axes = panels(rows, columns, width=width, height=rows * (height + 0.7) + 0.4)
     for panel in axes[len(attributions) :]:
         panel.set_visible(False)
     regions = [box if isinstance(box, Region) else Region(box) for box in boxes]
     for number, (panel, one) in enumerate(zip(axes, attributions, strict=False)):
-        draw_map(panel, picture, one.maps[image], grid, scale=number == 0)
+        top = draw_map(panel, picture, one.maps[image], grid, scale=number == 0, signed=True)
         for box in (r.box for r in regions if r.image == image):
             _outlined(panel, box)
         panel.set_title(one.method, fontsize=9, color=INK)
-        if number < len(found):
-            panel.set_xlabel(found[number].finding.kind, fontsize=8, color=INK)
+        below = [found[number].finding.kind] if number < len(found) else []
+        panel.set_xlabel("\n".join([*below, f"darkest: {top:.2g}"]), fontsize=8, color=INK)
     label = attributions[0].target.label
     good = sum(one.finding.kind == "better than random" for one in found)
     finding = f": {good} of {len(found)} maps are better than random" if found else ""
