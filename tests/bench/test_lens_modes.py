@@ -106,6 +106,17 @@ def test_a_model_of_several_is_a_row_of_its_own() -> None:
     assert table["hurts"].tolist() == [0, 1]
 
 
+def test_repetitions_of_an_item_are_one_item() -> None:
+    """Three repetitions: the thought is right in two of them, and auto opened one in one."""
+    found = []
+    for epoch, right in enumerate((1, 1, 0)):
+        found += [row | {"epoch": epoch} for row in rows([right, 1], [0, 1], [epoch == 0, 0])]
+    row = mode_lens(found).iloc[0]
+    assert row["n"] == 2
+    assert row["think"] == pytest.approx((2 / 3 + 1) / 2)
+    assert row["thinks"] == 0
+
+
 def test_items_without_both_forced_modes_are_counted() -> None:
     found = rows([1, 0, 1], [0, 0, 1])[:-1]
     with pytest.warns(UserWarning, match="1 of 3 items were not scored both thinking and directly"):

@@ -21,7 +21,7 @@ SHOWN = ("benchmark", "item")
 MADE_BY = "workbench.bench.run(vlm, tasks) or workbench.bench.load_results(path)"
 
 
-def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value"), *, quiet: bool = False) -> Any:
+def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value")) -> Any:
     """Rows of scored items, ready for arithmetic.
 
     Args:
@@ -29,11 +29,10 @@ def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value"), *,
             mode, ``value`` 0 to 1. ``cluster`` (items that share a picture or a problem), ``version``,
             ``model``, ``tokens``, ``seconds`` and ``p_think`` are read where they are present.
         needed: columns that must be there.
-        quiet: do not warn; the count is still kept.
 
     Returns:
-        A data frame with a fresh index, without the rows that have no score; how many these were is in
-        ``attrs["dropped"]``, and a warning says it.
+        A data frame with a fresh index, without the rows that have no score; a warning counts
+        them.
 
     Raises:
         InputError: without rows, without a column, with a value outside 0 to 1, or with the same item twice.
@@ -48,7 +47,7 @@ def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value"), *,
     unscored = rows["value"].isna()
     if unscored.all():
         raise InputError("a table in which no row has a score", "a value of 0 to 1 in some rows")
-    if unscored.any() and not quiet:
+    if unscored.any():
         warn(
             f"{unscored.sum()} of {len(rows)} rows have no score and are left out "
             f"({_first(rows.loc[unscored])})."
@@ -67,7 +66,6 @@ def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value"), *,
             "one row an item, mode and model",
             "drop repeats, name the runs apart (run), or number repetitions (epoch)",
         )
-    rows.attrs["dropped"] = int(unscored.sum())
     return rows
 
 
@@ -80,13 +78,14 @@ def warn(message: str) -> None:
 
 
 def groups_of(rows: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
-    """The columns to split by: benchmark and mode, and run, model, version and control where they vary."""
+    """The columns to split by: benchmark and mode; run, harness, model, version, control where they vary."""
     found = []
-    for name in ("run", "model", "benchmark", "version", "mode", "control"):
+    for name in ("run", "harness", "model", "benchmark", "version", "mode", "control"):
         if name not in rows.columns or name in without:
             continue
-        if name == "version":
-            varies = "benchmark" in rows and (rows.groupby("benchmark")["version"].nunique() > 1).any()
+        within = {"version": "benchmark", "harness": "run"}.get(name)
+        if within in rows.columns:
+            varies = bool((rows.groupby(within)[name].nunique() > 1).any())
         else:
             varies = name in ("benchmark", "mode") or rows[name].nunique() > 1
         # a run that is named after its model would split the table twice
@@ -99,7 +98,7 @@ def averaged(rows: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
     """One row an item: repetitions (epochs) of an item are averaged, other columns are those of the first."""
     if "epoch" not in rows.columns or rows["epoch"].nunique() < 2 or not rows.duplicated(list(on)).any():
         return rows
-    numbers = [n for n in ("value", "tokens", "seconds", "p_think") if n in rows.columns]
+    numbers = [n for n in ("value", "tokens", "seconds", "p_think", "thinks") if n in rows.columns]
     groups = rows.groupby(list(on), sort=False, dropna=False)
     first = groups.first().drop(columns=numbers)
     return first.join(groups[numbers].mean()).reset_index()

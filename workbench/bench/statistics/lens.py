@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from ...stats import wilson
-from .intervals import bootstrap_means
+from .intervals import bootstrap_means, mean_interval
 from .items import averaged, clusters_of, groups_of, one_version, scored, warn
 from .paired import holm, mcnemar, paired_interval, student
 
@@ -53,17 +52,15 @@ def modes_wide(data: Any) -> pd.DataFrame:
             f"rows of mode {', '.join(sorted(there))} only", f"rows of mode {' and '.join(lacking)} too",
             'run(vlm, tasks, modes=("auto", "think", "nothink"))',
         )  # fmt: skip
-    rows = averaged(rows, [*names, "item", "mode"])
-    rows = rows.assign(_cluster=clusters_of(rows), thinks=_thinks(rows))
+    rows = averaged(rows.assign(thinks=_thinks(rows)), [*names, "item", "mode"])
+    rows = rows.assign(_cluster=clusters_of(rows))
     measured = [name for name in ("value", "tokens", "seconds", "p_think", "thinks") if name in rows]
     wide = rows.pivot(index=[*names, "item"], columns="mode", values=measured)
     wide.columns = [f"{name}_{mode}" for name, mode in wide.columns]
     wide["cluster"] = rows.groupby([*names, "item"])["_cluster"].first()
     both = wide["value_think"].notna() & wide["value_nothink"].notna()
     if left_out := int((~both).sum()):
-        warn(
-            f"{left_out} of {len(wide)} items were not scored both thinking and directly, and are left out.",
-        )
+        warn(f"{left_out} of {len(wide)} items were not scored both thinking and directly, and are left out.")
     wide = wide[both].reset_index()
     if wide.empty:
         raise InputError("no item that was scored both thinking and directly", "the same items in both modes")
@@ -160,6 +157,7 @@ def _choice(
     thinks = one["thinks"].to_numpy(float)[asked] if "thinks" in one else np.full(asked.sum(), math.nan)
     if np.isnan(thinks).any():
         return row
+    thinks = (thinks >= 0.5).astype(float)  # of repetitions of an item, most
     need = (d[asked] > 0).astype(float)
     row["thinks"], row["mcc"] = float(thinks.mean()), matthews(need, thinks)
     if not math.isnan(row["mcc"]):
@@ -170,8 +168,8 @@ def _choice(
     differ = d[asked] != 0
     if differ.any():
         right = (thinks[differ] == 1) == (d[asked][differ] > 0)
-        row["choice_right"] = float(right.mean())
-        row["choice_low"], row["choice_high"] = wilson(int(right.sum()), len(right))
+        share = mean_interval(right, codes[asked][differ], level=level)
+        row |= {"choice_right": share.value, "choice_low": share.low, "choice_high": share.high}
     return row
 
 
