@@ -153,7 +153,7 @@ def test_patching_says_how_far_and_from_where_on_it_is_too_late() -> None:
         title(drawn) == "A patch moves the answer up to 1.00 of the way, and comes too late from layer 2 on"
     )
     several = inside.patching({"links": [make_patching((1.0, 0.0)), make_patching((0.8, 0.0))]})
-    assert "links: a patch moves the answer up to 0.90 (0.80 to 1.00)" in title(several)
+    assert "Links: a patch moves the answer up to 0.90 (0.80 to 1.00)" in title(several)
     assert list(several.axes[0].lines[2].get_ydata()) == pytest.approx([0.9, 0.0])
     never = inside.patching(make_patching((1.0, 1.0)))
     assert "too late" not in title(never)

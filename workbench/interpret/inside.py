@@ -49,6 +49,7 @@ class Decoder:
             )
         self.blocks: list[nn.Module] = list(layers)[: _depth(body)]
         self.norm, self.head = norm, head
+        self.kernel = str(getattr(getattr(body, "config", None), "_attn_implementation", ""))
 
     @property
     def depth(self) -> int:
@@ -64,7 +65,8 @@ class Decoder:
         """Final norm and output head: ``[positions, hidden]`` to ``[positions, vocabulary]``."""
         # forward, not the call: the norm may carry the very hook that asks
         normed = self.norm.forward(states)
-        return self.head(normed.to(self.head.weight.device))
+        device = self.head.weight.device
+        return self.head(normed if device.type == "meta" else normed.to(device))  # meta: offloaded
 
 
 def layer_numbers(layers: int | Sequence[int] | None, last: int) -> tuple[int, ...]:
@@ -117,7 +119,12 @@ def cutting(
 
     Attention knockout (Geva et al. 2023), through the mask that each block is given.  A position always
     sees itself.  It works on whole sequences and step by step with a cache, one conversation at a time.
+
+    Raises:
+        CapabilityError: for a kernel that takes no mask of queries by keys.
     """
+    if "flash" in decoder.kernel or "flex" in decoder.kernel:
+        raise _no_mask(decoder.kernel)
     keys, queries = torch.tensor(sorted(sources)), torch.tensor(sorted(targets))
 
     def hook(layer: int) -> Callable[..., Any]:
@@ -151,11 +158,7 @@ def _cut(
         at = torch.arange(seen + count)
         mask = (at[None, :] <= at[seen:, None])[None, None].to(stream.device)
     if not isinstance(mask, torch.Tensor) or mask.ndim != 4:
-        raise CapabilityError(
-            "an attention kernel without a mask of queries by keys",
-            "SDPA or eager attention",
-            "workbench.load(..., attention='sdpa')",
-        )
+        raise _no_mask(f"mask of {type(mask).__name__}")
     first = max(0, seen + count - mask.shape[-1])  # a sliding window's cache has dropped the keys before
     columns = keys[(keys >= first) & (keys < first + mask.shape[-1])] - first
     gone = torch.zeros(mask.shape[-2:], dtype=torch.bool)
@@ -164,6 +167,14 @@ def _cut(
     gone[own, own + seen - first] = False
     return mask.masked_fill(
         gone.to(mask.device), False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+    )
+
+
+def _no_mask(kernel: str) -> CapabilityError:
+    return CapabilityError(
+        f"an attention kernel without a mask of queries by keys ({kernel})",
+        "SDPA or eager attention",
+        "workbench.load(..., attention='sdpa')",
     )
 
 

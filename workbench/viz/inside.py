@@ -68,7 +68,8 @@ def patching(found: Patching | Mapping[str, Sequence[Patching]], *, width: float
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if any(groups):
         axes.legend(fontsize=8, frameon=False)
-    titled(drawn, "; ".join(says))
+    told = "; ".join(says)
+    titled(drawn, told[0].upper() + told[1:])
     return drawn
 
 
