@@ -193,12 +193,3 @@ def test_charts_have_a_title_or_a_legend() -> None:
         swatch = np.asarray(sample.images[0])[round((y1 + y2) / 2), round(x1) - 8].astype(int)
         legends += int(np.ptp(swatch) > 25 or swatch.max() < 160)
     assert 5 < legends < 30, "some charts have a legend with a swatch of the line's colour"
-
-
-def test_a_shape_is_told_how_many_share_its_colour_and_its_kind() -> None:
-    for seed in range(10):
-        canvas = synth.draw("shape_count", seed=seed)[0].canvases[0]
-        shapes = [mark.facts for mark in canvas.marks]
-        for facts in shapes:
-            assert facts["of_colour"] == str(sum(other["colour"] == facts["colour"] for other in shapes))
-            assert facts["of_kind"] == str(sum(other["kind"] == facts["kind"] for other in shapes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
@@ -185,15 +184,13 @@ def _scene(rng: random.Random, rows: int, cols: int, things: Things) -> tuple[Ca
     """Shapes on a loose grid: (canvas, box of each)."""
     canvas = Canvas(cols * CELL, rows * CELL, rng.choice(BACKGROUNDS))
     boxes = {}
-    number = Counter(name for thing in things.values() for name in thing)
     for (r, c), (colour, shape) in sorted(things.items()):
         radius = rng.uniform(9, 12)
         x, y = c * CELL + 16 + rng.uniform(-3, 3), r * CELL + 16 + rng.uniform(-3, 3)
         boxes[r, c] = (x - radius, y - radius, x + radius, y + radius)
         _shape(canvas, shape, x, y, radius, colour_of(colour, rng))
         beside = {side: things.get(_neighbour((r, c), way), ("nothing",))[0] for side, way in SIDES.items()}
-        many = {"of_colour": str(number[colour]), "of_kind": str(number[shape])}
-        canvas.mark(boxes[r, c], shape, colour=colour, **beside, **many)
+        canvas.mark(boxes[r, c], shape, colour=colour, **beside)
     return canvas, boxes
 
 

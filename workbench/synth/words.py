@@ -93,11 +93,9 @@ NAMES = tuple(dict.fromkeys((*TEXTS, *KINDS, *COLOURS, *MEASURES)))
 
 #: What can be told of a patch, each by a name: the text on it, the kind of thing, its colour, the
 #: label that it belongs to (a bar's category, a cell's row) and a second one (a cell's column), the
-#: edges of an element in steps of four pixels, the colours of a thing's neighbours, and how many things
-#: have its colour and its kind.
+#: edges of an element in steps of four pixels, and the colours of a thing's neighbours.
 ASPECTS = (
     "text", "kind", "colour", "key", "second", "x1", "y1", "x2", "y2", "left", "right", "above", "below",
-    "of_colour", "of_kind",
 )  # fmt: skip
 
 #: The names that can tell an aspect, where not all can.
