@@ -139,19 +139,19 @@ def _bench_parser(commands: Any) -> None:
     rescore.add_argument("results", help="folder of a run, saved results, or another harness's log")
     rescore.add_argument("--rules", default="workbench", help="workbench, vlmevalkit or lmms-eval")
     rescore.add_argument("--save", metavar="FILE", help="write the new results (.jsonl or .parquet)")
-    rescore.set_defaults(run=_bench_rescore)
+    rescore.set_defaults(run=_bench)
 
     compare = verbs.add_parser("compare", help="two runs, item by item")
     compare.add_argument("first")
     compare.add_argument("second")
-    compare.set_defaults(run=_bench_compare)
+    compare.set_defaults(run=_bench)
 
     report = verbs.add_parser("report", help="one HTML file that opens without a network")
     report.add_argument("results", nargs="+", help="folders of runs, saved results or logs")
     report.add_argument("--output", default="report.html", metavar="FILE", help="(report.html)")
     report.add_argument("--title", default="Benchmark report")
     report.add_argument("--failures", type=int, default=100, metavar="N", help="most items with pictures")
-    report.set_defaults(run=_bench_report)
+    report.set_defaults(run=_bench)
 
 
 def _bench_run(options: argparse.Namespace) -> int:
@@ -185,24 +185,18 @@ def _bench_run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bench_rescore(options: argparse.Namespace) -> int:
-    from .bench.shell import rescore_results
+def _bench(options: argparse.Namespace) -> int:
+    from .bench import shell
 
-    print(_printable(rescore_results(options.results, options.rules, save=options.save)))
-    return 0
-
-
-def _bench_compare(options: argparse.Namespace) -> int:
-    from .bench.shell import compare_results
-
-    print(_printable(compare_results(options.first, options.second)))
-    return 0
-
-
-def _bench_report(options: argparse.Namespace) -> int:
-    from .bench.shell import report_results
-
-    print(report_results(options.results, options.output, title=options.title, failures=options.failures))
+    if options.verb == "rescore":
+        told = shell.rescore_results(options.results, options.rules, save=options.save)
+    elif options.verb == "compare":
+        told = shell.compare_results(options.first, options.second)
+    else:
+        told = shell.report_results(
+            options.results, options.output, title=options.title, failures=options.failures
+        )
+    print(_printable(told))
     return 0
 
 

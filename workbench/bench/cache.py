@@ -50,7 +50,7 @@ def model_fingerprint(vlm: Any) -> str:
         values = sampled.float() if sampled.is_floating_point() else sampled
         seen.update(values.cpu().numpy().tobytes())
     pictures = getattr(vlm.processor, "image_processor", None)
-    settings = pictures.to_dict() if hasattr(pictures, "to_dict") else {}
+    settings = {} if pictures is None else pictures.to_dict()
     seen.update(json.dumps(settings, sort_keys=True, default=str).encode())
     found = seen.hexdigest()[:16]
     vlm.__dict__["_fingerprint"] = (weights, found)

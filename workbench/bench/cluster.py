@@ -78,7 +78,8 @@ def ask_on_cluster(vlm: Any, askings: Sequence[Asking], *, batch_size: int, work
 
 def _share_out(ray: Any, copies: list[Any], waiting: deque[tuple[int, list[Asking]]]) -> Replies:
     """Give each worker the next batch when it has finished one."""
-    idle, running = deque(copies), {}
+    idle: deque[Any] = deque(copies)
+    running: dict[Any, tuple[Any, int, list[Asking]]] = {}
     while waiting or running:
         while waiting and idle:
             tries, batch = waiting.popleft()
@@ -154,7 +155,7 @@ def connected() -> Iterator[Any]:
 
 def _read_settings_anew() -> None:
     """Make Ray notice the token where it was imported before; ``ray start`` does the same to itself."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from ray._raylet import Config
+    with contextlib.suppress(ImportError, KeyError, AttributeError):
+        from ray import _raylet
 
-        Config.initialize("")
+        vars(_raylet)["Config"].initialize("")

@@ -138,7 +138,8 @@ def _item(drafted: dict[str, Any], number: int, beside: Beside) -> Item:
     pictures = tuple(_picture(picture, beside) for picture in drafted["images"])
     digests = tuple(picture_digest(picture) for picture in pictures)
     size = picture_size(pictures[0]) if pictures else None
-    scoring, gold, boxes = dict(drafted.get("scoring", {})), drafted.get("gold"), ()
+    scoring, gold = dict(drafted.get("scoring", {})), drafted.get("gold")
+    boxes: tuple[Any, ...] = ()
     if "box" in drafted:
         assert size is not None, drafted
         scale = (*size, *size) if drafted["fractions"] else (1, 1, 1, 1)
@@ -154,7 +155,7 @@ def _item(drafted: dict[str, Any], number: int, beside: Beside) -> Item:
         category=drafted.get("category", ""),
         size=size,
         scoring=scoring,
-        boxes=boxes,  # type: ignore[arg-type]
+        boxes=boxes,
     )
     object.__setattr__(item, "_digests", digests)  # they are read once; see Item.digests
     return item

@@ -73,7 +73,7 @@ def suite(*, folder: str | Path | None = None, n: int | None = None) -> Task:
 
 
 def _item(row: dict[str, Any], place: Path) -> Item:
-    pictures = tuple(SheetPicture(str(place / sheet), tuple(box)) for sheet, box in row["pictures"])  # type: ignore[arg-type]
+    pictures = tuple(SheetPicture(str(place / sheet), tuple(box)) for sheet, box in row["pictures"])
     x1, y1, x2, y2 = pictures[0].box
     item = Item(
         id=row["id"],
@@ -84,7 +84,7 @@ def _item(row: dict[str, Any], place: Path) -> Item:
         category=row["category"],
         size=(x2 - x1, y2 - y1),
         scoring=row["scoring"],
-        boxes=tuple(tuple(box) for box in row["scoring"]["boxes"]),  # type: ignore[misc]
+        boxes=tuple(tuple(box) for box in row["scoring"]["boxes"]),
         picture=row.get("picture", 0),
     )
     object.__setattr__(item, "_digests", tuple(row["digests"]))

@@ -1,0 +1,109 @@
+"""What a benchmark run costs besides the model: scheduling overhead, and what batches gain.
+
+python benchmarks/bench_overhead.py --threads 2 --items 64
+
+Overhead is the time of ``bench.run`` outside ``vlm.ask_many``: keys, pictures, journal (synced to the disk
+after every batch), cache, progress, scoring. Runs alternate over batch sizes, with nothing cached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import workbench
+from workbench import bench
+from workbench.train.card import hardware
+
+OUT = Path(__file__).resolve().parent.parent / "data" / "benchmarks" / "bench_overhead.json"
+
+
+class Timed:
+    """A model whose time inside ``ask_many`` is summed."""
+
+    def __init__(self, vlm: Any) -> None:
+        self._vlm, self.seconds = vlm, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vlm, name)
+
+    def ask_many(self, *args: Any, **options: Any) -> Any:
+        """Ask, and note how long it took."""
+        begun = time.perf_counter()
+        try:
+            return self._vlm.ask_many(*args, **options)
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+
+def measure(vlm: Any, task: bench.Task, batch_size: int) -> dict[str, float]:
+    """One run from nothing: seconds in all and in the model."""
+    timed = Timed(vlm)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        bench.run(
+            timed,
+            task,
+            ["nothink", "think"],
+            folder=Path(folder) / "run",
+            cache=Path(folder) / "cache",
+            max_tokens=128,
+            batch_size=batch_size,
+            progress=False,
+        )
+        total = time.perf_counter() - begun
+    return {"total": total, "model": timed.seconds}
+
+
+def main() -> None:
+    """Alternate rounds over batch sizes; medians into data/benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    vlm, task = workbench.load(progress=False), bench.task("suite", n=options.items)
+    measure(vlm, task.head(4), 4)  # warm
+    rounds: dict[int, list[dict[str, float]]] = {size: [] for size in options.batch}
+    for _ in range(options.rounds):
+        for size in options.batch:
+            rounds[size].append(measure(vlm, task, size))
+    replies = 2 * len(task)
+    rows = []
+    for size, found in rounds.items():
+        model = statistics.median(r["model"] for r in found)
+        spent = [100 * (r["total"] - r["model"]) / r["model"] for r in found]
+        row = {"batch_size": size, "replies_per_second": round(replies / model, 2)}
+        row |= {"overhead_percent": round(statistics.median(spent), 2)}
+        rows.append(row | {"overhead_percent_rounds": [round(s, 2) for s in spent]})
+    base = rows[0]["replies_per_second"]
+    for row in rows:
+        row["times_as_fast"] = round(row["replies_per_second"] / base, 2)
+    result = {
+        "what": "bench.run on the shipped suite, built-in model, modes nothink and think",
+        "items": len(task),
+        "rounds": options.rounds,
+        "threads": options.threads,
+        "by_batch_size": rows,
+        "hardware": hardware(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    beside = OUT.with_suffix(".tmp")
+    beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    beside.replace(OUT)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
