@@ -41,7 +41,7 @@ def test_every_method_keeps_the_contract_in_every_family(name, method, tmp_path_
             answer,
             "reply",
             method,
-            (2, 2),
+            (2, 3),
             batch_size=4,
             seed=1,
             progress=False,
