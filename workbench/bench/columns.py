@@ -24,7 +24,7 @@ TEXT = {
     "item": "the item's id within the benchmark",
     "hash": "hash of the item's content, where a harness records one",
     "mode": "auto, think or nothink; auto for a log that forces neither",
-    "control": "'' for the real question; 'none' or 'grey' where the picture was withheld",
+    "control": "'' for the real question; 'blind' or 'grey' where the picture was withheld",
     "question": "what was asked",
     "gold": "the right answer as text; several as a JSON list, a box as [x1, y1, x2, y2]; None: not known",
     "response": "the reply without its thought; None where there was none",
@@ -104,7 +104,10 @@ def _text(table: pd.DataFrame, name: str) -> pd.Series:
     absent = None if name in _MAY_BE_NONE else ""
     if name not in table.columns:
         return pd.Series([absent] * len(table), dtype=object)
-    return pd.Series([_as_text(value, absent) for value in table[name]], dtype=object)
+    values = list(table[name])
+    if not set(map(type, values)) - ({str} if absent == "" else {str, type(None)}):
+        return pd.Series(values, dtype=object)  # as it should be already, which is the rule
+    return pd.Series([_as_text(value, absent) for value in values], dtype=object)
 
 
 def _as_text(value: Any, absent: str | None) -> str | None:

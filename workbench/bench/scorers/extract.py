@@ -13,10 +13,10 @@ _NUMBER = re.compile(rf"(?<![\w.]){NUMBER}")
 _BOXED = re.compile(r"\\boxed\s{0,5}\{")
 _TAG = re.compile(r"<answer>\s*", re.IGNORECASE)
 # "answer is", "the correct option is:", "Answer:"; what follows is the answer
+_CUES = ("answer", "option", "choice", "result", "value")
 _CUE = re.compile(
-    r"\b(?:answer|option|choice|result|value)(?:\s{1,3}(?:is|would be|should be|=)\b|\s{0,3}[:=])"
-    r"(?:\s{0,3}[:=])?[ \t*]{0,8}",
-    re.IGNORECASE,
+    rf"\b(?:{'|'.join(_CUES)})(?:\s{{1,3}}(?:is|would be|should be|=)\b|\s{{0,3}}[:=])"
+    r"(?:\s{0,3}[:=])?[ \t*]{0,8}"
 )
 _CURRENCY = "$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}\N{INDIAN RUPEE SIGN}"
 
@@ -26,11 +26,13 @@ def stated(text: str) -> str | None:
 
     The last statement counts.  None where there is none.
     """
-    if boxes := list(_BOXED.finditer(text)):
+    if "oxed" in text and (boxes := list(_BOXED.finditer(text))):
         return _inside_braces(text, boxes[-1].end())
-    if tags := list(_TAG.finditer(text)):
+    low = text.lower()
+    if "<answer>" in low and (tags := list(_TAG.finditer(text))):
         return text[tags[-1].end() :].split("<", 1)[0].strip()
-    if cues := list(_CUE.finditer(text)):
+    low = low if len(low) == len(text) else text  # a few letters grow when they are made small
+    if any(word in low for word in _CUES) and (cues := list(_CUE.finditer(low))):
         rest = text[cues[-1].end() :].lstrip().split("\n", 1)[0]
         found = re.split(r"(?<=\w)[.;]\s|, (?:because|since|as|which|so)\b", rest, maxsplit=1)[0].strip()
         return found or None
@@ -73,9 +75,10 @@ def numbers_in(text: str) -> list[float]:
     """All finite numbers in a text, in order; ``%`` after one makes it a hundredth."""
     found = []
     for match in _NUMBER.finditer(text):
-        after = text[match.end() : match.end() + 3].lstrip(" \\")[:1]
-        value = number(match.group() + ("%" if after == "%" else ""))
-        if value is not None:
+        value = float(match.group().replace(",", "").replace("\N{MINUS SIGN}", "-"))
+        if text[match.end() : match.end() + 3].lstrip(" \\")[:1] == "%":
+            value /= 100
+        if math.isfinite(value):
             found.append(value)
     return found
 

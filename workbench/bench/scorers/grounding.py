@@ -124,7 +124,7 @@ def gold_box(asked: Asked) -> tuple[Box, tuple[float, float]]:
     published file of ScreenSpot_v2 has x, y, width, height, and the others have corners.
 
     Raises:
-        InputError: if it is not four finite numbers, has no area, or is in pixels of a picture of unknown size.
+        InputError: if it is not four finite numbers, has no area, or is in pixels without `image_size`.
     """
     numbers = four_numbers(asked)
     shares = max(map(abs, numbers)) <= 1

@@ -1,0 +1,44 @@
+"""A thin adapter: the native port behind ``transformers serve``, so that other harnesses can ask it
+
+``python -m workbench.bench.serve data/nano --host 127.0.0.1 --port 8000`` takes the arguments of
+``transformers serve``.  That command alone does not know the published architecture's name.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Register the native classes and start the server of Transformers; it runs until it is stopped.
+
+    Args:
+        arguments: of ``transformers serve``; those of the command line by default.
+
+    Raises:
+        CapabilityError: if the server's packages are not installed.
+    """
+    from ..errors import CapabilityError
+    from ..models.phi4_rv.modeling import Phi4RVForConditionalGeneration
+    from ..models.phi4_rv.registration import register
+
+    try:
+        from transformers.cli.transformers import main as run
+    except ImportError as error:
+        raise CapabilityError(
+            f"the server of Transformers cannot start: {error}",
+            "its packages",
+            "pip install 'vlm-workbench[serve]'",
+        ) from None
+    register()
+    # The server looks the architecture up by the name in config.json, as an attribute of transformers.  By
+    # sys.modules: importing the classes above can put another module object in the place of the first one.
+    setattr(sys.modules["transformers"], "Phi4ForCausalLMV", Phi4RVForConditionalGeneration)  # noqa: B010
+    sys.argv = ["transformers", "serve", *(sys.argv[1:] if arguments is None else arguments)]
+    run()
+
+
+if __name__ == "__main__":
+    main()
