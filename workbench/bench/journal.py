@@ -69,7 +69,7 @@ class Journal:
                 yield entry, end
 
     def append(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Add replies; they are on the disk when this returns."""
+        """Add replies; they are on the disk when this returns (of a shared journal, with the system)."""
         entries = list(entries)
         if not entries:
             return
@@ -83,7 +83,8 @@ class Journal:
         data = lines.encode("utf-8", "surrogatepass")
         while data:
             data = data[os.write(self._file, data) :]
-        os.fsync(self._file)
+        if not self.shared:  # what several processes share is a convenience and may lose its last lines
+            os.fsync(self._file)
         self.entries.update((entry["key"], entry) for entry in entries)
 
     def close(self) -> None:

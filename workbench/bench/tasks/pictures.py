@@ -21,7 +21,7 @@ _SIGNATURES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"GIF8", ".gif"), (
 
 
 def read_picture(picture: Any) -> Any:
-    """What `open_image` takes: a picture that is fetched when needed gives its bytes, others themselves."""
+    """What `open_image` takes: one that is fetched when it is needed is fetched, others are themselves."""
     fetch = getattr(picture, "read", None)
     return fetch() if fetch is not None and not isinstance(picture, (io.IOBase, Image.Image)) else picture
 

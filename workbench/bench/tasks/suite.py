@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +26,16 @@ class SheetPicture:
     sheet: str
     box: tuple[int, int, int, int]
 
-    def read(self) -> bytes:
-        """The picture as a PNG file."""
-        buffer = io.BytesIO()
-        _sheet(self.sheet).crop(self.box).save(buffer, "PNG")
-        return buffer.getvalue()
+    def read(self) -> Image.Image:
+        """The picture."""
+        return _sheet(self.sheet).crop(self.box).convert("RGB")
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)  # all of them: a run goes through families, and so through sheets, in turn
 def _sheet(path: str) -> Image.Image:
     with Image.open(path) as image:
-        return image.convert("RGB")
+        image.load()
+        return image
 
 
 def suite(*, folder: str | Path | None = None, n: int | None = None) -> Task:

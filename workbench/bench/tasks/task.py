@@ -27,7 +27,7 @@ class Item:
         question: the text that is asked, options and answer instructions included.
         gold: the right answer, in the form that the task's scorer takes.
         images: its pictures: anything that `workbench.images.open_image` takes, or an object with
-            ``read() -> bytes`` that fetches one when it is needed.
+            ``read()`` that fetches one when it is needed, as bytes or an image.
         cluster: what several items share (a picture, a base problem); standard errors go by it.
         category: of the benchmark's own table.
         size: (width, height) of the first picture, in pixels; None where it is not known unopened.
