@@ -1,4 +1,7 @@
-"""Token activation maps (TAM; Li et al. 2025, arXiv 2506.23270): what the picture's tokens would say"""
+"""Token activation maps, after TAM (Li et al. 2025, arXiv 2506.23270): what the picture's tokens would say
+
+Written from descriptions of the method, and not compared with its authors' code.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ CHUNK = 256  # positions whose scores over the whole vocabulary are held at a ti
 def run(job: Job) -> Outcome:
     """The score of the target's tokens at each position, minus the interference of the context.
 
-    For a target token: its score at every prompt position through the output head, negative ones cut
-    (eq. 1); the context's own activations, weighted by how strongly the context speaks for the target token,
-    fitted by least squares and taken off (estimated causal inference, eq. 2 to 5); a rank-Gaussian filter
-    over 3 x 3 cells (eq. 6, 7).  The mean over the target's tokens, weighted as the target is.
+    For a target token: its score at every prompt position through the output head, negative ones cut; the
+    context's own activations, weighted by how strongly the context speaks for the target token, fitted by
+    least squares and taken off (the paper's estimated causal inference); a rank-Gaussian filter over 3 x 3
+    cells.  The mean over the target's tokens, weighted as the target is.
     """
     scorer = job.scorer
     layout = scorer.answer.layout

@@ -1,5 +1,8 @@
-"""Greedy region search for what suffices and what is needed (Chen et al. 2025, "Where MLLMs attend and
-what they rely on", arXiv 2509.22496)"""
+"""Greedy region search for what suffices and what is needed, after Chen et al. 2025 (arXiv 2509.22496)
+
+Written from the paper's abstract ("Where MLLMs attend and what they rely on"), which names insertion and
+deletion as the two aims; the form of the objective, the lazy search and the values are ours.
+"""
 
 from __future__ import annotations
 
