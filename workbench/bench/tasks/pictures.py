@@ -66,7 +66,7 @@ def keep_picture(picture: Any, digest: str, folder: Path) -> str:
         if (folder / name).exists():
             return name
         buffer = io.BytesIO()
-        open_image(data).save(buffer, "PNG")
+        open_image(data).save(buffer, "PNG", compress_level=1)
         data = buffer.getvalue()
     else:
         name = digest + next((end for head, end in _SIGNATURES if bytes(data[:4]).startswith(head)), ".img")
