@@ -1,0 +1,182 @@
+"""From the tower's features of all views to the decoder's image tokens, one encoder a method
+
+S2 adds no weights to the tower: features of the scales are joined by channel, so that only the projector
+grows wider (Shi et al. 2024, arXiv 2403.13043).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ...errors import InputError
+from ...models.layout import place
+from ...models.phi4_rv import Phi4RVForConditionalGeneration
+from ...models.phi4_rv.modeling import Phi4RVOutput
+from ...types import TokenLayout
+from .feeding import MERGE, SCALES, Feed, View, method_name
+from .pixels import pixel_batch
+
+__all__ = ["FedModel", "ResolutionEncoder", "projector_width", "token_layout"]
+
+
+def projector_width(method: str, hidden: int) -> int:
+    """Width of what the projector reads, for a tower of width ``hidden``."""
+    wide = {"dynamic_s2": len(SCALES) * MERGE**2, "multi_crop_s2": len(SCALES)}
+    return hidden * wide.get(method_name(method), 1)
+
+
+def token_layout(ids: Sequence[int], image_id: int, feeds: Sequence[Feed]) -> TokenLayout:
+    """Where each part of each picture stands in a prompt with ``feed.tokens`` placeholders a picture."""
+    return place(ids, {image_id}, [plan.size for plan in feeds], [plan.blocks for plan in feeds])
+
+
+class ResolutionEncoder(nn.Module):
+    """A method's way from the views' pixels to the decoder's tokens.
+
+    Args:
+        method: one of `feeding.METHODS`.
+        tower: maps pixel_values, pixel_attention_mask and spatial_shapes to an output with
+            ``last_hidden_state`` ``[views, patches, hidden]``; shared, not copied.
+        hidden: the tower's width.
+        width: the decoder's.
+    """
+
+    def __init__(self, method: str, tower: nn.Module, *, hidden: int, width: int) -> None:
+        super().__init__()
+        self.method = method_name(method)
+        self.tower = tower
+        self.linear_1 = nn.Linear(projector_width(method, hidden), width)
+        self.act = nn.GELU(approximate="none")
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, feeds: Sequence[Feed], **pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Image tokens of each picture, ``[tokens, decoder width]``, in the order of its blocks.
+
+        Args:
+            feeds: the plans; all of this encoder's method.
+            **pixels: from `pixels.pixel_batch` of the same plans.
+
+        Raises:
+            InputError: for a plan of another method.
+        """
+        for plan in feeds:
+            if plan.method != self.method:
+                raise InputError(
+                    f"a picture planned for {plan.method}", f"{self.method}, this encoder's method"
+                )
+        hidden = self.tower(**pixels).last_hidden_state
+        joined, at = [], 0
+        for plan in feeds:
+            maps = [
+                hidden[at + i, : v.rows * v.cols].unflatten(0, (v.rows, v.cols))
+                for i, v in enumerate(plan.views)
+            ]
+            at += len(plan.views)
+            joined.append(_join(plan, maps))
+        projected = self.linear_2(self.act(self.linear_1(torch.cat(joined))))
+        return list(projected.split([plan.tokens for plan in feeds]))
+
+
+def _join(plan: Feed, maps: list[torch.Tensor]) -> torch.Tensor:
+    """Features of all blocks of a picture ``[tokens, projector's input]``."""
+    if plan.method == "dynamic_s2":
+        rows, cols = plan.blocks[0].rows * MERGE, plan.blocks[0].cols * MERGE
+        features = _scales(plan.views, maps, (rows, cols))
+        merged = features.reshape(rows // MERGE, MERGE, cols // MERGE, MERGE, -1).transpose(1, 2)
+        return merged.reshape(plan.tokens, -1)
+    if plan.method == "multi_crop_s2":
+        blocks = []
+        for group in range(len(plan.blocks)):
+            mine = [i for i, view in enumerate(plan.views) if view.group == group]
+            size = (plan.tile, plan.tile)
+            blocks.append(_scales([plan.views[i] for i in mine], [maps[i] for i in mine], size).flatten(0, 1))
+        return torch.cat(blocks)
+    return torch.cat([one.flatten(0, 1) for one in maps])
+
+
+def _scales(views: Sequence[View], maps: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+    """Each scale's views together, on one grid and joined by channel ``[rows, cols, channels]``."""
+    scales = []
+    for scale in range(max(view.scale for view in views) + 1):
+        lines: dict[int, list[torch.Tensor]] = {}
+        for view, features in zip(views, maps, strict=True):
+            if view.scale == scale:
+                lines.setdefault(view.place[0], []).append(features)
+        board = torch.cat([torch.cat(line, dim=1) for line in lines.values()]).permute(2, 0, 1)
+        scales.append(_resized(board, size).permute(1, 2, 0))
+    return torch.cat(scales, dim=-1)
+
+
+def _resized(board: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A map ``[channels, rows, cols]`` on another grid: averaged where it shrinks, else bilinear."""
+    if board.shape[1:] == size:
+        return board
+    shrinks = board.shape[1] >= size[0] and board.shape[2] >= size[1]
+    how: dict[str, Any] = {"mode": "area"} if shrinks else {"mode": "bilinear", "align_corners": False}
+    return F.interpolate(board[None], size=size, **how)[0]
+
+
+class FedModel(nn.Module):
+    """A model whose pictures are fed by one of the methods: its own tower and decoder, a projector that fits.
+
+    For dynamic resolution the projector begins as the model's own, so that nothing changes; the other methods
+    begin with a fresh one.
+
+    Example:
+        >>> fed = FedModel(model, "multi_crop")
+        >>> plans = [feed(picture.size, 100, method="multi_crop")]
+        >>> fed(input_ids=ids, pictures=[picture], feeds=plans, labels=labels).loss
+    """
+
+    def __init__(self, model: Phi4RVForConditionalGeneration, method: str) -> None:
+        super().__init__()
+        self.model = model
+        config = model.config
+        hidden, width = config.vision_config.hidden_size, config.text_config.hidden_size
+        own = model.model.multi_modal_projector
+        self.encoder = ResolutionEncoder(method, model.model.vision_tower, hidden=hidden, width=width)
+        self.encoder.to(own.linear_1.weight.device, own.linear_1.weight.dtype)
+        with torch.no_grad():
+            self.encoder.linear_2.load_state_dict(own.linear_2.state_dict())
+            if self.encoder.linear_1.weight.shape == own.linear_1.weight.shape:
+                self.encoder.linear_1.load_state_dict(own.linear_1.state_dict())
+
+    def embed(
+        self, input_ids: torch.Tensor, feeds: Sequence[Feed], pixels: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Embeddings ``[batch, tokens, hidden]`` of prompts with their pictures in place.
+
+        Raises:
+            InputError: if placeholders and image tokens differ in number.
+        """
+        embedded = self.model.get_input_embeddings()(input_ids)
+        features = torch.cat(self.encoder(feeds, **pixels)).to(embedded.dtype)
+        places = self.model.model.get_placeholder_mask(input_ids, embedded, len(features))
+        return embedded.masked_scatter(places.unsqueeze(-1), features)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        feeds: Sequence[Feed],
+        pictures: Sequence[Any] = (),
+        pixels: dict[str, torch.Tensor] | None = None,
+        **kwargs: Any,
+    ) -> Phi4RVOutput:
+        """Predict the next tokens.
+
+        Args:
+            input_ids: ``[batch, tokens]`` with ``feed.tokens`` placeholders a picture.
+            feeds: plans of the pictures of all rows, in order.
+            pictures: the pictures; or, made before, ``pixels`` from `pixels.pixel_batch`.
+            **kwargs: of the model, such as ``labels`` and ``attention_mask``.
+        """
+        if pixels is None:
+            device = input_ids.device
+            pixels = {name: t.to(device) for name, t in pixel_batch(pictures, feeds).items()}
+        embedded = self.embed(input_ids, feeds, pixels)
+        return self.model(input_ids=input_ids, inputs_embeds=embedded, **kwargs)
