@@ -1,0 +1,77 @@
+"""Training questions as experiments: recipes, runs, sweeps, and a store of runs that pandas reads.
+
+>>> from workbench import ablate
+>>> recipe = ablate.Recipe(mixture={"general": 4000, "maths": 2000, "computer_use": 4000}, reasoning=0.2)
+>>> one = ablate.run(recipe, "runs")                    # resumable; named by the recipe's hash
+>>> made = ablate.sweep([recipe.replace(seed=s) for s in range(5)], "runs", workers=2)
+>>> ablate.runs("runs")                                 # all runs as one table
+
+Names are imported when they are first used; recipes and recorded runs load without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .parts import DOMAINS, Architecture, Budget, Domain, Mixture, Optimiser, Reasoning, Stage
+    from .recipe import Recipe
+    from .run import Run, run
+    from .store import runs
+    from .sweep import Sweep, sweep
+    from .sweep_file import read_sweep
+
+_HOME = {
+    **dict.fromkeys(("DOMAINS", "Architecture", "Budget", "Domain", "Mixture"), "parts"),
+    **dict.fromkeys(("Optimiser", "Reasoning", "Stage"), "parts"),
+    "Recipe": "recipe",
+    **dict.fromkeys(("Run", "run"), "run"),
+    "runs": "store",
+    **dict.fromkeys(("Sweep", "sweep"), "sweep"),
+    "read_sweep": "sweep_file",
+}
+
+__all__ = [
+    "Architecture",
+    "Budget",
+    "DOMAINS",
+    "Domain",
+    "Mixture",
+    "Optimiser",
+    "Reasoning",
+    "Recipe",
+    "Run",
+    "Stage",
+    "Sweep",
+    "read_sweep",
+    "run",
+    "runs",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of this room when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Room(ModuleType):
+    """Keeps ``ablate.run`` the function: importing the module of that name would put itself in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room

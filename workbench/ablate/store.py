@@ -1,0 +1,221 @@
+"""The run store: one folder a run, whole files only, one writer at a time, all runs as one table"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bench.journal import only_writer
+from ..bench.results_file import write_beside
+from ..errors import InputError
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FILES", "flat", "held", "read_json", "read_recipe", "read_result", "runs", "seal", "write_json"]
+
+#: What a run's folder holds.
+FILES = {
+    "recipe": "recipe.json",
+    "state": "state.json",
+    "metrics": "metrics.jsonl",
+    "result": "result.json",
+    "train": "train",
+    "model": "model",
+}
+FORMAT = {"format": "workbench.ablate.run", "version": 1}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON beside a file's place, synced, and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_beside(path, iter([(json.dumps(value, indent=1, allow_nan=False) + "\n").encode()]))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: if it is missing, damaged, or no object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{str(path)!r} is missing", "a run's file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} is damaged: {error}", "JSON as it was written") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{str(path)!r} holds {type(value).__name__}", "a JSON object")
+    return value
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with a checksum over all of it, by which a later edit is seen."""
+    return {**FORMAT, **result, "checksum": _digest({**FORMAT, **result})}
+
+
+def read_result(place: Path) -> dict[str, Any] | None:
+    """The result of a finished run; None if it is not finished.
+
+    Raises:
+        InputError: if it is damaged, was edited, or belongs to another recipe.
+    """
+    path = place / FILES["result"]
+    if not path.exists():
+        return None
+    result = read_json(path)
+    if {k: result.get(k) for k in FORMAT} != FORMAT:
+        raise InputError(f"{str(path)!r} has another format", f"{FORMAT}")
+    if result.pop("checksum", None) != _digest(result):
+        raise InputError(
+            f"{str(path)!r} was edited: its checksum does not fit",
+            "the result as it was written",
+            f"delete {str(place)!r} and run its recipe again",
+        )
+    if result.get("hash") != place.name:
+        raise InputError(f"{str(path)!r} belongs to run {result.get('hash')}", f"run {place.name}")
+    return result
+
+
+def read_recipe(place: Path) -> Recipe:
+    """The recipe of a run's folder.
+
+    Raises:
+        InputError: if it is missing, damaged, or does not give the folder's name.
+    """
+    recipe = Recipe.from_dict(read_json(place / FILES["recipe"]))
+    if recipe.hash != place.name:
+        raise InputError(
+            f"{str(place / FILES['recipe'])!r} gives {recipe.hash}, in a folder named {place.name}",
+            "a recipe whose hash is the folder's name",
+            "undo the edit; another recipe has a folder of its own",
+        )
+    return recipe
+
+
+@contextlib.contextmanager
+def held(place: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Be the only writer of a run's folder.  A holder that died holds nothing: the system lets go for it.
+
+    Args:
+        place: the folder; made if it is not there.
+        wait: seconds to wait for another holder.
+
+    Raises:
+        InputError: if another process still holds it then.
+    """
+    deadline = time.monotonic() + wait
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(only_writer(place))
+                break
+            except InputError as error:
+                if time.monotonic() >= deadline:
+                    raise InputError(
+                        f"run {place.name} is being written by {_holder(place)}", error.expected, error.fix
+                    ) from None
+                time.sleep(0.2)
+        write_json(place / "holder.json", {"host": socket.gethostname(), "pid": os.getpid()})
+        try:
+            yield
+        finally:
+            (place / "holder.json").unlink(missing_ok=True)
+
+
+def _holder(place: Path) -> str:
+    with contextlib.suppress(InputError):
+        holder = read_json(place / "holder.json")
+        return f"process {holder.get('pid')} on {holder.get('host')}"
+    return "another process"
+
+
+def runs(folder: str | Path = "runs") -> pd.DataFrame:
+    """All runs of a store as one table, while other processes write it.
+
+    A row for each run, domain and mode: the hash, the state ("finished", "running", "stopped", "failed",
+    "damaged"), every field of the recipe as ``part.field``, the shares of the mixture, accuracy with its
+    interval, tokens, seconds, and the totals of training.  A run without a result has one row without
+    scores.  A damaged or edited folder has one row whose ``problem`` says what is wrong; it is warned of
+    by name too.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    import pandas as pd
+
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise InputError(f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)")
+    rows: list[dict[str, Any]] = []
+    for place in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        try:
+            rows += _rows(place)
+        except InputError as error:
+            rows.append({"run": place.name, "state": "damaged", "problem": str(error)})
+            warnings.warn(f"run {place.name}: {error}", stacklevel=2)
+    first = ["run", "state", "problem", "domain", "mode", "n", "accuracy", "low", "high"]
+    table = pd.DataFrame(rows, columns=None if rows else first)
+    return table[[c for c in first if c in table] + [c for c in table if c not in first]]
+
+
+def _rows(place: Path) -> list[dict[str, Any]]:
+    recipe, result = read_recipe(place), read_result(place)
+    common = {"run": place.name, "problem": "", **flat(recipe)}
+    if result is None:
+        state = read_json(place / FILES["state"]) if (place / FILES["state"]).exists() else {}
+        told = state.get("state", "stopped")
+        if told == "running" and not _is_held(place):
+            told = "stopped"
+        told_why = str(state.get("error", ""))
+        return [
+            {
+                **common,
+                "state": told,
+                "problem": told_why,
+                "step": state.get("step", 0),
+                "steps": state.get("steps"),
+            }
+        ]
+    totals = {f"train_{k}" if k in ("seconds", "tokens") else k: v for k, v in result["totals"].items()}
+    return [{**common, "state": "finished", **totals, **row} for row in result["domains"]]
+
+
+def _is_held(place: Path) -> bool:
+    try:
+        with only_writer(place):
+            return False
+    except InputError:
+        return True
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's fields as columns: ``part.field``, and the share of each domain as ``share.DOMAIN``."""
+    columns: dict[str, Any] = {f"share.{name}": share for name, share in recipe.mixture.shares().items()}
+    for name, value in recipe.to_dict().items():
+        if name == "mixture":
+            for domain, fields in value.items():
+                columns |= {f"mixture.{domain}.{k}": v for k, v in fields.items() if k != "share"}
+        elif isinstance(value, dict):
+            columns |= {
+                f"{name}.{k}": ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in value.items()
+            }
+        elif name == "stages":
+            columns[name] = ", ".join(f"{stage['kind']} {stage['share']:g}" for stage in value)
+        else:
+            columns[name] = ", ".join(value) if isinstance(value, list) else value
+    return columns

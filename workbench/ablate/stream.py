@@ -1,0 +1,164 @@
+"""The records of a run in their order: which domain, which record, whether it thinks; and their batches"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import synth
+from ..train.data import Batch, Encoder, Example, Mix, collate
+from .parts import DOMAINS, STAGES
+from .recipe import Recipe, reasoning_rates
+
+__all__ = ["Plan", "StageSteps", "make_plan", "write_example"]
+
+#: Batches that are drawn together and sorted by length.
+POOL = 3
+
+#: Records in one conversation of a "long" stage, and its questions and tokens.
+LONG_RECORDS, LONG_QUESTIONS, LONG_BUDGET = 2, 6, 300
+
+
+class StageSteps(NamedTuple):
+    """A stage in optimiser steps: the first, how many, and the first record of the plan that it draws."""
+
+    kind: str
+    start: int
+    steps: int
+    first: int
+
+    @property
+    def records(self) -> int:
+        """Records in one conversation."""
+        return LONG_RECORDS if self.kind == "long" else 1
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """Parts of the model that learn."""
+        return STAGES[self.kind]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All records of a run in the order in which they are seen.
+
+    Args:
+        recipe: what was asked for.
+        domains: ``[samples]``, indices into `DOMAINS`.
+        numbers: ``[samples]``, which record of its domain.
+        stages: in steps.
+    """
+
+    recipe: Recipe
+    domains: np.ndarray
+    numbers: np.ndarray
+    stages: tuple[StageSteps, ...]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> StageSteps:
+        """The stage that a step belongs to."""
+        return [s for s in self.stages if s.start <= step and s.steps][-1]
+
+    def batches(self, encoder: Encoder, step: int) -> Iterator[Batch]:
+        """Batches from any step to the end of the run; the same step gives the same batch."""
+        while step < self.steps:
+            stage = self.stage(step)
+            within = step - stage.start
+            chunk = self._chunk(encoder, stage, within // POOL)
+            for batch in chunk[within % POOL :]:
+                yield batch
+                step += 1
+
+    def _chunk(self, encoder: Encoder, stage: StageSteps, number: int) -> list[Batch]:
+        """Up to `POOL` batches of like lengths."""
+        size = self.recipe.optimiser.batch
+        count = min(POOL, stage.steps - number * POOL) * size
+        first = stage.first + number * POOL * size * stage.records
+        drawn = [self._example(encoder, stage, first + i * stage.records) for i in range(count)]
+        drawn.sort(key=lambda example: len(example.ids))
+        groups = [drawn[i : i + size] for i in range(0, count, size)]
+        random.Random(f"{self.recipe.seed}/{stage.start}/{number}").shuffle(groups)
+        return [collate(group, encoder.pad) for group in groups]
+
+    def _example(self, encoder: Encoder, stage: StageSteps, first: int) -> Example:
+        # The last stage may need a few more records than the budget to fill its last batch: it starts anew.
+        places = [(first + i) % len(self.domains) for i in range(stage.records)]
+        return write_example(encoder, self.recipe, self.records(places), long=stage.kind == "long")
+
+    def records(self, places: list[int]) -> list[tuple[str, int]]:
+        """Domain and number of the records at some places of the order."""
+        return [(DOMAINS[self.domains[p]], int(self.numbers[p])) for p in places]
+
+
+def make_plan(recipe: Recipe, samples: int) -> Plan:
+    """The order of a run's records; the same recipe gives the same plan.
+
+    Args:
+        recipe: what to draw.
+        samples: records to be seen.
+    """
+    rng = np.random.default_rng([recipe.seed, 4])
+    shares = recipe.mixture.shares()
+    domains = rng.choice(len(DOMAINS), samples, p=[shares[name] for name in DOMAINS])
+    numbers = np.zeros(samples, dtype=np.int64)
+    for i, name in enumerate(DOMAINS):
+        where = np.flatnonzero(domains == i)
+        numbers[where] = _passes(rng, len(where), getattr(recipe.mixture, name).records)
+    return Plan(recipe, domains, numbers, _stages(recipe, samples))
+
+
+def _passes(rng: np.random.Generator, count: int, records: int | None) -> np.ndarray:
+    """Record numbers: fresh ones, or shuffled passes over a fixed number of records."""
+    if records is None or count == 0:
+        return np.arange(count)
+    passes = [rng.permutation(records) for _ in range(-(-count // records))]
+    return np.concatenate(passes)[:count]
+
+
+def _stages(recipe: Recipe, samples: int) -> tuple[StageSteps, ...]:
+    stages: list[StageSteps] = []
+    step = first = 0
+    for stage in recipe.stages:
+        made = StageSteps(stage.kind, step, 0, first)
+        conversations = stage.share * samples / (recipe.optimiser.batch * made.records)
+        steps = max(1, round(conversations)) if stage.share > 0 else 0
+        stages.append(made._replace(steps=steps))
+        step += steps
+        first += steps * recipe.optimiser.batch * made.records
+    return tuple(stages)
+
+
+def write_example(
+    encoder: Encoder, recipe: Recipe, records: list[tuple[str, int]], *, long: bool = False
+) -> Example:
+    """One conversation from records (domain, number).
+
+    Family, picture and whether it thinks are the record's own: seen again, it is the same.  Every reply
+    learns its first token, the mode: which records think is what the model can learn about choosing.
+    """
+    rates, families = reasoning_rates(recipe), recipe.domain_families()
+    example = encoder.start()
+    for domain, number in records:
+        seed = f"ablate/{recipe.seed}/{domain}/{number}"
+        rng = random.Random(seed)
+        family = rng.choice(families[domain])
+        thinks = float(rng.random() < rates[domain, synth.FAMILIES[family].several_steps])
+        mix = Mix(think_steps=thinks, think_look=thinks)
+        if long:
+            limits = {"questions": LONG_QUESTIONS, "budget": LONG_BUDGET}
+            mix = Mix(think_steps=thinks, think_look=thinks, **limits)  # type: ignore[arg-type]
+        drawing, _ = synth.draw(family, seed=seed, difficulty=recipe.difficulty)
+        encoder.add(example, drawing, family, rng, mix)
+    modes = (encoder.think, encoder.direct)
+    for i, (token, weight) in enumerate(zip(example.ids, example.weights, strict=True)):
+        if weight and token in modes:
+            example.labels[i] = token
+    return example

@@ -1,0 +1,151 @@
+"""The work of one run: build, train, save and measure the model; the only module of a run that needs torch"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from .. import synth
+from ..train.evaluate import EVALUATION_SEED, LONGEST_REPLY, Scored, summarise
+from ..train.nano import nano_encoder
+from ..types import Mode
+from .budget import samples_of
+from .provenance import peak_memory, provenance, start_memory
+from .recipe import Recipe
+from .small_model import base_folder, build_model, file_digest, start_weights
+from .store import FILES, write_json
+from .stream import make_plan
+from .training import RecipeTrainer, part_sizes
+
+if TYPE_CHECKING:
+    from .run import Metrics
+
+__all__ = ["Work"]
+
+WEIGHTS = "model.safetensors"
+
+
+class Work:
+    """A recipe on its way, in a folder that this process holds; resumes what it finds there.
+
+    Args:
+        recipe: what to train.
+        place: the run's folder.
+        device: where to train.
+        checkpoint: steps between checkpoints.
+    """
+
+    def __init__(self, recipe: Recipe, place: Path, *, device: str, checkpoint: int) -> None:
+        self.recipe, self.place, self.device = recipe, place, device
+        self._begun = time.perf_counter()
+        start_memory(device)
+        self._base = base_folder(place.parent)
+        tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
+        encoder, model = nano_encoder(tokenizer), build_model(recipe, tokenizer)
+        self.samples = samples_of(recipe, encoder, part_sizes(model))
+        plan = make_plan(recipe, self.samples)
+        self.trainer = RecipeTrainer(
+            model, encoder, plan, place / FILES["train"], checkpoint=checkpoint, device=device
+        )
+        self.steps = plan.steps
+        if (place / FILES["train"] / "checkpoint.json").exists():
+            self.trainer.restore()
+        self._sessions = self._note_session()
+
+    def _note_session(self) -> list[dict[str, Any]]:
+        """Add this session to those that the run took; a run may move to another machine and go on."""
+        path = self.place / "sessions.json"
+        sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
+        session = {"from_step": self.trainer.step, "device": self.device, **provenance()}
+        weights = start_weights(self.recipe)
+        if weights is not None:
+            session["start_sha256"] = file_digest(weights / WEIGHTS)
+        sessions = [s for s in sessions if s["from_step"] < self.trainer.step] + [session]
+        write_json(path, {"sessions": sessions})
+        return sessions
+
+    def train(self, lines: Metrics) -> None:
+        """Train to the end."""
+        trainer, begun = self.trainer, time.perf_counter()
+        before = trainer.seconds
+
+        def after(step: int, metrics: dict[str, float]) -> None:
+            spent = before + time.perf_counter() - begun
+            kind = trainer.plan.stage(step - 1).kind
+            lines.note(step, self.steps, {"stage": kind, "seconds": round(spent, 2), **metrics})
+
+        trainer.after = after
+        trainer.run(report=lambda _: None)
+
+    def measure(self) -> dict[str, Any]:
+        """Save the model, ask it all domains in all modes, and put the result together."""
+        from ..models.load import load
+
+        memory = peak_memory(self.device)
+        self._save()
+        folder = self.place / FILES["model"]
+        begun = time.perf_counter()
+        vlm = load(str(folder), device=self.device, progress=False)
+        scored = ask_all(vlm, self.recipe)
+        vlm.unload()
+        ended = time.perf_counter()
+        work, trainer = self.trainer.work, self.trainer
+        return {
+            "domains": _rows(summarise(scored, by=("domain", "mode"))),
+            "families": _rows(summarise(scored, by=("domain", "family", "mode"))),
+            "totals": {
+                "samples": work["records"],
+                "steps": self.steps,
+                "tokens": work["tokens"],
+                "patches": work["patches"],
+                "flops": work["flops"],
+                "seconds": round(trainer.seconds, 3),
+                "evaluation_seconds": round(ended - begun, 3),
+                "session_seconds": round(ended - self._begun, 3),
+                "peak_memory": memory,
+                "parameters": sum(p.numel() for p in trainer.model.parameters()),
+                "weights_sha256": file_digest(folder / WEIGHTS),
+            },
+            "provenance": self._sessions,
+        }
+
+    def _save(self) -> None:
+        """The finished model, as a folder that `workbench.load` takes."""
+        folder = self.place / FILES["model"]
+        new = self.place / "model.new"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(self._base, new)
+        self.trainer.model.eval().to("cpu").save_pretrained(new)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(new, folder)
+
+
+def ask_all(vlm: Any, recipe: Recipe) -> list[Scored]:
+    """Fresh questions of all families in each mode; families share batches, as many have few questions."""
+    families = [f for names in recipe.domain_families().values() for f in names]
+    drawn = {"seed": EVALUATION_SEED, "difficulty": recipe.difficulty}
+    samples = [s for f in families for s in synth.sample(f, recipe.evaluation, **drawn)]  # type: ignore[arg-type]
+    scored = []
+    for mode in Mode:
+        answers = vlm.ask_many(
+            [s.images for s in samples],
+            [s.question for s in samples],
+            mode=mode,
+            batch_size=32,
+            max_tokens=LONGEST_REPLY,
+            progress=False,
+        )
+        scored += [Scored(s, a) for s, a in zip(samples, answers, strict=True)]
+    return scored
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Rows of a table as JSON holds them: no NaN."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+    return rows
