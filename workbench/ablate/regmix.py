@@ -1,7 +1,7 @@
 """The RegMix runs, and how well each method ranks mixtures that it has not seen
 
 python -m workbench.ablate.regmix                      # left-out runs of the 512; writes regmix.json
-python -m workbench.ablate.regmix --unseen FOLDER      # also the authors' test mixtures, from a clone's data folder
+python -m workbench.ablate.regmix --unseen FOLDER      # also the authors' test mixtures
 """
 
 from __future__ import annotations

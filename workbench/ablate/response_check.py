@@ -57,7 +57,7 @@ class CrossValidation:
     def __str__(self) -> str:
         worth = "" if self.explained > 0 else "; no better than the mean of the runs"
         return (
-            f"{self.method}: Spearman {self.spearman:.3f} ({self.low:.3f} to {self.high:.3f}) on left-out runs, "
+            f"{self.method}: Spearman {self.spearman:.3f} ({self.low:.3f} to {self.high:.3f}) left out, "
             f"error {self.rmse:.4g} (the mean alone: {self.baseline:.4g}); {self.runs} runs{worth}"
         )
 
@@ -174,7 +174,7 @@ def rank_correlation(told: np.ndarray, truth: np.ndarray) -> float:
 def resampled(
     shares: pd.DataFrame, metric: pd.Series, surface: Surface, *, draws: int, seed: int
 ) -> list[Surface]:
-    """Refits, with the chosen settings kept, to runs drawn with replacement (Efron 1979), a mixture at a time."""
+    """Refits, with the chosen settings, to mixtures drawn with replacement (Efron 1979), all their runs."""
     rng, kind = np.random.default_rng([seed, 7]), groups(shares)
     x, y, found = shares.to_numpy(), metric.to_numpy(), []
     members = [np.flatnonzero(kind == k) for k in range(kind.max() + 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,12 +40,18 @@ class Method:
         surface: the class.
         fewest: from the number of domains, how many different mixtures it needs at the least.
         source: the paper or book.
+        package: what it is made with.
     """
 
     module: str
     surface: str
     fewest: Callable[[int], int]
     source: str
+    package: str = "sklearn"
+
+    def installed(self) -> bool:
+        """Whether the package that it is made with is there."""
+        return importlib.util.find_spec(self.package) is not None
 
     def build(self, *, seed: int = 0) -> Surface:
         """An unfitted surface."""
@@ -58,7 +65,11 @@ TABLE: dict[str, Method] = {
     ),
     "quadratic": Method("linear", "Quadratic", lambda d: 2 * d, "Scheffe 1958, with a ridge penalty"),
     "LightGBM": Method(
-        "trees", "Trees", lambda d: 20, "Ke et al. 2017; RegMix, Liu et al., arXiv 2407.01492"
+        "trees",
+        "Trees",
+        lambda d: 20,
+        "Ke et al. 2017; RegMix: Liu et al. 2024, arXiv 2407.01492",
+        "lightgbm",
     ),
     "Gaussian process": Method("gaussian", "Gaussian", lambda d: d + 1, "Rasmussen and Williams 2006"),
 }

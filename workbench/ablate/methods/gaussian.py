@@ -24,7 +24,8 @@ class Gaussian:
     """A linear trend plus a Matern 5/2 surface plus noise, over the logarithms of shares.
 
     Lengths, variances and noise are those of the largest marginal likelihood (Rasmussen and Williams 2006,
-    chapter 5) of at most `CHOOSING` rows drawn by the seed; the surface then goes through all rows. `spread` is the surface's posterior standard error, without the noise of runs.
+    chapter 5) of at most `CHOOSING` rows drawn by the seed; the surface then goes through all rows.
+    `spread` is the surface's posterior standard error, without the noise of runs.
     """
 
     def __init__(self, *, seed: int = 0, kernel: Any = None) -> None:
