@@ -1,0 +1,200 @@
+"""What a picture costs: tokens, floating-point operations, bytes of cache, and milliseconds on one machine
+
+Operations are counted as `torch.utils.flop_counter` counts them: two for each multiply-add of matrix products
+and attention, attention as the full square (kernels that skip the masked half do less).  Norms, rotations and
+activations are left out; they are below 1% at the shapes of real models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .resolution.feeding import MERGE, METHODS, SCALES, Feed
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .timing import Timing
+
+__all__ = ["Cost", "Shape", "cost", "cost_table"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model determines its cost; `Shape.of` reads it from a config.
+
+    Args:
+        vision_hidden, vision_inner, vision_layers: the tower, layers as far as they run.
+        patch: side of a patch, in pixels.
+        hidden, inner, layers, heads, kv_heads, vocabulary: the decoder.
+    """
+
+    vision_hidden: int
+    vision_inner: int
+    vision_layers: int
+    patch: int
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+
+    @classmethod
+    def of(cls, source: Any) -> Shape:
+        """The shape of a model of Phi-4-reasoning-vision's classes.
+
+        Args:
+            source: a `Phi4RVConfig`, a model with one, or a folder with the published config.json.
+
+        Raises:
+            InputError: for anything else.
+        """
+        config = getattr(source, "config", source)
+        if isinstance(source, (str, Path)):
+            from ..models.phi4_rv import Phi4RVConfig
+
+            config = Phi4RVConfig.from_pretrained(source)
+        if not (hasattr(config, "text_config") and hasattr(config, "vision_config")):
+            raise InputError(f"a {type(source).__name__}", "a Phi4RVConfig, its model, or a folder with one")
+        text, vision = config.text_config, config.vision_config
+        return cls(
+            vision_hidden=vision.hidden_size,
+            vision_inner=vision.intermediate_size,
+            vision_layers=vision.num_hidden_layers - 1,  # the last never runs
+            patch=vision.patch_size,
+            hidden=text.hidden_size,
+            inner=text.intermediate_size,
+            layers=text.num_hidden_layers,
+            heads=text.num_attention_heads,
+            kv_heads=text.num_key_value_heads,
+            vocabulary=text.vocab_size,
+        )
+
+    def tower(self, views: Iterable[int]) -> tuple[int, int]:
+        """Operations of the tower for views of so many patches: (linear layers, attention)."""
+        width, counts = self.vision_hidden, list(views)
+        layer = 8 * width**2 + 4 * width * self.vision_inner
+        linear = sum(counts) * (2 * 3 * self.patch**2 * width + self.vision_layers * layer)
+        return linear, sum(self.vision_layers * 4 * n**2 * width for n in counts)
+
+    def projector(self, tokens: int, method: str = "dynamic_resolution") -> int:
+        """Operations of the projector, whose input is wider with S2."""
+        wide = {"dynamic_s2": len(SCALES) * MERGE**2, "multi_crop_s2": len(SCALES)}.get(method, 1)
+        return 2 * tokens * (wide * self.vision_hidden * self.hidden + self.hidden**2)
+
+    def decoder(self, tokens: int, *, past: int = 0, logits: int = 1) -> tuple[int, int]:
+        """Operations of the decoder for ``tokens`` new tokens after ``past``: (linear layers, attention)."""
+        width = self.hidden
+        keys = width // self.heads * self.kv_heads
+        layer = 2 * width * (2 * width + 2 * keys) + 6 * width * self.inner
+        linear = tokens * self.layers * layer + 2 * logits * width * self.vocabulary
+        return linear, self.layers * 4 * tokens * (past + tokens) * width
+
+    def kv_bytes(self, tokens: int, *, width: int = 2) -> int:
+        """Bytes of the key-value cache of one sequence; ``width`` bytes a number."""
+        return 2 * self.layers * (self.hidden // self.heads) * self.kv_heads * tokens * width
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one prompt with a picture costs.
+
+    Args:
+        method: how the picture is fed.
+        tokens: image tokens.
+        prompt: all tokens of the prompt.
+        reply: tokens of the reply.
+        tower_flops, projector_flops, decoder_flops: operations to read the prompt.
+        reply_flops: operations to write the reply.
+        kv_bytes: bytes of the cache of prompt and reply.
+        first_ms: milliseconds to the first token, on the machine of the timing; None without one.
+        reply_ms: milliseconds for the rest of the reply; None likewise.
+    """
+
+    method: str
+    tokens: int
+    prompt: int
+    reply: int
+    tower_flops: int
+    projector_flops: int
+    decoder_flops: int
+    reply_flops: int
+    kv_bytes: int
+    first_ms: float | None = None
+    reply_ms: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The method's label in the published table."""
+        return METHODS[self.method]
+
+    @property
+    def prompt_flops(self) -> int:
+        """Operations to read the prompt."""
+        return self.tower_flops + self.projector_flops + self.decoder_flops
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, with the label and the sum of operations."""
+        return {"label": self.label, **asdict(self), "prompt_flops": self.prompt_flops}
+
+
+def cost(
+    shape: Any,
+    feed: Feed,
+    *,
+    text: int = 100,
+    reply: int = 0,
+    width: int = 2,
+    timing: Timing | None = None,
+) -> Cost:
+    """The cost of one prompt with one picture.
+
+    Args:
+        shape: a `Shape`, or what `Shape.of` takes.
+        feed: how the picture is fed, from `resolution.feed`.
+        text: tokens of the prompt besides the picture.
+        reply: tokens written.
+        width: bytes a number of the cache (2 for bfloat16).
+        timing: from `timing.calibrate`, for milliseconds.
+
+    Raises:
+        InputError: for a negative number of tokens, or no model's shape.
+
+    Example:
+        >>> cost("data/phi4_rv_15b", feed((3840, 2160), 3600, method="dynamic_resolution")).kv_bytes
+    """
+    if text < 0 or reply < 0:
+        raise InputError(f"text={text}, reply={reply}", "numbers of tokens, from 0")
+    found = shape if isinstance(shape, Shape) else Shape.of(shape)
+    prompt = text + feed.tokens
+    # The first token of the reply comes from reading the prompt; the last is never read.
+    steps = [sum(found.decoder(1, past=prompt + i)) for i in range(max(0, reply - 1))]
+    views = [view.rows * view.cols for view in feed.views]
+    made = {
+        "method": feed.method,
+        "tokens": feed.tokens,
+        "prompt": prompt,
+        "reply": reply,
+        "tower_flops": sum(found.tower(views)),
+        "projector_flops": found.projector(feed.tokens, feed.method),
+        "decoder_flops": sum(found.decoder(prompt)),
+        "reply_flops": sum(steps),
+        "kv_bytes": found.kv_bytes(prompt + max(0, reply - 1), width=width),
+    }
+    if timing is not None:
+        made["first_ms"] = timing.first_ms(found, views, feed.method, feed.tokens, prompt)
+        made["reply_ms"] = timing.reply_ms(found, prompt, max(0, reply - 1))
+    return Cost(**made)
+
+
+def cost_table(shape: Any, feeds: Iterable[Feed], **options: Any) -> pandas.DataFrame:
+    """A row a plan with the fields of `Cost`, ``label`` and ``prompt_flops``; options as of `cost`."""
+    import pandas
+
+    found = shape if isinstance(shape, Shape) else Shape.of(shape)
+    return pandas.DataFrame([cost(found, plan, **options).to_dict() for plan in feeds])
