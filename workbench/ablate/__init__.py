@@ -17,8 +17,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .mixture import (
+        Noise,
+        dirichlet_design,
+        mixture_of,
+        named_mixtures,
+        published_response,
+        repetition_caps,
+        replicate_noise,
+    )
     from .parts import DOMAINS, Architecture, Budget, Domain, Mixture, Optimiser, Reasoning, Stage
     from .recipe import Recipe
+    from .response import METHODS, Response, fit_response
+    from .response_agreement import Agreement, agreement
+    from .response_check import CrossValidation, cross_validate, learning_curve
+    from .response_search import NextPoint, Optimum
     from .run import Run, run
     from .store import runs
     from .sweep import Sweep, sweep
@@ -28,6 +41,12 @@ _HOME = {
     **dict.fromkeys(("DOMAINS", "Architecture", "Budget", "Domain", "Mixture"), "parts"),
     **dict.fromkeys(("Optimiser", "Reasoning", "Stage"), "parts"),
     "Recipe": "recipe",
+    **dict.fromkeys(("Noise", "dirichlet_design", "mixture_of", "named_mixtures"), "mixture"),
+    **dict.fromkeys(("published_response", "repetition_caps", "replicate_noise"), "mixture"),
+    **dict.fromkeys(("METHODS", "Response", "fit_response"), "response"),
+    **dict.fromkeys(("Agreement", "agreement"), "response_agreement"),
+    **dict.fromkeys(("CrossValidation", "cross_validate", "learning_curve"), "response_check"),
+    **dict.fromkeys(("NextPoint", "Optimum"), "response_search"),
     **dict.fromkeys(("Run", "run"), "run"),
     "runs": "store",
     **dict.fromkeys(("Sweep", "sweep"), "sweep"),
@@ -35,18 +54,35 @@ _HOME = {
 }
 
 __all__ = [
+    "Agreement",
     "Architecture",
     "Budget",
+    "CrossValidation",
     "DOMAINS",
     "Domain",
+    "METHODS",
     "Mixture",
+    "NextPoint",
+    "Noise",
     "Optimiser",
+    "Optimum",
     "Reasoning",
     "Recipe",
+    "Response",
     "Run",
     "Stage",
     "Sweep",
+    "agreement",
+    "cross_validate",
+    "dirichlet_design",
+    "fit_response",
+    "learning_curve",
+    "mixture_of",
+    "named_mixtures",
+    "published_response",
     "read_sweep",
+    "repetition_caps",
+    "replicate_noise",
     "run",
     "runs",
     "sweep",

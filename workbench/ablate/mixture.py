@@ -231,6 +231,6 @@ def replicate_noise(shares: Any, metric: Any) -> Noise:
             "dirichlet_design(..., replicates=3)",
         )
     inside = float(((series - by.transform("mean")) ** 2).sum())
-    edges = [np.sqrt(inside / chi2.ppf(p, freedom)) for p in (0.975, 0.025)]
+    low, high = (float(np.sqrt(inside / chi2.ppf(p, freedom))) for p in (0.975, 0.025))
     spread = float(by.mean().std(ddof=1)) if by.ngroups > 1 else float("nan")
-    return Noise(float(np.sqrt(inside / freedom)), *(float(e) for e in edges), freedom, by.ngroups, spread)
+    return Noise(float(np.sqrt(inside / freedom)), low, high, freedom, by.ngroups, spread)

@@ -176,7 +176,8 @@ def resampled(
 ) -> list[Surface]:
     """Refits, with the chosen settings, to mixtures drawn with replacement (Efron 1979), all their runs."""
     rng, kind = np.random.default_rng([seed, 7]), groups(shares)
-    x, y, found = shares.to_numpy(), metric.to_numpy(), []
+    x, y = shares.to_numpy(), metric.to_numpy()
+    found: list[Surface] = []
     members = [np.flatnonzero(kind == k) for k in range(kind.max() + 1)]
     while len(found) < draws:
         rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])

@@ -111,16 +111,21 @@ def optimum(
     nothing = np.full((2, len(low)), np.nan)
     domains = list(response.domains)
     edges = np.quantile(places, tails, axis=0) if draws else nothing
+    at_best = np.quantile(heights[:, 0], tails) if draws else nothing[:, 0]
     return Optimum(
-        response.method, response.goal, pd.Series(found, domains, name="share"), value,
-        *(float(v) for v in (np.quantile(heights[:, 0], tails) if draws else nothing[:, 0])),
+        method=response.method,
+        goal=response.goal,
+        shares=pd.Series(found, domains, name="share"),
+        value=value,
+        low=float(at_best[0]),
+        high=float(at_best[1]),
         gain=float(sign * value - seen.max()),
         sure=float(np.mean(sign * (heights[:, 0] - heights[:, 1]) > 0)) if draws else float("nan"),
         level=level,
         at_cap=tuple(d for d, s, h in zip(domains, found, high, strict=True) if h < 1 and s > h - 1e-3),
         region=pd.DataFrame({"share": found, "low": edges[0], "high": edges[1]}, index=domains),
         draws=pd.DataFrame(places, columns=domains),
-    )  # fmt: skip
+    )
 
 
 def next_point(
