@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cost import Cost, Shape, cost, cost_table
+    from .microscope import Microscope, microscope
     from .mixture import (
         Noise,
         dirichlet_design,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     )
     from .parts import DOMAINS, Architecture, Budget, Domain, Mixture, Optimiser, Reasoning, Stage
     from .recipe import Recipe
+    from .resolution import FedModel, Feed, feed
     from .response import METHODS, Response, fit_response
     from .response_agreement import Agreement, agreement
     from .response_check import CrossValidation, cross_validate, learning_curve
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from .store import runs
     from .sweep import Sweep, sweep
     from .sweep_file import read_sweep
+    from .timing import Timing, calibrate
 
 _HOME = {
     **dict.fromkeys(("DOMAINS", "Architecture", "Budget", "Domain", "Mixture"), "parts"),
@@ -51,16 +55,24 @@ _HOME = {
     "runs": "store",
     **dict.fromkeys(("Sweep", "sweep"), "sweep"),
     "read_sweep": "sweep_file",
+    **dict.fromkeys(("FedModel", "Feed", "feed"), "resolution"),
+    **dict.fromkeys(("Microscope", "microscope"), "microscope"),
+    **dict.fromkeys(("Cost", "Shape", "cost", "cost_table"), "cost"),
+    **dict.fromkeys(("Timing", "calibrate"), "timing"),
 }
 
 __all__ = [
     "Agreement",
     "Architecture",
     "Budget",
+    "Cost",
     "CrossValidation",
     "DOMAINS",
     "Domain",
+    "FedModel",
+    "Feed",
     "METHODS",
+    "Microscope",
     "Mixture",
     "NextPoint",
     "Noise",
@@ -70,13 +82,20 @@ __all__ = [
     "Recipe",
     "Response",
     "Run",
+    "Shape",
     "Stage",
     "Sweep",
+    "Timing",
     "agreement",
+    "calibrate",
+    "cost",
+    "cost_table",
     "cross_validate",
     "dirichlet_design",
+    "feed",
     "fit_response",
     "learning_curve",
+    "microscope",
     "mixture_of",
     "named_mixtures",
     "published_response",

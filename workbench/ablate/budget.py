@@ -54,6 +54,8 @@ def samples_of(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> int:
     each = flops_per_sample(recipe, encoder, sizes)
     samples = int(recipe.budget.flops // each)
     if samples < 1:
-        raise InputError(f"budget.flops={recipe.budget.flops:g}", f"at least {each:.3g}, what one sample costs")
+        raise InputError(
+            f"budget.flops={recipe.budget.flops:g}", f"at least {each:.3g}, what one sample costs"
+        )
     recipe.check_passes(samples)
     return samples

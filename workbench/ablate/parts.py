@@ -10,7 +10,17 @@ from typing import Any
 from ..errors import InputError
 from .fields import build, closest
 
-__all__ = ["DOMAINS", "STAGES", "Architecture", "Budget", "Domain", "Mixture", "Optimiser", "Reasoning", "Stage"]
+__all__ = [
+    "DOMAINS",
+    "STAGES",
+    "Architecture",
+    "Budget",
+    "Domain",
+    "Mixture",
+    "Optimiser",
+    "Reasoning",
+    "Stage",
+]
 
 #: The domains of the published data mixture, as `synth.FAMILIES` names them.
 DOMAINS = ("general", "maths", "computer_use")
@@ -165,7 +175,9 @@ class Reasoning:
         for name in self.domains:
             if name not in DOMAINS:
                 raise InputError(
-                    f"reasoning.domains names {name!r}", f"some of {', '.join(DOMAINS)}", closest(name, [*DOMAINS])
+                    f"reasoning.domains names {name!r}",
+                    f"some of {', '.join(DOMAINS)}",
+                    closest(name, [*DOMAINS]),
                 )
         object.__setattr__(self, "domains", tuple(n for n in DOMAINS if n in self.domains))
         if self.share > 0 and not self.domains:

@@ -22,7 +22,10 @@ def provenance() -> dict[str, Any]:
     """Date, host, hardware, versions, threads, and the commit of the workbench where it is a checkout."""
     from importlib.metadata import PackageNotFoundError, version
 
-    made: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "host": socket.gethostname()}
+    made: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+    }
     made |= {**hardware(), "threads": torch.get_num_threads()}
     with contextlib.suppress(PackageNotFoundError):
         made["workbench"] = version("vlm-workbench")

@@ -253,6 +253,8 @@ def _families(value: Any) -> tuple[str, ...]:
     for name in given:
         if name not in synth.FAMILIES:
             raise InputError(
-                f"families names {name!r}", f"some of {', '.join(synth.FAMILIES)}", closest(name, [*synth.FAMILIES])
+                f"families names {name!r}",
+                f"some of {', '.join(synth.FAMILIES)}",
+                closest(name, [*synth.FAMILIES]),
             )
     return tuple(f for f in synth.FAMILIES if f in given)

@@ -160,7 +160,9 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
 
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise InputError(f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)")
+        raise InputError(
+            f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)"
+        )
     rows: list[dict[str, Any]] = []
     for place in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
         try:
