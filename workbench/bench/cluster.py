@@ -19,6 +19,16 @@ __all__ = ["ask_on_cluster", "connected"]
 TRIES = 3
 
 
+#: Settings of a cluster on this machine alone. Ray takes 127.0.0.1 for itself only where it takes clusters of
+#: several machines for unsupported, and its agents need more than its 30 seconds on a busy machine.
+LOCAL = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_agent_register_timeout_ms": "180000",
+}
+
+
 class _Worker:
     """One copy of the model, in a process of the cluster."""
 
@@ -122,19 +132,22 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[Any]:
+def connected(address: str | None = None) -> Iterator[Any]:
     """Ray, connected to a cluster; one that is started here ends here.
 
     A cluster that is started here listens on 127.0.0.1 only, asks for a token, and has no dashboard.
 
+    Args:
+        address: of a cluster ("host:port"); None for the one of ``RAY_ADDRESS``, or a new one here.
+
     Raises:
         CapabilityError: if Ray is not installed.
+        WorkbenchError: if there is no cluster at the address.
     """
-    address = os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
     if address is None:  # before Ray is imported: it reads these then
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes its time
+        for name, value in {**LOCAL, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+            os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError:
@@ -146,7 +159,16 @@ def connected() -> Iterator[Any]:
     if address is None:
         _read_settings_anew()
     local: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, **(local if address is None else {}))
+    try:
+        ray.init(address=address, log_to_driver=False, **(local if address is None else {}))
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        raise WorkbenchError(
+            f"no Ray cluster at {address!r}: {_first_line(error)}",
+            "the address of a running cluster, and its token in RAY_AUTH_TOKEN",
+            "ray status --address=... shows whether it is there; without an address one is started here",
+        ) from None
     try:
         yield ray
     finally:
@@ -154,8 +176,10 @@ def connected() -> Iterator[Any]:
 
 
 def _read_settings_anew() -> None:
-    """Make Ray notice the token where it was imported before; ``ray start`` does the same to itself."""
+    """Make Ray notice these settings where it was imported before; ``ray start`` does the same to itself."""
     with contextlib.suppress(ImportError, KeyError, AttributeError):
         from ray import _raylet
+        from ray._private import ray_constants
 
         vars(_raylet)["Config"].initialize("")
+        ray_constants.ENABLE_RAY_CLUSTER = False

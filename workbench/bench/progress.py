@@ -9,7 +9,7 @@ from typing import Any
 
 from .engines import Asking
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "time_words"]
 
 
 class Progress:
@@ -48,7 +48,7 @@ class Progress:
             spent = self._spent.setdefault(group, [0.0, 0.0])
             spent[0] += each
             spent[1] += 1
-        self._bar.set_postfix_str(f"{_words(self.seconds_left())} left", refresh=False)
+        self._bar.set_postfix_str(f"{time_words(self.seconds_left())} left", refresh=False)
         self._bar.update(len(replies))
 
     def seconds_left(self) -> float:
@@ -76,7 +76,8 @@ class Progress:
         self.close()
 
 
-def _words(seconds: float) -> str:
+def time_words(seconds: float) -> str:
+    """Seconds as a reader takes them: about 5 min, for instance."""
     if seconds < 90:
         return f"about {seconds:.0f} s"
     if seconds < 5400:
