@@ -18,7 +18,8 @@ __all__ = ["CRITERIA", "Microscope", "Reading", "microscope"]
 
 CRITERIA = {
     "smallest_text": "least x-height at which an ideal reader that knows the font tells 95% of lower-case "
-    "letters and digits right, after the resize, under noise of a tenth of black to white (measured)",
+    "letters and digits right, after the resize, under noise of a tenth of black to white (measured); "
+    "what reaches the tower: S2 averages features afterwards, see patches_per_token",
     "smallest_target": "least side of a square target such that two of them side by side never share a token",
 }
 
@@ -63,6 +64,7 @@ class Reading:
             "crops": len(self.feed.crops),
             "resized": "x".join(map(str, self.feed.resized)),
             "effective": self.effective,
+            "patches_per_token": self.feed.patches_per_token,
             "smallest_text": self.smallest_text,
             "smallest_target": self.smallest_target,
         }

@@ -69,8 +69,12 @@ def microscope(picture: Any, record: Microscope, *, height: float = 2.6) -> Figu
     best = min(record.readings, key=lambda r: r.smallest_text)
     finest = min(record.readings, key=lambda r: r.smallest_target)
     size = f"{record.size[0]} x {record.size[1]} at {record.budget} tokens"
-    text = f"{size}: {best.label} keeps the smallest text, {finest.label} the smallest target (red)"
-    titled(drawn, text)
+    if best is finest:
+        text = f"{best.label} keeps the smallest text and the smallest target (red)"
+    else:
+        text = f"the smallest text reaches the tower with {best.label}, "
+        text += f"the smallest target (red) survives {finest.label}"
+    titled(drawn, f"{size}: {text}")
     return drawn
 
 
@@ -111,7 +115,7 @@ def survives(records: Mapping[str, Microscope]) -> Figure:
     )
     drawn.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     label, count = max(best.items(), key=lambda item: item[1])
-    titled(drawn, f"{label} keeps the smallest text of {count} of {len(names)} pictures")
+    titled(drawn, f"{label} passes the smallest text to the tower for {count} of {len(names)} pictures")
     return drawn
 
 

@@ -113,6 +113,12 @@ class Feed:
         ]
         return min(cells, key=lambda cell: cell[0] * cell[1])
 
+    @property
+    def patches_per_token(self) -> float:
+        """Patches of the finest scale whose features end in one token: merged, or averaged with S2."""
+        (across, down), (width, height) = self.density, self.cell
+        return across * width * down * height / self.patch**2
+
 
 def method_name(method: str) -> str:
     """A method's name from its name or its label in the published table ("Multi-crop with S2").
