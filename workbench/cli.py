@@ -1,4 +1,4 @@
-"""The workbench's verbs from a shell: ask, plan, doctor, lab, bench.
+"""The workbench's verbs from a shell: ask, plan, doctor, bench, ablate, runs, lab.
 
 Arguments are parsed here and nothing else: each command calls the function of the same name.
 The answer goes to standard output; the thought, the facts and errors go to standard error.
@@ -30,16 +30,8 @@ __all__ = ["main"]
 FAILED, INTERRUPTED = 2, 130
 RECORD = (
     *("question", "text", "thought", "mode", "p_think", "prompt_tokens", "image_tokens", "thought_tokens"),
-    *(
-        "answer_tokens",
-        "seconds",
-        "seconds_to_first_token",
-        "stopped",
-        "model",
-        "source",
-        "settings",
-        "created",
-    ),
+    *("answer_tokens", "seconds", "seconds_to_first_token", "stopped"),
+    *("model", "source", "settings", "created"),
 )
 
 
@@ -103,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
 
     _bench_parser(commands)
+    _ablate_parser(commands)
 
     lab = commands.add_parser("lab", help="open JupyterLab on the notebooks; its own options may follow")
     lab.add_argument("folder", nargs="?", type=Path, help="folder of notebooks (the workbench's own)")
@@ -152,6 +145,41 @@ def _bench_parser(commands: Any) -> None:
     report.add_argument("--title", default="Benchmark report")
     report.add_argument("--failures", type=int, default=100, metavar="N", help="most items with pictures")
     report.set_defaults(run=_bench)
+
+
+def _ablate_parser(commands: Any) -> None:
+    """The verbs ``workbench ablate`` and ``workbench runs``."""
+    ablate = commands.add_parser("ablate", help="run a recipe or a sweep of them, resumable")
+    ablate.add_argument("file", metavar="SWEEP.yaml", help="a recipe or a sweep, YAML or JSON")
+    ablate.add_argument("--folder", default="runs", help="of all runs (runs); the same call goes on there")
+    ablate.add_argument("--engine", default="local", choices=["local", "ray"], help="here, or a Ray cluster")
+    ablate.add_argument("--workers", type=int, metavar="N", help="runs at the same time (1)")
+    ablate.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (one is started here)")
+    ablate.add_argument("--device", default="cpu", help="cpu or cuda")
+    ablate.add_argument("--checkpoint", type=int, default=100, metavar="N", help="steps between them (100)")
+    ablate.add_argument("--wait", type=float, default=0.0, metavar="S", help="for a run that is worked at")
+    ablate.set_defaults(run=_ablate)
+
+    runs = commands.add_parser("runs", help="all runs of a folder, as a table")
+    runs.add_argument("folder", nargs="?", default="runs", help="of the runs (runs)")
+    runs.add_argument("--save", metavar="FILE", help="write the whole table (.csv or .parquet)")
+    runs.set_defaults(run=_runs)
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from .ablate.shell import run_sweep
+
+    names = ("folder", "engine", "workers", "address", "device", "checkpoint", "wait")
+    told, failed = run_sweep(options.file, **{name: getattr(options, name) for name in names})
+    print(_printable(told))
+    return FAILED if failed else 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from .ablate.shell import list_runs
+
+    print(_printable(list_runs(options.folder, save=options.save)))
+    return 0
 
 
 def _bench_run(options: argparse.Namespace) -> int:

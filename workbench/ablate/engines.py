@@ -87,7 +87,8 @@ class _Worker(threading.Thread):
         status = None
         for _ in range(TRIES):
             process = self._worker()
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             job = {"recipe": recipe.to_dict(), "root": str(self._root), "options": self._options}
             with contextlib.suppress(OSError):
                 process.stdin.write(json.dumps(job) + "\n")

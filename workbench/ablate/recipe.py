@@ -114,8 +114,8 @@ class Recipe:
                     raise InputError(
                         f"budget of {samples} samples sees mixture.{name} {passes:.2f} times",
                         f"at most cap={domain.cap:g} passes over its {domain.records} records",
-                        f"a budget of at most {int(domain.cap * domain.records / share)} samples, more records, "
-                        "or a higher cap",
+                        f"a budget of at most {int(domain.cap * domain.records / share)} samples, "
+                        "more records, or a higher cap",
                     )
 
     def domain_families(self) -> dict[str, list[str]]:

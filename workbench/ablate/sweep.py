@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -103,8 +102,11 @@ def sweep(
     failed, waiting = _waiting(wanted, root)
     repeated = len(wanted) - len(waiting) - len(failed)
     options = {
-        **{"device": device, "checkpoint": checkpoint, "every": every},
-        **{"wait": wait, "keep_model": keep_model},
+        "device": device,
+        "checkpoint": checkpoint,
+        "every": every,
+        "wait": wait,
+        "keep_model": keep_model,
     }
     skipped = []
     shown = sys.stderr.isatty() if progress is None else progress

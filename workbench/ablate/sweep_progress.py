@@ -68,9 +68,9 @@ class SweepProgress:
             self._share[name] = max(self._share[name], self._read(name))
         self._looked = time.perf_counter()
         left = self.seconds_left()
-        told = f"{self.work_done():.0%} of the steps" + (
-            f", {time_words(left)} left" if left is not None else ""
-        )
+        told = f"{self.work_done():.0%} of the steps"
+        if left is not None:  # what the final evaluation takes is not in it
+            told += f", training {time_words(left)} more" if left else ", measuring"
         self._bar.set_postfix_str(told)
 
     def finish(self, name: str) -> None:

@@ -1,0 +1,140 @@
+"""A recipe is checked field by field, has one hash, and survives its file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from workbench.ablate import Recipe
+from workbench.ablate.recipe import reasoning_rates
+from workbench.ablate.stream import make_plan
+from workbench.ablate.sweep_file import expand, read_sweep
+from workbench.errors import InputError
+
+COUNTS = {"general": 4000, "maths": {"records": 1000, "repeat": 3, "cap": 5}, "computer_use": 3000}
+
+
+def test_counts_and_repetition_give_the_shares() -> None:
+    shares = Recipe(mixture=COUNTS).mixture.shares()
+    assert shares == {"general": 0.4, "maths": 0.3, "computer_use": 0.3}
+    assert Recipe(mixture={"general": 0.7, "maths": 0.3}).mixture.shares()["computer_use"] == 0
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json"])
+def test_a_recipe_survives_its_file(tmp_path, suffix) -> None:
+    recipe = Recipe(mixture=COUNTS, reasoning=0.4, architecture={"width": 64}, seed=3)
+    again = Recipe.load(recipe.save(tmp_path / f"recipe{suffix}"))
+    assert again == recipe
+    assert again.hash == recipe.hash
+
+
+def test_the_hash_tells_recipes_apart_and_nothing_else() -> None:
+    recipe = Recipe(mixture=COUNTS)
+    assert recipe.hash == Recipe(mixture={**COUNTS, "general": {"records": 4000, "repeat": 1.0}}).hash
+    assert recipe.hash == Recipe(mixture=COUNTS, optimiser={"lr": "2e-3"}).hash
+    changed = [recipe.replace(seed=1), recipe.replace(reasoning=0.3), recipe.replace(optimiser={"lr": 1e-3})]
+    assert len({recipe.hash, *(r.hash for r in changed)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"mixtur": {}}, "did you mean 'mixture'"),
+        ({"architecture": {"widht": 32}}, "did you mean 'width'"),
+        ({"mixture": {"math": 3}}, "did you mean 'maths'"),
+        ({"mixture": {"general": 0.5, "maths": 0.4}}, "sum to 0.9"),
+        ({"mixture": {"general": 0.5, "maths": 100}}, "shares .* beside counts"),
+        ({"mixture": {"general": -3}}, "mixture.general.*-3"),
+        ({"mixture": {"general": 0, "maths": 0}}, "without any record"),
+        ({"mixture": {"general": {"share": 1.0, "repeat": 2}}}, "repeat"),
+        ({"budget": 0}, "budget.samples=0"),
+        ({"budget": {"samples": 10, "flops": 1e9}}, "one of the two"),
+        ({"budget": {}}, "one of the two"),
+        ({"mixture": {"maths": {"records": 10, "cap": 3}}}, "at most 30 samples"),
+        ({"reasoning": 1.5}, "reasoning.share=1.5"),
+        ({"reasoning": {"share": 0.5, "domains": ["maths"]}}, "at most 0.33"),
+        ({"reasoning": {"share": 0.5, "domains": ["mathss"]}}, "did you mean 'maths'"),
+        ({"stages": [{"kind": "al", "share": 1}]}, "did you mean 'all'"),
+        ({"stages": [{"kind": "all", "share": 0.5}]}, "sum to 0.5"),
+        ({"architecture": {"width": 30}}, "multiple of 8"),
+        ({"optimiser": {"lr": "fast"}}, "optimiser.lr='fast'"),
+        ({"optimiser": {"batch": 0}}, "optimiser.batch=0"),
+        ({"families": ["chan"]}, "did you mean 'chain'"),
+        ({"families": ["chain"]}, "a family of general"),
+        ({"difficulty": 4}, "difficulty=4"),
+        ({"seed": -1}, "seed=-1"),
+        ({"evaluation": True}, "evaluation=True"),
+        (
+            {"architecture": {"freeze_encoder": True}, "stages": [{"kind": "all", "share": 1}]},
+            "freeze_encoder",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(fields, told) -> None:
+    with pytest.raises(InputError, match=told):
+        Recipe.from_dict(fields)
+
+
+@pytest.mark.parametrize("text", ["recipe: [", "- 1", ""])
+def test_a_file_without_a_recipe_is_refused(tmp_path, text) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"recipe\.yaml"):
+        Recipe.load(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        Recipe.load(tmp_path / "none.yaml")
+
+
+def test_records_are_seen_in_whole_passes_and_in_the_mixtures_shares() -> None:
+    recipe = Recipe(mixture={"general": 100, "maths": {"records": 50, "repeat": 2}}, budget=1000)
+    plan = make_plan(recipe, 1000)
+    for domain, records in ((0, 100), (1, 50)):
+        numbers = plan.numbers[plan.domains == domain].tolist()
+        assert 430 < len(numbers) < 570
+        assert sorted(numbers[:records]) == list(range(records)), "all of a pass before the next"
+    assert not (plan.domains == 2).any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_reasoning_reaches_its_share_and_begins_with_what_takes_steps(share) -> None:
+    recipe = Recipe(reasoning=share, mixture={"general": 0.5, "maths": 0.5})
+    rates, several = reasoning_rates(recipe), {"general": 1 / 9, "maths": 2 / 4}
+    total = sum(0.5 * (f * rates[d, True] + (1 - f) * rates[d, False]) for d, f in several.items())
+    assert total == pytest.approx(share)
+    assert rates["maths", True] == 1 or rates["maths", False] == 0
+
+
+def test_a_sweep_file_gives_every_combination(tmp_path) -> None:
+    path = tmp_path / "sweep.yaml"
+    vary = "{reasoning.share: [0, 0.2], optimiser.lr: [1e-3]}"
+    path.write_text(f"recipe: {{budget: 100}}\nvary: {vary}\nseeds: 3\n")
+    recipes = read_sweep(path)
+    assert [(r.reasoning.share, r.seed) for r in recipes] == [(s, i) for s in (0, 0.2) for i in range(3)]
+    assert {r.optimiser.lr for r in recipes} == {1e-3}
+    assert expand({"budget": 7})[0].budget.samples == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"recipe": {}, "varry": {}}, "did you mean 'vary'"),
+        ({"vary": {"reasoning.share": 3}}, "list of values"),
+        ({"vary": {"reasoning.shar": [0.1]}}, "did you mean 'share'"),
+        ({"seeds": 0}, "seeds=0"),
+        ({"recipe": {"seed": 1}, "seeds": 2}, "seed beside seeds"),
+    ],
+)
+def test_a_sweep_file_with_a_typo_is_refused(fields, told) -> None:
+    with pytest.raises(InputError, match=told):
+        expand(fields)
+
+
+def test_recipes_and_recorded_runs_need_no_torch() -> None:
+    code = (
+        "import sys; from workbench import ablate; ablate.Recipe(); ablate.Run; ablate.runs; ablate.sweep;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
