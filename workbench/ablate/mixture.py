@@ -65,16 +65,16 @@ def published_response() -> tuple[pd.DataFrame, pd.DataFrame]:
     """The published table as a response: shares of the three domains, and scores with their errors.
 
     Returns:
-        Shares (six rows, columns `DOMAINS`), and one row a mixture and benchmark: ``name, records, benchmark,
-        score, low, high, error`` in percent. One training run a row: the errors are those of the items alone.
+        Shares (six rows, columns `DOMAINS`), and a row a mixture and benchmark: ``name``, records of each
+        domain, ``benchmark, score, low, high, error`` in percent. One training run a row: the errors are
+        those of the items alone.
     """
     wide = _published_counts()
     names = [f"row{row}" for row in wide.index]
     shares = wide.div(wide.sum(axis=1), axis=0).set_axis(names)
     table = published_table()
-    total = table[list(PUBLISHED)].sum(axis=1)
-    scores = table.assign(name="row" + table["row"].astype(str), records=total)
-    return shares, scores[["name", "records", "benchmark", "score", "low", "high", "error"]]
+    scores = table.assign(name="row" + table["row"].astype(str)).rename(columns=PUBLISHED)
+    return shares, scores[["name", *DOMAINS, "benchmark", "score", "low", "high", "error"]]
 
 
 def _published_counts() -> pd.DataFrame:
@@ -208,8 +208,8 @@ class Noise:
 
     def __str__(self) -> str:
         return (
-            f"runs of one mixture differ by {self.deviation:.3g} ({self.low:.3g} to {self.high:.3g}, standard "
-            f"deviation, {self.freedom} degrees of freedom); means of {self.mixtures} mixtures by "
+            f"runs of one mixture differ by {self.deviation:.3g} ({self.low:.3g} to {self.high:.3g}; "
+            f"standard deviation, {self.freedom} degrees of freedom); means of {self.mixtures} mixtures by "
             f"{self.between:.3g}; two single runs must differ by {self.detectable:.3g} to tell"
         )
 
