@@ -159,7 +159,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """YAML, in the order of the fields."""
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
         return text
@@ -188,7 +188,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if it cannot be read, or holds no mapping.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")

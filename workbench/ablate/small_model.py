@@ -74,7 +74,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Phi4RVForConditionalGen
     wrong = [k for k, v in own.items() if k not in trained or trained[k].shape != v.shape]
     if wrong:
         raise CheckpointError(
-            f"{str(folder)!r} does not fit: {wrong[0]} of {len(wrong)} tensors is missing or of another shape",
+            f"{str(folder)!r} does not fit: {len(wrong)} tensors differ or are missing ({wrong[0]})",
             f"width {shape.width}, at least {shape.depth} decoder and {shape.vision_layer} encoder layers",
             "give architecture the trained model's width, and no more layers than it has",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,9 +162,9 @@ def _outcomes(
     workers: int | None,
     address: str | None,
     bar: SweepProgress,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     if not recipes:
-        return iter(())
+        return here([], root, options, look=bar.look)
     if engine == "ray":
         from .cluster import on_cluster
 
