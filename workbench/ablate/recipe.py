@@ -188,7 +188,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if it cannot be read, or holds no mapping.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
