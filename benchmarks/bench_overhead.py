@@ -2,10 +2,9 @@
 
 python benchmarks/bench_overhead.py --threads 2 --items 64
 
-Overhead is the time of ``bench.run`` outside ``vlm.ask_many``: keys, pictures, journal (synced to the disk
-after every batch), cache, progress, scoring. It is given in seconds, which mean something on a quiet machine
-only, and in processor time, which does not count waiting for other programs or the disk. Runs alternate over
-batch sizes, with nothing cached.
+Overhead is the time of ``bench.run`` outside ``vlm.ask_many``: keys, pictures, journal, cache, progress,
+scoring. It is given in seconds, which mean something on a quiet machine only, and in processor time, which
+does not count waiting for other programs or the disk. Runs alternate over batch sizes, with nothing cached.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CapabilityError, WorkbenchError
 from .cache import is_remote, model_fingerprint
-from .engines import Asking, Replies, Reply, ask_in_batches, batches
+from .engines import Asking, Replies, ask_in_batches, batches
 
 __all__ = ["ask_on_cluster", "connected"]
 
@@ -44,11 +44,10 @@ class _Worker:
                 "give the nodes the same files",
             )
 
-    def ask(self, askings: Sequence[Asking]) -> list[Reply]:
-        """Replies to one batch."""
-        return [
-            reply for some in ask_in_batches(self._vlm, askings, batch_size=len(askings)) for reply in some
-        ]
+    def ask(self, askings: Sequence[Asking]) -> list[tuple[str, dict[str, Any]]]:
+        """Replies to one batch, by their keys."""
+        asked = ask_in_batches(self._vlm, askings, batch_size=len(askings))
+        return [(asking.key, fields) for some in asked for asking, fields in some]
 
 
 def ask_on_cluster(vlm: Any, askings: Sequence[Asking], *, batch_size: int, workers: int) -> Replies:
@@ -113,7 +112,7 @@ def _share_out(ray: Any, copies: list[Any], waiting: deque[tuple[int, list[Askin
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, WorkbenchError) else error from None
             own = {asking.key: asking for asking in batch}
-            yield [(own[asking.key], fields) for asking, fields in replies]
+            yield [(own[key], fields) for key, fields in replies]
 
 
 def _portable(batch: Sequence[Asking]) -> list[Asking]:
@@ -168,6 +167,15 @@ def connected(address: str | None = None) -> Iterator[Any]:
             f"no Ray cluster at {address!r}: {_first_line(error)}",
             "the address of a running cluster, and its token in RAY_AUTH_TOKEN",
             "ray status --address=... shows whether it is there; without an address one is started here",
+        ) from None
+    except Exception as error:  # Ray raises this class itself where its processes take too long
+        if "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+        raise WorkbenchError(
+            "Ray's processes did not start in time on this machine",
+            "a machine that is less busy: Ray gives its agents 15 seconds",
+            "try again, or start a cluster with ray start and name it in RAY_ADDRESS",
         ) from None
     try:
         yield ray

@@ -1,10 +1,11 @@
-"""Replies on disk as they come: one JSON line each, appended and synced, a torn last line tolerated"""
+"""Replies on disk as they come: one JSON line each, a torn last line tolerated"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from ..errors import InputError
 
 __all__ = ["Journal", "only_writer"]
 
+SYNC = 1.0  # seconds; a reply takes about as long, and a sync some milliseconds
 FORMAT = "workbench.bench.journal/1"
 
 
 class Journal:
     """An append-only file of replies, the latest of each key counts.
 
-    Each line is a JSON object with ``key``.  A line is written with one call and synced, so a process that is
-    killed leaves whole lines and at most one torn one at the end, which is cut off when the journal is opened
-    for writing and not read otherwise.
+    Each line is a JSON object with ``key``, handed to the system in one call, so a process that is killed
+    loses nothing that it wrote.  It is synced to the disk every `SYNC` seconds and when it is closed: a
+    machine that loses its power leaves whole lines and at most one torn one at the end, which is cut off when
+    the journal is next written to, and not read.
 
     Args:
         path: the file; made with the first line.
@@ -43,6 +46,7 @@ class Journal:
             self.torn = self.path.stat().st_size - whole
         self._whole = whole
         self._file: int | None = None
+        self._synced = time.monotonic()
 
     def _read(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Entries with the position behind each; ends before a torn last line."""
@@ -69,7 +73,7 @@ class Journal:
                 yield entry, end
 
     def append(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Add replies; they are on the disk when this returns (of a shared journal, with the system)."""
+        """Add replies; when this returns, nothing that happens to this process can lose them."""
         entries = list(entries)
         if not entries:
             return
@@ -83,13 +87,17 @@ class Journal:
         data = lines.encode("utf-8", "surrogatepass")
         while data:
             data = data[os.write(self._file, data) :]
-        if not self.shared:  # what several processes share is a convenience and may lose its last lines
+        now = time.monotonic()
+        if not self.shared and now - self._synced >= SYNC:
             os.fsync(self._file)
+            self._synced = now
         self.entries.update((entry["key"], entry) for entry in entries)
 
     def close(self) -> None:
         """Close the file; another `append` opens it again."""
         if self._file is not None:
+            if not self.shared:
+                os.fsync(self._file)
             os.close(self._file)
             self._file = None
             self.torn = 0
