@@ -51,7 +51,7 @@ class Agreement:
         apart = self.optima.max() - self.optima.min()
         pairs = self.ranks.to_numpy()[np.triu_indices(len(self.ranks), k=1)]
         ranked = (
-            f"rank mixtures alike with Spearman {pairs.min():.2f} to {pairs.max():.2f}; "
+            f"correlate by {pairs.min():.2f} to {pairs.max():.2f} (Spearman) over mixtures; "
             if len(pairs)
             else ""
         )

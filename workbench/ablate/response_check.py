@@ -28,7 +28,9 @@ class CrossValidation:
     Attributes:
         spearman: rank correlation of prediction and measurement over all left-out runs, with a 95% interval
             from resampled mixtures. Runs beside each other in one design are not independent draws of a
-            new design, so it says how sure *these* runs make the number.
+            new design, so it says how sure *these* runs make the number. A clearly negative value of few
+            runs is no anti-knowledge: a fit that says the mean of the others says less where a high run is
+            left out.
         rmse, mae: root mean square and mean absolute miss, in the metric's unit.
         baseline: rmse of always saying the training part's mean.
         parts: a row a fold and repeat: runs, spearman, rmse.

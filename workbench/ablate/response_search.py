@@ -32,7 +32,7 @@ class Optimum:
         draws: the optimum of each refit, a row a draw, a column a domain.
         gain: predicted value beyond the best of the runs' own mixtures, in the better direction.
         sure: share of the refits in which this mixture beats that one.
-        at_cap: domains whose share is as high as it was allowed to be: the true best may lie beyond.
+        at_cap: domains whose share is as high as caps and runs allowed: the true best may lie beyond.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Optimum:
         largest = self.region.sort_values("share", ascending=False)
         largest = largest[largest["share"] >= 0.005].head(6)
         parts = [f"{d} {r.share:.0%} ({r.low:.0%} to {r.high:.0%})" for d, r in largest.iterrows()]
-        wall = f"; at its cap: {', '.join(self.at_cap)}" if self.at_cap else ""
+        wall = f"; as high as allowed: {', '.join(self.at_cap)}" if self.at_cap else ""
         return (
             f"{self.method}: best mixture {', '.join(parts)}; predicted {self.value:.4g} "
             f"({self.low:.4g} to {self.high:.4g}){wall}"
