@@ -8,6 +8,7 @@ plain text there, so that it can never end a turn, open a thought or stand for a
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -290,6 +291,7 @@ class Phi4RVProcessor(ProcessorMixin):
         tokenize: bool = False,
         return_dict: bool = False,
         processor_kwargs: Mapping[str, Any] | None = None,
+        tools: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Write a conversation, or a batch of them, with the chat template.
@@ -303,12 +305,15 @@ class Phi4RVProcessor(ProcessorMixin):
             tokenize: give model inputs (all of them with ``return_dict``, else ``input_ids``)
                 instead of text.
             processor_kwargs: arguments of `__call__`; they can also be given directly.
+            tools: None or empty, as ``transformers serve`` passes it; the template has no place for tools.
             **kwargs: as ``processor_kwargs``.
 
         Raises:
-            InputError: for a system message (the template drops it), or a control token in a
+            InputError: for tools, a system message (the template drops it), or a control token in a
                 user's message: in a rendered prompt it could not be told from a real one.
         """
+        if tools:
+            raise InputError(f"{len(tools)} tools", "none: this model's chat template has no place for them")
         batched = bool(conversation) and not isinstance(conversation[0], Mapping)
         conversations = conversation if batched else [conversation]
         prompts, images = [], []
@@ -321,6 +326,7 @@ class Phi4RVProcessor(ProcessorMixin):
             )
         if not tokenize:
             return prompts if batched else prompts[0]
+        kwargs.pop("load_audio_from_video", None)  # the server of Transformers passes it to every processor
         options = {"images": images, **(processor_kwargs or {}), **kwargs}
         encoded = self(text=prompts, **options)
         return encoded if return_dict else encoded["input_ids"]
@@ -382,7 +388,7 @@ class Phi4RVProcessor(ProcessorMixin):
         for part in content:
             if part.get("type") == "image":
                 texts.append(f"{IMAGE_MARK}\n")
-                pictures += [part[key] for key in ("image", "path", "url") if key in part][:1]
+                pictures += [_sent(part[key]) for key in ("image", "path", "url") if key in part][:1]
             elif part.get("type") == "text":
                 self._refuse_control(role, part["text"], [*self.control_tokens, IMAGE_MARK])
                 texts.append(part["text"])
@@ -398,6 +404,16 @@ class Phi4RVProcessor(ProcessorMixin):
                 "text without control tokens",
                 "use encode_turns, which takes such text as plain characters",
             )
+
+
+def _sent(picture: Any) -> Any:
+    """A picture as a server gets it, ``data:image/png;base64,...``, as its bytes; any other as it is."""
+    if not (isinstance(picture, str) and picture.startswith("data:image/")):
+        return picture
+    try:
+        return base64.b64decode(picture.partition("base64,")[2], validate=True)
+    except ValueError as error:
+        raise InputError(f"a picture as a data URI: {error}", "data:image/...;base64,...") from None
 
 
 def _rows_of_images(images: Any, prompts: Sequence[str]) -> list[list[Any]]:
