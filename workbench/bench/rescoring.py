@@ -21,6 +21,7 @@ FLIP_COLUMNS = (
     *("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "rules_before", "before"),
     *("parsed_before", "why_before", "rules_after", "after", "parsed_after", "why_after", "images"),
 )
+_SEEN = ("benchmark", "response", "gold", "category", "details", "images")
 _KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "images")
 
 
@@ -57,7 +58,8 @@ def rescore(results: Results, rules: str = "workbench") -> Rescored:
         raise InputError(f"rules={rules!r}", f"one of {', '.join(map(repr, RULES))}")
     before, table = results.table, results.table.copy()
     reasons: Counter[str] = Counter()
-    scores = [_score(results, row, rules, reasons) for row in before.to_dict("records")]
+    columns = [before[name].tolist() for name in _SEEN]
+    scores = [_score(results, dict(zip(_SEEN, row)), rules, reasons) for row in zip(*columns)]
     table["value"] = [math.nan if s is None else s.value for s in scores]
     for name in ("parsed", "why"):
         texts = [None if s is None else getattr(s, name) for s in scores]

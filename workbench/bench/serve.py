@@ -1,7 +1,7 @@
 """A thin adapter: the native port behind ``transformers serve``, so that other harnesses can ask it
 
 ``python -m workbench.bench.serve data/nano --host 127.0.0.1 --port 8000`` takes the arguments of
-``transformers serve``.  That command alone does not know the published architecture's name.
+``transformers serve``.  That command alone does not know the published architecture.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
         CapabilityError: if the server's packages are not installed.
     """
     from ..errors import CapabilityError
+    from ..models.phi4_rv.configuration import Phi4RVConfig
     from ..models.phi4_rv.modeling import Phi4RVForConditionalGeneration
     from ..models.phi4_rv.registration import register
 
@@ -33,6 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
             "pip install 'vlm-workbench[serve]'",
         ) from None
     register()
+    # The server tells text models from vision-language models by their class's name in this table.
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as names
+
+    names[Phi4RVConfig.model_type] = Phi4RVForConditionalGeneration.__name__
     # The server looks the architecture up by the name in config.json, as an attribute of transformers.  By
     # sys.modules: importing the classes above can put another module object in the place of the first one.
     setattr(sys.modules["transformers"], "Phi4ForCausalLMV", Phi4RVForConditionalGeneration)  # noqa: B010

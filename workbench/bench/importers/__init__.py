@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ...errors import InputError
+from ..columns import table_of
 from ..records import Results
 from ..rescoring import rescore
 from ..scorers import RULES
@@ -75,11 +76,10 @@ def load_results(
         parts.append(
             _load(file, kind, Notes(), benchmark=benchmark, model=model, run=run, mode=mode, images=images)
         )
-    results = Results.concat(parts, duplicates="first")
+    results = parts[0] if len(parts) == 1 else Results.concat(parts, duplicates="first")
     about = parts[0].about if len(parts) == 1 else {"sources": [dict(part.about) for part in parts]}
     warnings = [*notes.once, *results.warnings]
-    results = Results.of(results.table, folder=results.folder, warnings=warnings, about=about)
-    return _valued(results, rules)
+    return _valued(Results(results.table, results.folder, tuple(warnings), about), rules)
 
 
 def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
@@ -126,7 +126,7 @@ def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
     rows = list(_READERS[kind](file, notes))
     if not rows:
         raise damaged(file, "it holds no items")
-    table = pd.DataFrame.from_records(rows)
+    table = table_of(rows)
     log_name = str(table["benchmark"].iloc[0])
     name, split = named([given["benchmark"] or log_name, *log_name.split("/")[::-1]])
     table["benchmark"] = given["benchmark"] or name
@@ -184,8 +184,7 @@ def _valued(results: Results, rules: str | None) -> Results:
     for harness in sorted(set(table.loc[open_rows, "harness"])):
         wanted = open_rows & (table["harness"] == harness)
         own = _OWN_RULES.get(harness, "workbench")
-        part = results.replaced(table[wanted].reset_index(drop=True))
-        again = rescore(part, own)
+        again = rescore(Results(table[wanted].reset_index(drop=True), results.folder), own)
         again.table["rules"] = again.table["rules"].where(again.table["value"].notna(), "")
         for column in ("value", "parsed", "why", "rules"):
             table.loc[wanted, column] = again.table[column].to_numpy()

@@ -101,7 +101,7 @@ def _gold(row: Mapping[str, Any]) -> str | None:
 
 def _details(row: Mapping[str, Any], dataset: str, cut: bool) -> dict[str, Any]:
     details: dict[str, Any] = {}
-    letters = {c: _text(row[c]) for c in string.ascii_uppercase if _text(row.get(c))}
+    letters = {c: _text(row[c]) for c in sorted(row) if len(c) == 1 and c.isupper() and _text(row[c])}
     if not letters and _text(row.get("choices")).startswith("["):
         letters = {chr(ord("A") + i): str(v) for i, v in enumerate(_literal(_text(row["choices"])))}
     if letters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .base import Asked, Score
-from .grounding import Box, four_numbers, written, gold_box
+from .grounding import Box, four_numbers, gold_box, written
 
 __all__ = ["point_lmms_eval", "point_vlmevalkit", "rectangle_lmms_eval"]
 
