@@ -175,21 +175,20 @@ def cost(
     # The first token of the reply comes from reading the prompt; the last is never read.
     steps = [sum(found.decoder(1, past=prompt + i)) for i in range(max(0, reply - 1))]
     views = [view.rows * view.cols for view in feed.views]
-    made = {
-        "method": feed.method,
-        "tokens": feed.tokens,
-        "prompt": prompt,
-        "reply": reply,
-        "tower_flops": sum(found.tower(views)),
-        "projector_flops": found.projector(feed.tokens, feed.method),
-        "decoder_flops": sum(found.decoder(prompt)),
-        "reply_flops": sum(steps),
-        "kv_bytes": found.kv_bytes(prompt + max(0, reply - 1), width=width),
-    }
-    if timing is not None:
-        made["first_ms"] = timing.first_ms(found, views, feed.method, feed.tokens, prompt)
-        made["reply_ms"] = timing.reply_ms(found, prompt, max(0, reply - 1))
-    return Cost(**made)
+    steps_read = max(0, reply - 1)
+    return Cost(
+        method=feed.method,
+        tokens=feed.tokens,
+        prompt=prompt,
+        reply=reply,
+        tower_flops=sum(found.tower(views)),
+        projector_flops=found.projector(feed.tokens, feed.method),
+        decoder_flops=sum(found.decoder(prompt)),
+        reply_flops=sum(steps),
+        kv_bytes=found.kv_bytes(prompt + steps_read, width=width),
+        first_ms=timing and timing.first_ms(found, views, feed.method, feed.tokens, prompt),
+        reply_ms=timing and timing.reply_ms(found, prompt, steps_read),
+    )
 
 
 def cost_table(shape: Any, feeds: Iterable[Feed], **options: Any) -> pandas.DataFrame:

@@ -83,7 +83,7 @@ def calibrate(
     from .cost import Shape
 
     shape = Shape.of(model)
-    measured = {n: _measure(model, n, repeats, _CLOCKS[clock]) for n in (*sizes, *held_out)}
+    measured = _measure(model, (*sizes, *held_out), repeats, _CLOCKS[clock])
     tower = _fit([(1, *shape.tower([n])) for n in sizes], [measured[n][0] for n in sizes])
     decoder = _fit([(1, *shape.decoder(n)) for n in sizes], [measured[n][1] for n in sizes])
     step = _fit([(1, n) for n in sizes], [measured[n][2] for n in sizes])
@@ -97,8 +97,21 @@ def calibrate(
     return Timing((*tower, *decoder), (step[0], step[1]), clock, tuple(tried), hardware())
 
 
-def _measure(model: Any, n: int, repeats: int, clock: Callable[[], float]) -> tuple[float, float, float]:
-    """Least seconds of tower, prompt and one step at ``n`` patches or tokens."""
+def _measure(
+    model: Any, sizes: Sequence[int], repeats: int, clock: Callable[[], float]
+) -> dict[int, list[float]]:
+    """Least seconds of tower, prompt and one step at each size; in rounds, so that all share the noise."""
+    best = {n: [float("inf")] * 3 for n in sizes}
+    for number in range(repeats + 1):
+        for n in sizes:
+            seen = _round(model, n, clock)
+            if number:  # the first warms up
+                best[n] = [min(pair) for pair in zip(best[n], seen, strict=True)]
+    return best
+
+
+def _round(model: Any, n: int, clock: Callable[[], float]) -> list[float]:
+    """Seconds of tower, prompt and one step at ``n`` patches or tokens."""
     import torch
 
     config, device = model.config, model.device
@@ -109,23 +122,21 @@ def _measure(model: Any, n: int, repeats: int, clock: Callable[[], float]) -> tu
         "spatial_shapes": torch.tensor([[side, side]], device=device),
     }
     ids = torch.full((1, n), config.text_config.vocab_size - 1, device=device)
-    best = [float("inf")] * 3
+    marks = []
 
-    def timed(place: int, call: Callable[[], Any]) -> Any:
+    def mark() -> None:
         _wait(device)
-        start = clock()
-        out = call()
-        _wait(device)
-        best[place] = min(best[place], clock() - start)
-        return out
+        marks.append(clock())
 
     with torch.inference_mode():
-        for _ in range(repeats):
-            timed(0, lambda: model.model.vision_tower(**pixels))
-            out = timed(1, lambda: model(input_ids=ids, use_cache=True, logits_to_keep=1))
-            cache = out.past_key_values
-            timed(2, lambda: model(input_ids=ids[:, :1], past_key_values=cache, use_cache=True))  # noqa: B023
-    return best[0], best[1], best[2]
+        mark()
+        model.model.vision_tower(**pixels)
+        mark()
+        cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        mark()
+        model(input_ids=ids[:, :1], past_key_values=cache, use_cache=True)
+        mark()
+    return [after - before for before, after in zip(marks, marks[1:], strict=False)]
 
 
 def _wait(device: Any) -> None:

@@ -68,13 +68,13 @@ def microscope(picture: Any, record: Microscope, *, height: float = 2.6) -> Figu
         panel.set_visible(False)
     best = min(record.readings, key=lambda r: r.smallest_text)
     finest = min(record.readings, key=lambda r: r.smallest_target)
-    size = f"{record.size[0]} x {record.size[1]} at {record.budget} tokens"
+    what = f"{record.size[0]} x {record.size[1]} at {record.budget} tokens"
     if best is finest:
         text = f"{best.label} keeps the smallest text and the smallest target (red)"
     else:
         text = f"the smallest text reaches the tower with {best.label}, "
         text += f"the smallest target (red) survives {finest.label}"
-    titled(drawn, f"{size}: {text}")
+    titled(drawn, f"{what}: {text}")
     return drawn
 
 
