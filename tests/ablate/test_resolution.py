@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def _tokens(picture, plan):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_learns_one_batch_through_tower_projector_and_decoder(model, method):
     fed = FedModel(model, method)
-    pictures = [noise((300, 180), 1), noise((160, 240), 2)]
+    pictures = [Image.new("RGB", (300, 180), colour) for colour in ("black", "white")]
     plans = [feed(p.size, 32, method=method) for p in pictures]
     longest = max(p.tokens for p in plans) + 4
     ids = torch.full((2, longest), 2)
@@ -140,13 +141,14 @@ def test_a_method_learns_one_batch_through_tower_projector_and_decoder(model, me
     pixels = pixel_batch(pictures, plans)
     optimiser = torch.optim.AdamW(fed.parameters(), lr=5e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(30):
         loss = fed(ids, plans, pixels=pixels, labels=labels, attention_mask=mask).loss
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0], losses
+    # Without the pictures the two rows are alike: ln 2 over the two tokens that are learned.
+    assert losses[-1] < 0.5 * math.log(2) / 2, losses
     tower = model.model.vision_tower.embeddings.patch_embedding.weight.grad
     assert tower is not None
     assert tower.abs().sum() > 0

@@ -186,8 +186,8 @@ def cost(
         decoder_flops=sum(found.decoder(prompt)),
         reply_flops=sum(steps),
         kv_bytes=found.kv_bytes(prompt + steps_read, width=width),
-        first_ms=timing and timing.first_ms(found, views, feed.method, feed.tokens, prompt),
-        reply_ms=timing and timing.reply_ms(found, prompt, steps_read),
+        first_ms=None if timing is None else timing.first_ms(found, views, feed.method, feed.tokens, prompt),
+        reply_ms=None if timing is None else timing.reply_ms(found, prompt, steps_read),
     )
 
 
