@@ -10,6 +10,12 @@ A tour, each line works in a notebook::
     answer.thought, answer.text, answer.seconds  # an `Answer`: also tokens, spans, layout
     vlm.compare_modes(sample.images, sample.question)
 
+    answer = vlm.ask(sample.images, sample.question, mode="think", capture=True)
+    workbench.ui.AttentionExplorer(answer)       # hover a word: where it looked
+    why = workbench.interpret.attribute(vlm, answer, method="occlusion")
+    why.check(sample=sample).verdict             # can this map be trusted?
+    workbench.bench.run(vlm, "suite", folder="runs/suite")  # 600 questions in three modes
+
     workbench.plan("microsoft/Phi-4-reasoning-vision-15B")  # does it fit here, and which call to make
     vlm = workbench.load("microsoft/Phi-4-reasoning-vision-15B", quantize="int4")
     workbench.doctor()                           # what this machine can run, and what to install
@@ -23,7 +29,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, synth, types, ui, viz
+    from . import ablate, bench, errors, interpret, synth, types, ui, viz
     from .answer import Answer
     from .data import data_path
     from .models.doctor import doctor
@@ -32,7 +38,22 @@ if TYPE_CHECKING:
     from .types import Mode
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Mode", "data_path", "doctor", "errors", "load", "plan", "synth", "types", "ui", "viz"]
+__all__ = [
+    "Answer",
+    "Mode",
+    "ablate",
+    "bench",
+    "data_path",
+    "doctor",
+    "errors",
+    "interpret",
+    "load",
+    "plan",
+    "synth",
+    "types",
+    "ui",
+    "viz",
+]
 
 _HOME = {
     "Answer": "answer",

@@ -515,16 +515,17 @@ def test_offload_to_disk_gives_the_same_reply(monkeypatch):
 # -- what does not fit ------------------------------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_with_the_plan(monkeypatch):
+def test_what_does_not_fit_is_refused_with_the_plan(monkeypatch, tmp_path):
+    new = shutil.copytree(TINY, tmp_path / "tiny")  # a model that is loaded already is not refused
     monkeypatch.setattr(device_module, "available_memory", lambda device: 5_000_000)
     with pytest.raises(OutOfMemoryError) as caught:
-        workbench.load(TINY, device="cpu")
+        workbench.load(new, device="cpu")
     message = str(caught.value)
     assert "float32 needs" in message
     assert "dtype='bfloat16'" in message  # the plan's table, and the call that fits
     assert "force=True" in message
-    assert workbench.load(TINY, force=True).loaded
-    assert workbench.load(TINY, dtype="bfloat16").loaded
+    assert workbench.load(new, force=True).loaded
+    assert workbench.load(new, dtype="bfloat16").loaded
 
 
 def test_memory_that_runs_out_while_loading(monkeypatch):

@@ -96,7 +96,7 @@ class _Worker(threading.Thread):
                 line = process.stdout.readline()
                 if line.endswith("\n"):
                     return Outcome(**json.loads(line))
-            status, self._process = process.wait(), None
+            status, self._process = _ended(process), None
             if self._stopped:
                 break
         return Outcome(recipe.hash, f"its worker ended {TRIES} times, last with status {status}")
@@ -120,7 +120,17 @@ class _Worker(threading.Thread):
         process = self._process
         if process is not None:
             process.kill()
-            process.wait()
+            _ended(process)
+
+
+def _ended(process: subprocess.Popen[str]) -> int:
+    """Wait for a process whose work is over, and close what led to it; its status."""
+    status = process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what was not sent yet has nowhere to go
+                pipe.close()
+    return status
 
 
 def in_processes(
@@ -152,3 +162,6 @@ def in_processes(
     finally:
         for worker in crew:
             worker.stop()
+        for worker in crew:
+            if worker.ident is not None:
+                worker.join()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Tokenizer
 
 from .. import synth
+from ..errors import InputError
 from ..train.evaluate import EVALUATION_SEED, LONGEST_REPLY, Scored, summarise
 from ..train.nano import nano_encoder
 from ..types import Mode
@@ -63,9 +64,16 @@ class Work:
         path = self.place / "sessions.json"
         sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
         session = {"from_step": self.trainer.step, "device": self.device, **provenance()}
+        session["bf16"] = self.trainer.bf16
         weights = start_weights(self.recipe)
         if weights is not None:
             session["start_sha256"] = file_digest(weights / WEIGHTS)
+        if any(s.get("start_sha256") != session.get("start_sha256") for s in sessions):
+            raise InputError(
+                f"start={self.recipe.start!r} holds other weights than when run {self.place.name} began",
+                "the same weights for all of a run",
+                f"delete {str(self.place)!r} to begin anew",
+            )
         sessions = [s for s in sessions if s["from_step"] < self.trainer.step] + [session]
         write_json(path, {"sessions": sessions})
         return sessions

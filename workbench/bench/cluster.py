@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -157,6 +158,8 @@ def connected(address: str | None = None) -> Iterator[Any]:
         return
     if address is None:
         _read_settings_anew()
+    if address is not None:
+        _knock(address)
     local: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
     try:
         ray.init(address=address, log_to_driver=False, **(local if address is None else {}))
@@ -181,6 +184,25 @@ def connected(address: str | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Refuse an address at which nothing answers: Ray itself would try for minutes.
+
+    Raises:
+        WorkbenchError: if no connection can be made within ten seconds.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto", "local" and the like are Ray's to understand
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise WorkbenchError(
+            f"no Ray cluster at {address!r}: {error}",
+            "the address of a running cluster, and its token in RAY_AUTH_TOKEN",
+            "ray status --address=... shows whether it is there; without an address one is started here",
+        ) from None
 
 
 def _read_settings_anew() -> None:

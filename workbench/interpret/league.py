@@ -28,6 +28,7 @@ from .methods import METHODS
 
 __all__ = ["League", "LeagueSettings", "main", "read_league", "run_league"]
 
+THREADS = 1  # small matrices: a second thread costs more than it brings
 Unit = tuple[int, str]
 
 
@@ -87,27 +88,33 @@ def fingerprint(source: str | None) -> dict[str, Any]:
 
 
 def _load(source: str | None) -> Any:
-    import torch
-
     from ..models.load import load
 
-    torch.set_num_threads(1)  # small matrices: a second thread costs more than it brings
     return load() if source is None else load(source)
 
 
 def _in_this_process(
     settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
 ) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
-    vlm = _load(source)
-    for number, mode in left:
-        yield (number, mode), measure(vlm, settings, number, mode)
+    import torch
+
+    vlm, threads = _load(source), torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        for number, mode in left:
+            yield (number, mode), measure(vlm, settings, number, mode)
+    finally:
+        torch.set_num_threads(threads)
 
 
 _VLM: Any = None  # a worker process's model
 
 
 def _begin(source: str | None) -> None:
+    import torch
+
     global _VLM
+    torch.set_num_threads(THREADS)
     _VLM = _load(source)
 
 

@@ -104,10 +104,14 @@ confidence, and wrongly.
 - Data: `workbench.synth`, drawn fresh, never twice; about {run["pictures"]:,} pictures with
   {run["questions"]:,} questions, {100 * run["think_share"]:.0f}% of them with a thought. The evaluation's
   seeds are never used in training.
-- Two stages: {recipe["encoder_steps"]:,} steps of the encoder alone on naming what each patch shows (synth
+- Two stages: {recipe["encoder_steps"]:,} steps of the encoder alone on telling what each patch shows (synth
   knows it; this stands in for a pretrained encoder), then {recipe["steps"]:,} steps of all parts, with that
   loss kept at weight {recipe["auxiliary"]}. Muon and AdamW at {recipe["lr"]}, seed {recipe["seed"]}.
   Phases of the data and everything else: `recipe` in card.json.
+- Two heads of the decoder were **taught where to look** (`workbench/train/guide.py`, weight
+  {recipe["guide"]}): head 0 of layer 2 at the evidence of a perception question, head 3 of layer 1 at the
+  same place of a first picture. So this model's attention is more legible than that of a model trained on
+  replies alone.
 - {run["seconds"] / 60:.0f} minutes on {place}, torch {machine["torch"]}, {card["date"]}.{run["note"]}
 - Again: `python -m workbench.train --work runs/nano --out data/nano`.
 

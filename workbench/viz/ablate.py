@@ -269,7 +269,7 @@ def agree(found: Any, *, most: int = 6) -> Figure:
     titled(
         drawn,
         f"The fits' rankings correlate by {pairs.min():.2f} to {pairs.max():.2f}; their best mixtures hold "
-        f" {apart.index[0]} at "
+        f"{apart.index[0]} at "
         f"{found.optima[apart.index[0]].min():.0%} to {found.optima[apart.index[0]].max():.0%}",
     )
     return drawn
