@@ -288,6 +288,7 @@ def test_bench_runs_rescores_compares_and_reports(tmp_path, monkeypatch, capsys)
     [
         (["run", "synth:nothing"], "FAMILY"),
         (["run", "MMStar", "AI2D", "--data", "x"], "one task a folder"),
+        (["run", "suit"], "a name like suite"),
         (["run", "suite", "--modes", "fast"], "fast"),
         (["rescore", "missing"], "missing"),
         (["compare", "missing", "too"], "missing"),

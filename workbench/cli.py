@@ -141,7 +141,7 @@ def _bench_parser(commands: Any) -> None:
 
     report = verbs.add_parser("report", help="one HTML file that opens without a network")
     report.add_argument("results", nargs="+", help="folders of runs, saved results or logs")
-    report.add_argument("--output", default="report.html", metavar="FILE", help="(report.html)")
+    report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="(report.html)")
     report.add_argument("--title", default="Benchmark report")
     report.add_argument("--failures", type=int, default=100, metavar="N", help="most items with pictures")
     report.set_defaults(run=_bench)
@@ -185,15 +185,17 @@ def _runs(options: argparse.Namespace) -> int:
 def _bench_run(options: argparse.Namespace) -> int:
     from .bench.shell import run_tasks
 
-    vlm = workbench.load(
-        options.source,
-        device=options.device,
-        quantize=options.quantize,
-        model=options.model,
-        progress=sys.stderr.isatty(),
-    )
+    def load() -> Any:
+        return workbench.load(
+            options.source,
+            device=options.device,
+            quantize=options.quantize,
+            model=options.model,
+            progress=sys.stderr.isatty(),
+        )
+
     told = run_tasks(
-        vlm,
+        load,
         options.tasks,
         data=options.data,
         modes=options.modes,

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from bench_fakes import FakeVLM
 from PIL import Image
 
 from workbench import bench
@@ -200,6 +201,16 @@ def test_pictures_in_base64_and_chartqa_of_another_repository_are_read(tmp_path)
     item = bench.task("ChartQA", folder=tmp_path).items[0]
     assert item.gold == "3"
     assert item.open()[0].tobytes() == noise.tobytes()
+
+
+def test_a_part_or_another_split_is_told_before_it_is_held_against_the_published_tables(tmp_path) -> None:
+    _, row, _ = ROWS["ChartQA"]
+    parquet(tmp_path / "data" / "some.parquet", [row])  # no name of its repository, but the columns
+    task = bench.task("ChartQA", folder=tmp_path)
+    results = bench.run(FakeVLM(), task, ["auto"], folder=tmp_path / "run", progress=False)
+    assert results.warnings == (
+        "ChartQA: 1 items, where the published tables count 2500: another split, or a part",
+    )
 
 
 def test_missing_files_columns_pictures_and_answers_are_named(tmp_path) -> None:

@@ -16,12 +16,13 @@ HOSTILE = '<img src=x onerror="document.title=\'owned\'"></script><script>docume
 
 @pytest.fixture
 def results(tmp_path):
-    """Thinking is right on all ten items, direct on the even ones; item 3 has hostile text everywhere."""
+    """Thinking is right on all ten items, direct on the even ones; item 3 has hostile text everywhere, and
+    item 9 the smallest box."""
     picture = Image.new("RGB", (64, 48), "white")
-    rule = {"rule": "words", "boxes": [[4, 4, 20, 20]]}
+    boxes = [(4.0, 4.0, 20.0 if number < 9 else 10.0, 20.0) for number in range(10)]
     items = [
         bench.Item(str(i), f"What is {i}? {HOSTILE if i == 3 else ''}", f"gold{i}", (picture,), category="c",
-                   scoring=rule, boxes=((4.0, 4.0, 20.0, 20.0),))
+                   scoring={"rule": "words"}, boxes=(boxes[i],))
         for i in range(10)
     ]  # fmt: skip
 
@@ -56,6 +57,16 @@ def test_a_report_of_one_mode_or_of_failures_says_what_is_missing(tmp_path) -> N
         bench.report(one.where(item="none"), tmp_path / "none.html")
 
 
+def test_runs_that_share_no_items_have_a_front_each(tmp_path) -> None:
+    parts = []
+    for name in ("first", "second"):
+        run = bench.run(FakeVLM(), yes_no(4, name), ["auto"], folder=tmp_path / name, progress=False)
+        parts.append(run.replaced(run.frame().assign(run=name)))
+    text = bench.report(parts[0] + parts[1], tmp_path / "two.html", resamples=20).read_text()
+    assert "share no items" in text
+    assert text.count("output tokens a reply</text>") == 2
+
+
 @pytest.mark.browser
 def test_the_page_filters_and_pages_in_a_browser_and_runs_no_text_as_code(results, tmp_path) -> None:
     import shutil
@@ -78,6 +89,11 @@ def test_the_page_filters_and_pages_in_a_browser_and_runs_no_text_as_code(result
         page.fill("[data-by=text]", "")
         page.select_option("[data-by=pattern]", "direct only")
         assert page.inner_text("[data-place]") == "0 to 0 of 0"
+        page.select_option("[data-by=pattern]", "")
+        page.fill("[data-by=text]", "")
+        assert "What is 1" in page.inner_text("article:first-child .question")
+        page.select_option("[data-by=sort]", "size")
+        assert "What is 9" in page.inner_text("article:first-child .question")
         assert page.title() == "Benchmark report"
         assert errors == []
         browser.close()

@@ -230,6 +230,11 @@ def test_a_drawn_question_is_scored_by_its_own_rule() -> None:
         score("drawn", "7", "7")
 
 
+def test_infinity_is_no_answer() -> None:
+    for rules in RULES:
+        assert score("ChartQA", "inf", "5", rules=rules).value == 0
+
+
 def test_a_score_is_true_when_it_is_right() -> None:
     assert Score(1.0, "a", "")
     assert not Score(0.25, None, "")

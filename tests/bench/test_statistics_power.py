@@ -66,6 +66,7 @@ def test_a_plan_names_every_benchmark() -> None:
     ("call", "message"),
     [
         (lambda: power_of(0.1, 0), "items=0"),
+        (lambda: plan({"MMMU": 0}), "items=0"),
         (lambda: power_of(10, 100), "divide percentages by 100"),
         (lambda: power_of(0.1, 100, discordant=0.05), "no less than the difference"),
         (lambda: power_of(0.1, 100, correlation=2), "correlation=2"),

@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import InputError
 from ..models.coordinates import parse_box, parse_point
 from ..types import Box
-from .cases import Case, Reply, cases
+from .cases import SORTS, Case, Reply, cases
 from .pages import page
 from .records import Results
 from .results_file import write_beside
@@ -39,7 +39,7 @@ def export_failures(
 ) -> Path:
     """Write items with their pictures and replies into one HTML file that opens without a network.
 
-    The page filters and pages by itself; nothing in it is fetched.
+    The page filters, sorts and pages by itself; nothing in it is fetched.
 
     Args:
         results: of a run or an imported log.
@@ -67,12 +67,13 @@ def export_failures(
 
 
 def browser_html(results: Results, shown: Sequence[Case]) -> str:
-    """Filter, pages and items; the script of `workbench.bench.pages` brings them to life."""
+    """Filter, order, pages and items; the script of `workbench.bench.pages` brings them to life."""
     names = sorted({case.benchmark for case in shown})
     return (
         '<form class="tools" data-browser>'
         f"<label>benchmark {_select('benchmark', names)}</label> "
         f"<label>replies {_select('pattern', SHOWN)}</label> "
+        f"<label>sort by {_select('sort', SORTS[1:], 'order')}</label> "
         '<label>text <input type="search" data-by="text"></label> '
         '<button type="button" data-step="-1">previous</button> <span data-place></span> '
         '<button type="button" data-step="1">next</button></form>'
@@ -80,19 +81,21 @@ def browser_html(results: Results, shown: Sequence[Case]) -> str:
     )
 
 
-def _select(name: str, values: Sequence[str]) -> str:
+def _select(name: str, values: Sequence[str], first: str = "all") -> str:
     options = "".join(f"<option>{escape(value)}</option>" for value in values)
-    return f'<select data-by="{name}"><option value="">all</option>{options}</select>'
+    return f'<select data-by="{name}"><option value="">{first}</option>{options}</select>'
 
 
 def case_html(results: Results, case: Case) -> str:
     """One item: pictures with boxes, question, gold answer, and the replies side by side."""
     marks = " ".join(name.replace(" ", "-") for name in SHOWN if case.has(name))
+    keys = " ".join(f'data-{name}="{min(case.key(name), 1e12):.9g}"' for name in SORTS[1:])
     head = " · ".join(part for part in (case.benchmark, case.item, case.category, case.control) if part)
     pictures = "".join(_picture(results, case, number) for number in range(len(case.images)))
     replies = "".join(_reply(reply) for reply in case.replies.values())
     return (
-        f'<article class="case" data-benchmark="{escape(case.benchmark, quote=True)}" data-pattern="{marks}">'
+        f'<article class="case" data-benchmark="{escape(case.benchmark, quote=True)}" '
+        f'data-pattern="{marks}" {keys}>'
         f"<h3>{escape(head)}</h3><div class=row><div class=pictures>{pictures}</div><div class=words>"
         f"<p class=question>{escape(case.question)}</p><p>gold: <b>{escape(str(case.gold))}</b></p>"
         f"<div class=replies>{replies}</div></div></div></article>"

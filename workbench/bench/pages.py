@@ -39,10 +39,13 @@ svg.small image{image-rendering:pixelated}.question{white-space:pre-wrap;margin:
 SCRIPT = """
 "use strict";
 for (const tools of document.querySelectorAll("[data-browser]")) {
-  const cases = [...tools.nextElementSibling.children], size = 20;
+  const cases = [...tools.nextElementSibling.children], first = [...cases], size = 20;
   let at = 0;
   const value = (name) => tools.querySelector(`[data-by=${name}]`).value;
   const draw = () => {
+    const sort = value("sort"), place = (c) => (sort ? Number(c.dataset[sort]) : 0);
+    cases.sort((a, b) => place(a) - place(b) || first.indexOf(a) - first.indexOf(b));
+    tools.nextElementSibling.append(...cases);
     const text = value("text").toLowerCase(), mark = value("pattern").replaceAll(" ", "-");
     const kept = cases.filter((c) =>
       (!value("benchmark") || c.dataset.benchmark === value("benchmark")) &&
@@ -52,8 +55,8 @@ for (const tools of document.querySelectorAll("[data-browser]")) {
     const shown = new Set(kept.slice(at * size, (at + 1) * size));
     for (const c of cases) c.hidden = !shown.has(c);
     const from = kept.length ? at * size + 1 : 0;
-    const place = `${from} to ${at * size + shown.size} of ${kept.length}`;
-    tools.querySelector("[data-place]").textContent = place;
+    const told = `${from} to ${at * size + shown.size} of ${kept.length}`;
+    tools.querySelector("[data-place]").textContent = told;
   };
   tools.addEventListener("input", () => { at = 0; draw(); });
   tools.addEventListener("submit", (event) => event.preventDefault());

@@ -158,7 +158,19 @@ def _percent(share: float) -> str:
 
 
 def _costs(results: Results, options: Mapping[str, Any]) -> str:
+    """All runs in one plane where they share items, else a plane a run."""
     seen = _seeing(results)
+    try:
+        return _cost(seen, options)
+    except InputError:
+        runs = list(dict.fromkeys(seen.table["run"]))
+        if len(runs) < 2:
+            raise
+    each = [f"<h3>{escape(run)}</h3>{_cost(seen.where(run=run), options)}" for run in runs]
+    return "<p class=note>These runs share no items: each has its own front.</p>" + "".join(each)
+
+
+def _cost(seen: Results, options: Mapping[str, Any]) -> str:
     table = pareto(seen, cost="tokens", **options)
     names = _telling(table, "mode")
     rows = []

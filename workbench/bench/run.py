@@ -21,6 +21,7 @@ from .progress import Progress
 from .records import Results
 from .run_folder import open_run, write_items
 from .tasks.catalog import resolve
+from .tasks.field import unlike_published
 from .tasks.task import Task
 
 __all__ = ["MODES", "open_run", "run"]
@@ -93,6 +94,7 @@ def run(
     vlm = _model(vlm)
     chosen = [entry.head(limit) for entry in resolve(tasks)]
     kept_modes, warnings = modes_of(vlm, modes)
+    warnings = [*warnings, *filter(None, map(unlike_published, chosen if limit is None else ()))]
     model = model_fingerprint(vlm)
     askings = planned(chosen, kept_modes, model=model, control=control_of(blind), settings=settings)
     anew = wanted_again(again, askings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,13 @@ def _is_saved(place: Path) -> bool:
         return place.suffix == ".parquet" or b'"workbench.results"' in file.readline(200)
 
 
-def run_tasks(vlm: Any, tasks: Sequence[str], *, data: str | None = None, **options: Any) -> str:
+def run_tasks(
+    load: Callable[[], Any], tasks: Sequence[str], *, data: str | None = None, **options: Any
+) -> str:
     """Run tasks; what came out, as text.
 
     Args:
-        vlm: the model.
+        load: gives the model; called when the tasks are there, so that a wrong name costs no waiting.
         tasks: names of tasks.
         data: folder of a benchmark of the field; None for the Hub.
         **options: as for `workbench.bench.run`.
@@ -55,12 +57,12 @@ def run_tasks(vlm: Any, tasks: Sequence[str], *, data: str | None = None, **opti
         InputError: for ``data`` with several tasks, since each benchmark has its own folder.
     """
     from .run import run
-    from .tasks.catalog import task
+    from .tasks.catalog import resolve, task
 
     if data is not None and len(tasks) != 1:
         raise InputError(f"--data with {len(tasks)} tasks", "one task a folder", "run them one after another")
-    chosen = list(tasks) if data is None else [task(tasks[0], folder=data)]
-    results = run(vlm, chosen, **options)
+    chosen = resolve(tasks if data is None else task(tasks[0], folder=data))
+    results = run(load(), chosen, **options)
     _warn(results)
     return f"{_scores(results)}\n\nkept in {results.folder}"
 

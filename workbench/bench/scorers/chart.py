@@ -11,8 +11,6 @@ A numeric answer is right within 5% of the gold one, any other if it is equal ap
 
 from __future__ import annotations
 
-import math
-
 from .base import Asked, Score, shown
 from .extract import number, numbers_in, plain, stated
 
@@ -77,7 +75,7 @@ def _harness(reply: str, gold: str) -> Score:
     given, wanted = _float(reply), _float(gold)
     if given is not None and wanted:  # a gold 0 falls through to the comparison of texts
         change = abs(given - wanted) / abs(wanted)
-        right = change <= TOLERANCE  # False for NaN
+        right = change <= TOLERANCE  # False for NaN, and for infinity
         return Score(float(right), f"{given:g}", f"{100 * change:.3g}% from {gold}; at most 5% is right")
     right = reply.lower() == gold.lower()
     return Score(float(right), shown(reply), "compared as text, apart from case")
@@ -85,7 +83,6 @@ def _harness(reply: str, gold: str) -> Score:
 
 def _float(text: str) -> float | None:
     try:
-        value = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
-    except (ValueError, OverflowError):
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
         return None
-    return value if not math.isinf(value) else math.nan

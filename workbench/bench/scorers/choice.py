@@ -22,9 +22,9 @@ def choice_workbench(asked: Asked) -> Score:
 
     In this order: the letter after "answer is", in ``\\boxed{}`` or ``<answer>``; a reply that is a letter,
     or begins with one and a sign (``B.``, ``(B)``) and has no other; the option whose text the reply is,
-    nearly is, or states; the last letter in brackets, then the last with a sign; the last option text that
-    occurs; the last lone capital letter, where "A" and "I" count only at the end.  Else 0, and ``parsed`` is
-    None.
+    nearly is, or states; a letter that stands alone after the last sentence (``It is not A. B``); the last
+    letter in brackets, then the last with a sign; the last option text that occurs; the last lone capital
+    letter, where "A" and "I" count only at the end.  Else 0, and ``parsed`` is None.
     """
     wanted = gold_letter(asked.gold, asked.options)
     letters = "".join(asked.options) or DEFAULT_LETTERS
@@ -125,6 +125,8 @@ def _words(text: str) -> str:
 
 
 def _anywhere(reply: str, letters: str, options: Mapping[str, str]) -> tuple[str | None, str]:
+    if last := re.search(rf"[.;:!?\n]\W{{0,4}}([{letters}])\W{{0,4}}$", reply.rstrip()[-12:]):
+        return last.group(1), "it stands alone after the last sentence"
     if bracketed := _bracketed(reply, letters):
         return bracketed[-1], "the last letter in brackets"
     if signed := _signed(reply, letters):

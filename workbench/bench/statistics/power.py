@@ -133,11 +133,15 @@ def plan(
         A row a benchmark: ``items``, ``half_width`` of its 95% interval, the smallest detectable difference
         ``paired`` and ``unpaired``, and ``paired_holm``: paired, at Holm's first step over all
         benchmarks. Shares of 0 to 1.
+
+    Raises:
+        InputError: for a benchmark without items, or numbers outside their range.
     """
     found = []
     for name, n in items.items():
         p = accuracy.get(name, 0.5) if isinstance(accuracy, Mapping) else accuracy
         deff = effect.get(name, 1.0) if isinstance(effect, Mapping) else effect
+        _checked(0.0, n, p, alpha, 1, deff)
         options = {"accuracy": p, "power": power, "alpha": alpha, "effect": deff}
         found.append(
             {

@@ -48,9 +48,8 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
     if name in FIELD:
         return field_task(name, folder=folder, n=n, **options)
     near = difflib.get_close_matches(name, task_names(), n=3, cutoff=0.4)
-    raise InputError(
-        f"task {name!r}", f"one of {', '.join(near or task_names()[:8])} ...", "see bench.task_names()"
-    )
+    likely = " or ".join(near or [SUITE, "MMStar", "synth:chain@2"])
+    raise InputError(f"task {name!r}", f"a name like {likely}", "see bench.task_names()")
 
 
 def resolve(tasks: str | Task | Iterable[str | Task]) -> list[Task]:

@@ -13,7 +13,7 @@ from .pictures import picture_digest
 from .rows import Beside, EncodedPicture, picture_size, read_rows
 from .task import Item, Task
 
-__all__ = ["FIELD", "Field", "field_task"]
+__all__ = ["FIELD", "Field", "field_task", "unlike_published"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Field:
         pictures: further files that hold pictures, where they are not in the rows.
         item: from a row to the fields of an item.
         chance: share that guessing gets right; None where answers are open.
-        tested: how many items the published report counts, to notice another split.
+        tested: how many items the published report counts, to notice another split (see `unlike_published`).
     """
 
     repo: str
@@ -101,6 +101,20 @@ FIELD: dict[str, Field] = {
 }
 
 
+#: Further names of files that count in a local folder, where none of a benchmark's own is there.
+LOOSE = ("data/*.parquet", "*.jsonl")
+
+
+def unlike_published(task: Task) -> str:
+    """What to know before a score is held against the published tables: "" where the items are as many."""
+    tested = FIELD[task.name].tested if task.name in FIELD else len(task)
+    if len(task) == tested:
+        return ""
+    return (
+        f"{task.name}: {len(task)} items, where the published tables count {tested}: another split, or a part"
+    )
+
+
 def field_task(
     name: str, *, folder: str | Path | None = None, n: int | None = None, revision: str | None = None
 ) -> Task:
@@ -120,7 +134,7 @@ def field_task(
         raise InputError(f"benchmark {name!r}", f"one of {', '.join(FIELD)}")
     field = FIELD[name]
     place = _fetched(field, revision) if folder is None else Path(folder).expanduser()
-    rows = read_rows(place, field.files)
+    rows = read_rows(place, field.files if folder is None else (*field.files, *LOOSE))
     beside = Beside(place)
     made = []
     for number, row in enumerate(rows if n is None else rows[:n]):
