@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 # Arguments for pytest, for instance: make test ARGS="tests/test_cli.py -x"
 ARGS ?=
+# Processes that share the tests; each computes with one thread.
+JOBS ?= 2
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -19,7 +21,7 @@ lab: $(VENV)/.lab-ready  ## open JupyterLab on the notebooks, with the built-in 
 	@$(RUN) -m workbench.cli lab
 
 test: $(VENV)/.dev-ready  ## run all tests: package, notebooks, and JupyterLab in a browser
-	@$(RUN) -m pytest $(if $(ARGS),$(ARGS),--nbmake --nbmake-timeout=300 --timeout=600 tests notebooks)
+	@$(RUN) -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --dist loadfile --nbmake --nbmake-timeout=300 --timeout=600 tests notebooks)
 
 check: $(VENV)/.dev-ready  ## lint and format of code and notebooks, types of the public API
 	@$(RUN) -m ruff check .

@@ -10,6 +10,7 @@ import pytest
 # Before anything imports these libraries; notebooks and servers that tests start inherit them.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small models: more threads only wait for one another
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests of Ctrl-C need it.
