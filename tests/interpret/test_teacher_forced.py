@@ -14,6 +14,7 @@ from workbench.interpret.forward import Scorer
 from workbench.interpret.pixels import FILLS, fill_picture
 from workbench.interpret.regions import make_regions
 from workbench.interpret.targets import Contrast
+from workbench.interpret.trimmed import can_trim, trimmed_logits
 from workbench.models.server import ServerVLM
 from workbench.types import Span
 
@@ -196,3 +197,39 @@ def test_an_answer_without_a_picture_can_be_scored_but_not_masked(asked) -> None
     assert scorer.base < 0
     with pytest.raises(InputError, match="no picture"):
         scorer.masked(np.ones((1, 1), dtype=bool))
+
+
+@pytest.mark.parametrize("before", [0, 5])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_the_last_layer_at_scored_positions_alone_gives_the_same_logits(asked, before, attention) -> None:
+    model = asked[0].model
+    embeds = torch.randn(
+        3, 21, model.config.text_config.hidden_size, generator=torch.Generator().manual_seed(0)
+    )
+    own = model.config._attn_implementation
+    model.set_attn_implementation(attention)
+    try:
+        with torch.no_grad():
+            whole = model(inputs_embeds=embeds, logits_to_keep=4).logits
+            cache = None
+            if before:
+                cache = model(inputs_embeds=embeds[:, :before], use_cache=True).past_key_values
+            assert can_trim(model)
+            trimmed = trimmed_logits(model, embeds[:, before:], 4, cache)
+    finally:
+        model.set_attn_implementation(own)
+    torch.testing.assert_close(trimmed, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_who_watches_the_last_layer_sees_all_of_it(asked) -> None:
+    vlm, _, answer = asked
+    seen: list[int] = []
+    last = vlm.model.model.language_model.layers[-1]
+    handle = last.register_forward_hook(lambda *args: seen.append(args[-1].shape[1]))
+    try:
+        assert not can_trim(vlm.model)
+        watched = Scorer(vlm, answer).base
+    finally:
+        handle.remove()
+    assert seen == [answer.spans["answer"].stop]
+    np.testing.assert_allclose(watched, Scorer(vlm, answer).base, atol=1e-5)

@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from PIL import Image
@@ -248,18 +247,3 @@ def test_a_difference_is_the_first_minus_the_second_on_the_same_picture() -> Non
         viz.difference(a, b.T)
     with pytest.raises(InputError, match=r"\(3, 6\)"):
         viz.difference(a.T, b.T, answer=answer(WIDE))
-
-
-def test_insertion_and_deletion_curves_stand_beside_their_baselines() -> None:
-    rows = [
-        {"curve": curve, "map": name, "fraction": x, "score": level * x}
-        for curve in ("insertion", "deletion")
-        for name, level in (("occlusion", 2.0), ("random", 1.0))
-        for x in (0.0, 0.5, 1.0)
-    ]
-    drawn = viz.insertion_deletion(pd.DataFrame(rows))
-    assert [panel.get_title() for panel in drawn.axes] == ["insertion", "deletion"]
-    assert list(drawn.axes[0].lines[0].get_ydata()) == [0.0, 1.0, 2.0]
-    assert "insertion 1 (best baseline 0.5)" in title(drawn)
-    with pytest.raises(InputError, match="'sideways'"):
-        viz.insertion_deletion([{**rows[0], "curve": "sideways"}])

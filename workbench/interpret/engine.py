@@ -18,6 +18,7 @@ from ..errors import CapabilityError
 from ..models.handle import VLM
 from .prompts import Prompt
 from .targets import Scored, Target
+from .trimmed import can_trim, trimmed_logits
 
 __all__ = ["Engine", "decoder_of"]
 
@@ -137,7 +138,10 @@ class Engine:
         if cut:
             options = {"use_cache": True, "past_key_values": self._cache(cut, ids, features)}
         keep = len(ids) - scored.span.start + 1
-        logits = self.model(inputs_embeds=embeds, logits_to_keep=keep, **options).logits
+        if not torch.is_grad_enabled() and keep < embeds.shape[1] and can_trim(self.model):
+            logits = trimmed_logits(self.model, embeds, keep, options.get("past_key_values"))
+        else:
+            logits = self.model(inputs_embeds=embeds, logits_to_keep=keep, **options).logits
         return pick(logits, ids[scored.span.start :])
 
     def embedded(self, ids: Any, features: list[torch.Tensor]) -> torch.Tensor:

@@ -156,7 +156,7 @@ class Faithfulness:
         return pd.DataFrame(rows, columns=["fill", "order", "insertion", "deletion", "gap", "low", "high"])
 
     def points(self, fill: str) -> pd.DataFrame:
-        """The curves under one masking as rows for `workbench.viz.insertion_deletion`: curve, map, fraction,
+        """The curves under one masking as rows, for plots of your own: columns curve, map, fraction (0 to 1),
         score; for random orders, each counted with its reverse, the mean and the range (low, high).
 
         Raises:

@@ -5,6 +5,8 @@
 >>> viz.show_patches(answer)          # which patch of the picture is which token
 >>> viz.accuracy(summarise(scored))   # by family and mode, with 95% intervals
 >>> viz.overlay(answer, answer.attention.map(-2))   # what a token looked at, on the original pixels
+>>> viz.maps([one, other])            # attributions of one answer, side by side
+>>> viz.curves(attribution.check())   # insertion and deletion, the map beside random, centre and sinks
 
 Every function returns a matplotlib `Figure` that shows itself in a notebook; keep it with
 ``figure.savefig("name.png")``.
@@ -13,8 +15,7 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 from __future__ import annotations
 
 from .attention import difference, sheet, timeline
-from .faithfulness import checks, curves, proof
-from .insertion import insertion_deletion
+from .faithfulness import checks, curves, maps, proof
 from .inside import knockout, knockout_matrix, paired, patching, thought
 from .lens import decision, lens_sheet, lens_table
 from .overlay import overlay
@@ -35,11 +36,11 @@ __all__ = [
     "decision",
     "difference",
     "gains",
-    "insertion_deletion",
     "knockout",
     "knockout_matrix",
     "lens_sheet",
     "lens_table",
+    "maps",
     "overlay",
     "paired",
     "patching",
