@@ -57,6 +57,13 @@ def test_a_report_of_one_mode_or_of_failures_says_what_is_missing(tmp_path) -> N
         bench.report(one.where(item="none"), tmp_path / "none.html")
 
 
+def test_items_that_not_every_mode_answered_are_counted(tmp_path) -> None:
+    run = bench.run(FakeVLM(), yes_no(4), folder=tmp_path / "run", progress=False)
+    part = run.replaced(run.frame().query("mode != 'auto' or item != '0'"))
+    text = bench.report(part, tmp_path / "part.html", resamples=20).read_text()
+    assert "1 items that not every point answered are left out" in text
+
+
 def test_runs_that_share_no_items_have_a_front_each(tmp_path) -> None:
     parts = []
     for name in ("first", "second"):

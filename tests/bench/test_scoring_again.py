@@ -34,6 +34,7 @@ def test_the_items_that_flip_are_listed_with_both_reasons_and_their_pictures(tmp
     kit = rescore(ours, "vlmevalkit")
     assert kit.rules == "vlmevalkit"
     assert list(kit.flips["item"]) == ["2"]
+    assert repr(kit).endswith("1 flips)")
     flip = kit.flips.iloc[0]
     assert (flip["rules_before"], flip["before"], flip["rules_after"], flip["after"]) == (
         *("workbench", 1.0),

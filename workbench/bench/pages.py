@@ -89,5 +89,5 @@ def _cell(value: object) -> str:
     if isinstance(value, tuple):
         return f"<td>{value[0]}</td>"
     text = str(value)
-    numeric = text[:1].isdigit() or text[:2].lstrip("+-−")[:1].isdigit()
+    numeric = text == "-" or text[:1].isdigit() or text[:2].lstrip("+-−")[:1].isdigit()
     return f"<td{' class=n' if numeric else ''}>{escape(text)}</td>"

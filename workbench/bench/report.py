@@ -216,6 +216,8 @@ def _plane(table: pd.DataFrame) -> str:
     axes = '<path d="M60 20V210H560" stroke="#666" fill="none"/>'
     style = 'style="font:12px system-ui,sans-serif" fill="#222"'
     told = "Filled: on the front of accuracy against output tokens. Bars: 95% intervals."
+    if left_out := int(table["left_out"].max()):
+        told += f" {left_out} items that not every point answered are left out."
     inside = f"{axes}{ticks}{ends}{names}{marks}"
     return f'<svg width="640" height="246" role="img" {style}>{inside}</svg><p class=note>{told}</p>'
 

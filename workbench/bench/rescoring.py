@@ -25,7 +25,7 @@ _SEEN = ("benchmark", "response", "gold", "category", "details", "images")
 _KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "images")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rescored(Results):
     """Results under other rules; ``flips`` lists the items whose value changed.
 
@@ -34,6 +34,9 @@ class Rescored(Results):
     """
 
     flips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FLIP_COLUMNS)))
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {len(self.flips)} flips)"
 
 
 def rescore(results: Results, rules: str = "workbench") -> Rescored:
