@@ -167,9 +167,8 @@ def main() -> None:
         "machine": {
             "cpus": os.cpu_count(),
             "processor": platform.processor() or platform.machine(),
-            "load_at_start": os.getloadavg()[
-                0
-            ],  # processes that wanted to run: above cpus, wall time is longer
+            # processes that wanted to run: above the number of cpus, wall time is longer than work
+            "load_at_start": round(os.getloadavg()[0], 1),
             "python": platform.python_version(),
         },
         "seed": options.seed,

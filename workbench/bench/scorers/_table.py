@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 
 from ...errors import InputError
@@ -77,6 +78,7 @@ def _bare(name: str) -> str:
 _NAMES = {**{_bare(name): name for name in BENCHMARKS}, **_ALSO}
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical(name: str) -> str:
     """The benchmark that a name means: ``ScreenSpot-v2``, ``MMMU_VAL`` and ``mmmu`` are accepted too.
 
@@ -93,6 +95,7 @@ def canonical(name: str) -> str:
     raise InputError(f"benchmark {name!r}", f"one of {known}", f"did you mean {closest}?" if near else "")
 
 
+@functools.lru_cache(maxsize=1024)
 def recognise(name: str) -> tuple[str, str] | None:
     """(benchmark, split) of a data set's name in a harness, or None for a benchmark without rules here.
 

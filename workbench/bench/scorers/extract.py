@@ -10,6 +10,8 @@ __all__ = ["NUMBER", "decimals", "last_number", "number", "numbers_in", "plain",
 # 1,234,567.8 or 1234.5 or .5, with a sign and an exponent
 NUMBER = r"[-+\N{MINUS SIGN}]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _NUMBER = re.compile(rf"(?<![\w.]){NUMBER}")
+_WHOLE = re.compile(NUMBER)
+_DIGIT = re.compile(r"\d")
 _BOXED = re.compile(r"\\boxed\s{0,5}\{")
 _TAG = re.compile(r"<answer>\s*", re.IGNORECASE)
 # "answer is", "the correct option is:", "Answer:"; what follows is the answer
@@ -32,10 +34,21 @@ def stated(text: str) -> str | None:
     if "<answer>" in low and (tags := list(_TAG.finditer(text))):
         return text[tags[-1].end() :].split("<", 1)[0].strip()
     low = low if len(low) == len(text) else text  # a few letters grow when they are made small
-    if any(word in low for word in _CUES) and (cues := list(_CUE.finditer(low))):
-        rest = text[cues[-1].end() :].lstrip().split("\n", 1)[0]
+    if (end := _last_cue(low)) is not None:
+        rest = text[end:].lstrip().split("\n", 1)[0]
         found = re.split(r"(?<=\w)[.;]\s|, (?:because|since|as|which|so)\b", rest, maxsplit=1)[0].strip()
         return found or None
+    return None
+
+
+def _last_cue(low: str) -> int | None:
+    """Where the last cue ends; looks from the end, as most replies state their answer there."""
+    places = {word: low.rfind(word) for word in _CUES}
+    while (at := max(places.values())) >= 0:
+        if match := _CUE.match(low, at):
+            return match.end()
+        word = next(name for name, place in places.items() if place == at)
+        places[word] = low.rfind(word, 0, at)
     return None
 
 
@@ -64,7 +77,7 @@ def number(text: str) -> float | None:
     text = text.strip().strip("*`").rstrip(".").strip().lstrip(_CURRENCY).strip()
     percent = text.endswith("%")
     digits = text.rstrip("%").strip().removesuffix("\\").strip()
-    if not re.fullmatch(NUMBER, digits):
+    if not _WHOLE.fullmatch(digits):
         return None
     value = float(digits.replace(",", "").replace("\N{MINUS SIGN}", "-"))
     value = value / 100 if percent else value
@@ -73,8 +86,11 @@ def number(text: str) -> float | None:
 
 def numbers_in(text: str) -> list[float]:
     """All finite numbers in a text, in order; ``%`` after one makes it a hundredth."""
+    first = _DIGIT.search(text)
+    if first is None:
+        return []
     found = []
-    for match in _NUMBER.finditer(text):
+    for match in _NUMBER.finditer(text, max(0, first.start() - 2)):  # a sign and a point may stand before
         value = float(match.group().replace(",", "").replace("\N{MINUS SIGN}", "-"))
         if text[match.end() : match.end() + 3].lstrip(" \\")[:1] == "%":
             value /= 100
