@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,6 +219,7 @@ def test_wrong_places_layers_and_models_are_named(nano: VLM, answer: Answer, cle
         (lambda: knock_out(nano, answer, "images", "reply", layers=4), "layers=4"),
         (lambda: knock_out(nano, answer, "images", "reply", layers=[]), r"layers=\[\]"),
         (lambda: writers(answer, "images"), "belongs to the prompt"),
+        (lambda: writers(replace(answer, spans={**answer.spans, "thought": Span(0, 0)}), "thought"), "empty"),
         (lambda: attention_cut(nano, [-1], [3]).__enter__(), "negative"),
     ):
         with pytest.raises(InputError, match=message):

@@ -76,6 +76,7 @@ def test_a_box_belongs_to_its_picture() -> None:
     [
         ("stripes", "superpixels"),
         ((0, 3), "at least one row"),
+        ((41, 3), "40x40 pixels"),
         ([], "no box"),
         ([(5, 5, 2, 9)], "x1 < x2"),
         ([(50, 50, 60, 60)], "40x40 pixels"),

@@ -188,6 +188,8 @@ def test_answers_that_cannot_be_explored_are_refused() -> None:
         AttentionExplorer(replace(answer(), captured=None))
     with pytest.raises(InputError, match="another answer"):
         AttentionExplorer(answer(), attention=make_attention())
+    with pytest.raises(InputError, match="an answer of type NoneType"):
+        AttentionExplorer(None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unit='letter'"):
         AttentionExplorer(answer(), unit="letter")
     bare = replace(record(), layout=TokenLayout(record().layout.length))

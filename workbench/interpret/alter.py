@@ -27,6 +27,8 @@ def read_region(region: Region | Box, images: Sequence[Image.Image]) -> Region:
         raise InputError(f"region={region!r}", "a Region, or (x1, y1, x2, y2) in pixels") from None
     if len(found.box) != 4:
         raise InputError(f"region={region!r}", "a Region, or (x1, y1, x2, y2) in pixels")
+    if not images:
+        raise InputError("an answer about no picture", "an answer to a question with a picture")
     if not 0 <= found.image < len(images):
         raise InputError(f"a region of picture {found.image}", f"pictures 0 to {len(images) - 1}")
     pixel_box(found.box, images[found.image])

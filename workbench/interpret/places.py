@@ -102,7 +102,13 @@ def _found(answer: Answer, place: Place) -> Sequence[int]:
 def _named(answer: Answer, name: str) -> Sequence[int]:
     prompt, length = range(answer.prompt_tokens), len(answer.token_ids)
     if name in ("thought", "answer"):
-        return list(answer.spans[name])
+        if not (span := answer.spans[name]):
+            raise InputError(
+                f"place={name!r}, but the {name} is empty",
+                "a part of the reply that holds a token",
+                "look at answer.spans; a direct answer has no thought",
+            )
+        return list(span)
     if name == "all":
         return range(length)
     if name == "prompt":

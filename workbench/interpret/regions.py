@@ -148,6 +148,12 @@ def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int =
         raise InputError(f"regions={regions!r}", ACCEPTED)
     if _is_grid(regions):
         frames = [whole(g.size) for g in grids]
+        for width, height in (g.size for g in grids):
+            if regions[0] > height or regions[1] > width:
+                raise InputError(
+                    f"regions={tuple(regions)} for a picture of {width}x{height} pixels",
+                    "a grid (rows, cols) with at least one pixel in each region",
+                )
         return _grids("grid", [tuple(regions)] * len(grids), frames)
     return _boxes(_read_boxes(regions, answer.images), answer.images)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from ..answer import Answer
 from ..errors import InputError, WorkbenchError
 from ..viz.overlay import overlay
 from .maps import Maps, Setting, Word, quantised
@@ -20,7 +21,6 @@ from .page import MAX_BYTES, page, script, style, write
 from .static import static_only
 
 if TYPE_CHECKING:
-    from ..answer import Answer
     from ..attention import Attention
 
 __all__ = ["AttentionExplorer"]
@@ -79,6 +79,10 @@ class AttentionExplorer(anywidget.AnyWidget):
         unknown = sorted(set(state) - {"word", "layer", "head", "sinks", "image", "box", "crops"})
         if unknown:
             raise InputError(f"{unknown[0]}=", "one of word, layer, head, sinks, image, box, crops")
+        if not isinstance(answer, Answer):
+            raise InputError(
+                f"an answer of type {type(answer).__name__}", "an Answer", "pass what vlm.ask returned"
+            )
         self.answer = answer
         self._maps = Maps(answer, answer.attention if attention is None else attention, unit)
         super().__init__(**state)
