@@ -307,6 +307,12 @@ def test_the_time_left_is_reckoned_by_mode(monkeypatch) -> None:
     bar.close()
 
 
+def test_the_folder_of_a_run_is_opened_by_the_importers_door_too(tmp_path) -> None:
+    run = bench.run(FakeVLM(), yes_no(2), folder=tmp_path, progress=False)
+    assert bench.load_results(tmp_path).frame().equals(run.frame())
+    assert set(bench.load_results(tmp_path, run="mine").frame()["run"]) == {"mine"}
+
+
 def test_results_of_a_run_are_saved_and_loaded_with_their_pictures(tmp_path) -> None:
     results = bench.run(
         FakeVLM(), "synth:shape_colour@1", ["auto"], limit=2, folder=tmp_path / "r", progress=False

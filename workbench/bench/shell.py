@@ -12,8 +12,6 @@ import pandas as pd
 from ..errors import InputError
 from .importers import load_results
 from .records import Results
-from .run_folder import NAME as RUN_FILE
-from .run_folder import open_run
 
 __all__ = ["compare_results", "read_any", "report_results", "rescore_results", "run_tasks"]
 
@@ -25,10 +23,7 @@ def read_any(path: str | Path, *, name: str = "") -> Results:
         InputError: if it is none of these, or damaged.
     """
     place = Path(path).expanduser()
-    if (place / RUN_FILE).is_file():
-        results = open_run(place)
-    else:
-        results = Results.load(place) if _is_saved(place) else load_results(place)
+    results = Results.load(place) if _is_saved(place) else load_results(place)
     if not name:
         return results
     return results.replaced(results.frame().assign(run=name))

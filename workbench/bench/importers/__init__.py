@@ -15,6 +15,8 @@ from ...errors import InputError
 from ..columns import table_of
 from ..records import Results
 from ..rescoring import rescore
+from ..run_folder import NAME as RUN_FILE
+from ..run_folder import open_run
 from ..scorers import RULES
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import Notes, damaged, named
@@ -50,7 +52,8 @@ def load_results(
     last line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
 
     Args:
-        path: a file, or a folder (searched with its subfolders; what is no log is counted).
+        path: a file, or a folder (searched with its subfolders; what is no log is counted). The folder of a
+            run of our own is opened as `open_run` does.
         rules: score all rows by these instead ("workbench", "vlmevalkit", "lmms-eval").
         benchmark: the benchmark's name, where the log's own name does not tell.
         model, run: names to use instead of the log's.
@@ -67,6 +70,10 @@ def load_results(
     source = Path(path).expanduser()
     if not source.exists():
         raise InputError(f"path={str(path)!r} is not there", _FORMATS)
+    if (source / RUN_FILE).is_file():
+        names = {"benchmark": benchmark, "model": model, "run": run, "mode": mode}
+        own = open_run(source, rules=rules)
+        return own.replaced(own.table.assign(**{name: text for name, text in names.items() if text}))
     notes = Notes()
     parts = []
     for file, kind in _files(source, notes):
