@@ -1,29 +1,29 @@
-"""One tokenizer for all tests of runs."""
+"""One finished run for all tests of runs; replies of models that learned nothing are cut short."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from ablate_tiny import TINY, make_base, new_store
+from ablate_tiny import TINY
 
 from workbench import ablate
+from workbench.ablate import working
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokenizer and image settings."""
-    return make_base(tmp_path_factory.mktemp("base") / "base")
+@pytest.fixture(scope="session", autouse=True)
+def short_replies() -> None:
+    """A model that learned nothing rambles to the limit."""
+    working.LONGEST_REPLY = working.EASY_REPLY = 4
 
 
 @pytest.fixture
-def store(tmp_path: Path, base: Path) -> Path:
+def store(tmp_path: Path) -> Path:
     """An empty store."""
-    return new_store(tmp_path, base)
+    return tmp_path / "runs"
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> ablate.Run:
+def finished(tmp_path_factory: pytest.TempPathFactory, short_replies: None) -> ablate.Run:
     """A finished run; it is not to be changed."""
-    folder = new_store(tmp_path_factory.mktemp("finished"), base)
-    return ablate.run(TINY, folder, checkpoint=4, every=2)
+    return ablate.run(TINY, tmp_path_factory.mktemp("finished"), checkpoint=4, every=2)

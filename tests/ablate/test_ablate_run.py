@@ -129,11 +129,11 @@ def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, wr
 def test_a_budget_in_flops_buys_about_that_many(store: Path, monkeypatch) -> None:
     from workbench.ablate.working import Work
 
-    recipe = TINY.replace(budget={"flops": 1e9})
+    recipe = TINY.replace(budget={"flops": 3e8})
     work = Work(recipe, store / recipe.hash, device="cpu", checkpoint=10)
     monkeypatch.setattr(work.trainer, "save", lambda: None)
     work.trainer.run(report=lambda _: None)
-    assert work.trainer.work["flops"] == pytest.approx(1e9, rel=0.15)
+    assert work.trainer.work["flops"] == pytest.approx(3e8, rel=0.2)
     with pytest.raises(InputError, match="what one sample costs"):
         Work(TINY.replace(budget={"flops": 1.0}), store / "x", device="cpu", checkpoint=10)
 

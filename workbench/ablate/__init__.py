@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .architecture import Architecture
     from .cost import Cost, Shape, cost, cost_table
     from .microscope import Microscope, microscope
     from .mixture import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         repetition_caps,
         replicate_noise,
     )
-    from .parts import DOMAINS, Architecture, Budget, Domain, Mixture, Optimiser, Reasoning, Stage
+    from .parts import DOMAINS, Budget, Domain, Mixture, Optimiser, Reasoning, Stage
     from .recipe import Recipe
     from .resolution import FedModel, Feed, feed
     from .response import METHODS, Response, fit_response
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from .timing import Timing, calibrate
 
 _HOME = {
-    **dict.fromkeys(("DOMAINS", "Architecture", "Budget", "Domain", "Mixture"), "parts"),
+    "Architecture": "architecture",
+    **dict.fromkeys(("DOMAINS", "Budget", "Domain", "Mixture"), "parts"),
     **dict.fromkeys(("Optimiser", "Reasoning", "Stage"), "parts"),
     "Recipe": "recipe",
     **dict.fromkeys(("Noise", "dirichlet_design", "mixture_of", "named_mixtures"), "mixture"),

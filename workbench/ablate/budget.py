@@ -29,15 +29,16 @@ def flops_per_sample(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) ->
         if not asked.share:
             continue
         count = max(1, round(SAMPLED * asked.share))
-        tokens = patches = 0
+        tokens = shown = patches = 0
         for i in range(count):
             places = [(i * stage.records + k) % len(plan.domains) for k in range(stage.records)]
-            example = write_example(encoder, recipe, plan.records(places), long=stage.kind == "long")
+            example = write_example(encoder, recipe, plan.records(places), stage.kind, stage.reasoning)
             tokens += len(example.ids)
+            shown += example.ids.count(encoder.image_token)
             patches += sum(len(p) for p in example.patches)
         alone = stage.kind == "encoder"
         parts = tuple(p for p in stage.trains if not (frozen and p == "encoder" and not alone))
-        cost = step_flops(sizes, tokens, patches, parts, alone=alone)
+        cost = step_flops(sizes, tokens, patches, shown, parts, alone=alone)
         total += asked.share * cost / (count * stage.records)
     return total
 

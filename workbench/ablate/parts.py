@@ -1,4 +1,4 @@
-"""The parts of a recipe: domains and their mixture, reasoning, architecture, stages, budget, optimiser"""
+"""The parts of a recipe: domains and their mixture, reasoning, stages, budget, optimiser"""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from .fields import build, closest
 
 __all__ = [
     "DOMAINS",
+    "PARTS",
     "STAGES",
-    "Architecture",
     "Budget",
     "Domain",
     "Mixture",
     "Optimiser",
     "Reasoning",
     "Stage",
+    "part_of",
 ]
 
 #: The domains of the published data mixture, as `synth.FAMILIES` names them.
 DOMAINS = ("general", "maths", "computer_use")
 
+#: The parts of the model that a stage trains and a start gives weights to.
+PARTS = ("encoder", "projector", "decoder")
+
 #: Kind of stage -> the parts of the model that learn in it.
 STAGES = {
+    "text": ("decoder",),
     "encoder": ("encoder",),
     "projector": ("projector",),
-    "all": ("encoder", "projector", "decoder"),
-    "long": ("encoder", "projector", "decoder"),
+    "all": PARTS,
+    "long": PARTS,
 }
 
 
@@ -185,43 +190,21 @@ class Reasoning:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """The small model's shape.  Only what acts stands here; a new choice is a new field.
-
-    Args:
-        width: hidden size of tower and decoder, a multiple of 8.
-        depth: layers of the decoder.
-        vision_layer: encoder layer whose output the projector reads; layers above it do not exist.
-        freeze_encoder: the tower rests in the stages in which otherwise all parts learn.
-    """
-
-    width: int = 160
-    depth: int = 4
-    vision_layer: int = 4
-    freeze_encoder: bool = False
-
-    def __post_init__(self) -> None:
-        for name, most in (("width", 4096), ("depth", 64), ("vision_layer", 64)):
-            number(getattr(self, name), f"architecture.{name}", 1, most, whole=True)
-        if self.width % 8:
-            raise InputError(f"architecture.width={self.width}", "a multiple of 8: four heads of even size")
-        if not isinstance(self.freeze_encoder, bool):
-            raise InputError(f"architecture.freeze_encoder={self.freeze_encoder!r}", "true or false")
-
-
-@dataclass(frozen=True)
 class Stage:
     """One stage of training.
 
     Args:
-        kind: "encoder" (the tower alone, told what each patch shows: stands in for a pretrained tower),
-            "projector" (the projector alone), "all" (all parts), or "long" (all parts, several pictures and
-            more questions in a conversation).
+        kind: "text" (the decoder alone, on questions whose pictures are written out: stands in for a
+            language model's training), "encoder" (the tower alone, told what each patch shows: stands in
+            for a pretrained tower), "projector" (the projector alone), "all" (all parts), or "long" (all
+            parts, several pictures and more questions in a conversation).
         share: of the budget; the stages' shares sum to one.
+        reasoning: share of this stage's records with a thought; None for the recipe's.
     """
 
     kind: str
     share: float
+    reasoning: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in STAGES:
@@ -230,6 +213,13 @@ class Stage:
             )
         as_floats(self, "share")
         number(self.share, f"share of stage {self.kind}", 0, 1)
+        if self.reasoning is not None:
+            as_floats(self, "reasoning")
+            number(self.reasoning, f"reasoning of stage {self.kind}", 0, 1)
+            if self.kind == "encoder":
+                raise InputError(
+                    f"reasoning={self.reasoning:g} of stage encoder", "none: nothing is replied in it"
+                )
 
 
 @dataclass(frozen=True)
@@ -279,3 +269,10 @@ class Optimiser:
             if field.name != "batch":
                 low, high = limits.get(field.name, (0, math.inf))
                 number(getattr(self, field.name), f"optimiser.{field.name}", low, high)
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a parameter belongs to: encoder, projector or decoder."""
+    if "vision_tower" in name:
+        return "encoder"
+    return "projector" if "multi_modal_projector" in name else "decoder"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import synth
 from ..errors import InputError
+from ..types import Mode
+from .architecture import Architecture
 from .fields import build, closest, plain, refuse_unknown
-from .parts import DOMAINS, Architecture, Budget, Mixture, Optimiser, Reasoning, Stage
+from .parts import DOMAINS, PARTS, Budget, Mixture, Optimiser, Reasoning, Stage
+from .written import WRITTEN
 
 __all__ = ["Recipe", "reasoning_rates"]
 
@@ -38,10 +41,13 @@ class Recipe:
         stages: in order; their shares of the budget sum to one.
         budget: samples or FLOPs; a whole number is samples.
         optimiser: see `Optimiser`.
-        start: "fresh", or "nano", or a folder of trained weights to begin with.
-        families: only these of `synth.FAMILIES`; none named means all.
+        start: "fresh", or what to begin with: "nano", "run:HASH" (a finished run of the same store), or a
+            folder of trained weights.
+        start_parts: the parts that begin with those weights; the others begin fresh.
+        families: only these of `synth.FAMILIES` and `synth.LARGE`; none named means all of the former.
         difficulty: 1, 2, 3, or None for all, in training and evaluation.
         evaluation: questions per family and mode at the end.
+        modes: those of auto, think and nothink that are asked in at the end.
         seed: of weights, data and order.
 
     Raises:
@@ -58,16 +64,25 @@ class Recipe:
     budget: Budget = Budget(samples=10_000)
     optimiser: Optimiser = Optimiser()
     start: str = "fresh"
+    start_parts: tuple[str, ...] = PARTS
     families: tuple[str, ...] = ()
     difficulty: int | None = None
     evaluation: int = 20
+    modes: tuple[str, ...] = tuple(mode.value for mode in Mode)
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
             object.__setattr__(self, name, build(kind, _short(name, getattr(self, name)), name))
         object.__setattr__(self, "stages", _stages(self.stages))
-        object.__setattr__(self, "families", _families(self.families))
+        known = [*synth.FAMILIES, *synth.LARGE]
+        object.__setattr__(self, "families", _some("families", self.families, known))
+        object.__setattr__(self, "start_parts", _some("start_parts", self.start_parts, PARTS))
+        modes = _some("modes", self.modes, [mode.value for mode in Mode])
+        object.__setattr__(self, "modes", modes)
+        for name in ("start_parts", "modes"):
+            if not getattr(self, name):
+                raise InputError(f"{name}=[]", "at least one")
         for name, least in (("evaluation", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -75,7 +90,7 @@ class Recipe:
         if self.difficulty not in (None, *synth.DIFFICULTIES):
             raise InputError(f"difficulty={self.difficulty!r}", f"one of {synth.DIFFICULTIES}, or none")
         if not isinstance(self.start, str) or not self.start:
-            raise InputError(f"start={self.start!r}", "'fresh', 'nano', or a folder of weights")
+            raise InputError(f"start={self.start!r}", "'fresh', 'nano', 'run:HASH', or a folder of weights")
         self._agree()
 
     def _agree(self) -> None:
@@ -90,6 +105,8 @@ class Recipe:
                     f"add one, or give {name} nothing",
                 )
         reasoning_rates(self)
+        for stage in self.stages:
+            reasoning_rates(self, stage.reasoning)
         if self.budget.samples is not None:
             self.check_passes(self.budget.samples)
         kinds = [stage.kind for stage in self.stages if stage.share > 0]
@@ -99,6 +116,20 @@ class Recipe:
                 "a tower that has learned something before it rests",
                 "add a stage of kind 'encoder', or start from trained weights",
             )
+        if self.start == "fresh" and self.start_parts != PARTS:
+            raise InputError(
+                f"start_parts={list(self.start_parts)} with start='fresh'",
+                "weights to begin with",
+                "give start, or leave start_parts out",
+            )
+        if "text" in kinds:
+            for name, share in shares.items():
+                if share > 0 and not set(drawn[name]) & set(WRITTEN):
+                    raise InputError(
+                        f"a stage of kind 'text' with {share:.0%} of the mixture from {name}, "
+                        f"whose families ({', '.join(drawn[name])}) cannot be written out",
+                        f"in each domain a family of {', '.join(WRITTEN)}",
+                    )
 
     def check_passes(self, samples: int) -> None:
         """Refuse a budget that sees the records of a domain more often than its cap.
@@ -121,7 +152,7 @@ class Recipe:
     def domain_families(self) -> dict[str, list[str]]:
         """Families that each domain draws from."""
         chosen = self.families or tuple(synth.FAMILIES)
-        return {d: [f for f in chosen if synth.FAMILIES[f].domain == d] for d in DOMAINS}
+        return {d: [f for f in chosen if synth.family(f).domain == d] for d in DOMAINS}
 
     @property
     def hash(self) -> str:
@@ -203,8 +234,12 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def reasoning_rates(recipe: Recipe) -> dict[tuple[str, bool], float]:
+def reasoning_rates(recipe: Recipe, share: float | None = None) -> dict[tuple[str, bool], float]:
     """Probability that a record thinks, by (domain, whether its questions take several steps).
+
+    Args:
+        recipe: mixture, families, and the domains that carry reasoning.
+        share: of all records; None for the recipe's.
 
     Raises:
         InputError: if the domains that carry reasoning have fewer records than its share asks for.
@@ -213,8 +248,9 @@ def reasoning_rates(recipe: Recipe) -> dict[tuple[str, bool], float]:
     weight: dict[bool, float] = {True: 0.0, False: 0.0}
     for domain in recipe.reasoning.domains:
         for family in drawn[domain]:
-            weight[synth.FAMILIES[family].several_steps] += shares[domain] / len(drawn[domain])
-    wanted, carried = recipe.reasoning.share, sum(weight.values())
+            weight[synth.family(family).several_steps] += shares[domain] / len(drawn[domain])
+    wanted = recipe.reasoning.share if share is None else share
+    carried = sum(weight.values())
     if wanted > carried + 1e-9:
         raise InputError(
             f"reasoning.share={wanted:g}, carried by {', '.join(recipe.reasoning.domains) or 'no domain'}, "
@@ -246,15 +282,12 @@ def _stages(value: Any) -> tuple[Stage, ...]:
     return stages
 
 
-def _families(value: Any) -> tuple[str, ...]:
+def _some(name: str, value: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """Some of the known names, each once and in their order."""
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise InputError(f"families={value!r}", "a list of families")
-    given = [str(name) for name in value]
-    for name in given:
-        if name not in synth.FAMILIES:
-            raise InputError(
-                f"families names {name!r}",
-                f"some of {', '.join(synth.FAMILIES)}",
-                closest(name, [*synth.FAMILIES]),
-            )
-    return tuple(f for f in synth.FAMILIES if f in given)
+        raise InputError(f"{name}={value!r}", f"a list of {name}")
+    given = [str(one) for one in value]
+    for one in given:
+        if one not in known:
+            raise InputError(f"{name} names {one!r}", f"some of {', '.join(known)}", closest(one, [*known]))
+    return tuple(one for one in known if one in given)

@@ -70,6 +70,23 @@ class Run:
 
         return pd.DataFrame(_read_lines(self.folder / FILES["metrics"]))
 
+    def model(self, device: str = "cpu") -> Any:
+        """The trained model, ready to be asked, whatever its architecture.
+
+        Raises:
+            InputError: if the run did not keep it.
+        """
+        from .small_model import open_model
+
+        folder = self.folder / FILES["model"]
+        if not folder.is_dir():
+            raise InputError(
+                f"run {self.folder.name} without its model",
+                "a run that kept it",
+                "run its recipe again in another folder, with keep_model=True",
+            )
+        return open_model(folder, device=device)
+
     def __str__(self) -> str:
         scores = ", ".join(f"{r['domain']} {r['mode']} {r['accuracy']:.0%}" for r in self.domains)
         return f"run {self.folder.name}: {scores}; {self.totals['seconds']:.0f} s of training"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import synth
+from ..synth.sample import Drawing
 from ..train.data import Batch, Encoder, Example, Mix, collate
 from .parts import DOMAINS, STAGES
 from .recipe import Recipe, reasoning_rates
+from .written import WRITTEN, written
 
 __all__ = ["Plan", "StageSteps", "make_plan", "write_example"]
 
@@ -24,12 +27,14 @@ LONG_RECORDS, LONG_QUESTIONS, LONG_BUDGET = 2, 6, 300
 
 
 class StageSteps(NamedTuple):
-    """A stage in optimiser steps: the first, how many, and the first record of the plan that it draws."""
+    """A stage in optimiser steps: the first, how many, and the first record of the plan that it draws;
+    and its own share of records with a thought, if it has one."""
 
     kind: str
     start: int
     steps: int
     first: int
+    reasoning: float | None = None
 
     @property
     def records(self) -> int:
@@ -91,7 +96,7 @@ class Plan:
     def _example(self, encoder: Encoder, stage: StageSteps, first: int) -> Example:
         # The last stage may need a few more records than the budget to fill its last batch: it starts anew.
         places = [(first + i) % len(self.domains) for i in range(stage.records)]
-        return write_example(encoder, self.recipe, self.records(places), long=stage.kind == "long")
+        return write_example(encoder, self.recipe, self.records(places), stage.kind, stage.reasoning)
 
     def records(self, places: list[int]) -> list[tuple[str, int]]:
         """Domain and number of the records at some places of the order."""
@@ -127,7 +132,7 @@ def _stages(recipe: Recipe, samples: int) -> tuple[StageSteps, ...]:
     stages: list[StageSteps] = []
     step = first = 0
     for stage in recipe.stages:
-        made = StageSteps(stage.kind, step, 0, first)
+        made = StageSteps(stage.kind, step, 0, first, stage.reasoning)
         conversations = stage.share * samples / (recipe.optimiser.batch * made.records)
         steps = max(1, round(conversations)) if stage.share > 0 else 0
         stages.append(made._replace(steps=steps))
@@ -137,28 +142,46 @@ def _stages(recipe: Recipe, samples: int) -> tuple[StageSteps, ...]:
 
 
 def write_example(
-    encoder: Encoder, recipe: Recipe, records: list[tuple[str, int]], *, long: bool = False
+    encoder: Encoder,
+    recipe: Recipe,
+    records: list[tuple[str, int]],
+    kind: str = "all",
+    reasoning: float | None = None,
 ) -> Example:
     """One conversation from records (domain, number).
 
     Family, picture and whether it thinks are the record's own: seen again, it is the same.  Every reply
     learns its first token, the mode: which records think is what the model can learn about choosing.
+
+    Args:
+        encoder: writes drawings as ids.
+        recipe: families, difficulty, seed.
+        records: what the conversation is about.
+        kind: of the stage; "text" writes the pictures out, "long" has more questions.
+        reasoning: share of records with a thought; None for the recipe's.
     """
-    rates, families = reasoning_rates(recipe), recipe.domain_families()
+    rates, families = reasoning_rates(recipe, reasoning), recipe.domain_families()
     example = encoder.start()
     for domain, number in records:
         seed = f"ablate/{recipe.seed}/{domain}/{number}"
         rng = random.Random(seed)
-        family = rng.choice(families[domain])
-        thinks = float(rng.random() < rates[domain, synth.FAMILIES[family].several_steps])
+        family = rng.choice([f for f in families[domain] if kind != "text" or f in WRITTEN])
+        thinks = float(rng.random() < rates[domain, synth.family(family).several_steps])
         mix = Mix(think_steps=thinks, think_look=thinks)
-        if long:
+        if kind == "long":
             limits = {"questions": LONG_QUESTIONS, "budget": LONG_BUDGET}
             mix = Mix(think_steps=thinks, think_look=thinks, **limits)  # type: ignore[arg-type]
         drawing, _ = synth.draw(family, seed=seed, difficulty=recipe.difficulty)
-        encoder.add(example, drawing, family, rng, mix)
+        encoder.add(example, _told(drawing) if kind == "text" else drawing, family, rng, mix)
     modes = (encoder.think, encoder.direct)
     for i, (token, weight) in enumerate(zip(example.ids, example.weights, strict=True)):
         if weight and token in modes:
             example.labels[i] = token
     return example
+
+
+def _told(drawing: Drawing) -> Drawing:
+    """A drawing without its picture: what is on it stands in words before the first question."""
+    first, *others = drawing.questions
+    text = f"{written(drawing)} {first.text}"
+    return Drawing([], [dataclasses.replace(first, text=text), *others])

@@ -12,17 +12,12 @@ import torch
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..train.data import Batch, Encoder
 from ..train.loop import TrainConfig, Trainer
+from .parts import part_of
 from .recipe import Recipe
 from .stream import Plan
+from .variant import image_mask
 
-__all__ = ["RecipeTrainer", "part_of", "part_sizes", "step_flops", "train_config"]
-
-
-def part_of(name: str) -> str:
-    """The part of the model that a parameter belongs to: encoder, projector or decoder."""
-    if "vision_tower" in name:
-        return "encoder"
-    return "projector" if "multi_modal_projector" in name else "decoder"
+__all__ = ["RecipeTrainer", "part_sizes", "step_flops", "train_config"]
 
 
 def part_sizes(model: Phi4RVForConditionalGeneration) -> dict[str, int]:
@@ -85,6 +80,7 @@ class RecipeTrainer(Trainer):
         self._begun: dict[int, dict[str, float]] = {}
         super().__init__(model, encoder, train_config(plan.recipe, plan, checkpoint), folder, device)
         self._sizes = part_sizes(self.model)
+        self._standard = plan.recipe.architecture.standard
 
     def trained(self, step: int) -> tuple[str, ...]:
         """Parts that learn in a step."""
@@ -112,13 +108,39 @@ class RecipeTrainer(Trainer):
         """The loop's loss; the tower alone where the stage says so."""
         return super().loss(batch, encoder_only=self.plan.stage(self.step).kind == "encoder")
 
+    def image_features(self, batch: Batch) -> torch.Tensor:
+        """Projected features of all image tokens ``[tokens, width]``, fed as the recipe says."""
+        if not len(batch.sizes):
+            return self.model.get_input_embeddings().weight[:0]
+        if self._standard:
+            return super().image_features(batch)
+        out = self.model.get_image_features(
+            batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes, picture_sizes=batch.sizes
+        )
+        return torch.cat(out.pooler_output)
+
+    def decode(self, batch: Batch, embeds: torch.Tensor) -> torch.Tensor:
+        """The decoder's last hidden states; patches of a picture see each other where the recipe says so.
+
+        The guide (`workbench.train.guide`) reckons with causal attention: its kind 1, a second picture's
+        patch that looks at the first picture, then leaves out of its sum the later patches of its own.
+        """
+        if self.plan.recipe.architecture.image_attention == "causal":
+            return super().decode(batch, embeds)
+        mask = image_mask(batch.input_ids, batch.attention_mask, self.encoder.image_token)
+        hidden: torch.Tensor = self.model.model.language_model(
+            inputs_embeds=embeds, attention_mask=mask, use_cache=False
+        )[0]
+        return hidden
+
     def _count(self, batch: Batch, parts: tuple[str, ...], *, alone: bool, records: int) -> None:
         tokens = int(batch.attention_mask.sum())
         patches = int(batch.pixel_attention_mask.sum())
         self.work["tokens"] += tokens
         self.work["patches"] += patches
         self.work["records"] += len(batch.input_ids) * records
-        self.work["flops"] += step_flops(self._sizes, tokens, patches, parts, alone=alone)
+        shown = int((batch.input_ids == self.encoder.image_token).sum())
+        self.work["flops"] += step_flops(self._sizes, tokens, patches, shown, parts, alone=alone)
 
     def save(self) -> None:
         """A checkpoint, with what the work so far amounts to."""
@@ -143,7 +165,13 @@ class RecipeTrainer(Trainer):
 
 
 def step_flops(
-    sizes: dict[str, int], tokens: float, patches: float, parts: tuple[str, ...], *, alone: bool = False
+    sizes: dict[str, int],
+    tokens: float,
+    patches: float,
+    shown: float,
+    parts: tuple[str, ...],
+    *,
+    alone: bool = False,
 ) -> float:
     """Floating-point operations of training on some tokens and patches, two a multiply-add.
 
@@ -153,12 +181,13 @@ def step_flops(
     Args:
         sizes: weights of encoder, projector and decoder.
         tokens: positions of the decoder, patches among them.
-        patches: positions of encoder and projector.
+        patches: positions of the encoder, over all views of all pictures.
+        shown: positions of the projector: the decoder's image tokens.
         parts: which learn.
         alone: the decoder does not run.
     """
     order = ("encoder", "projector") if alone else ("encoder", "projector", "decoder")
-    places = {"encoder": patches, "projector": patches, "decoder": tokens}
+    places = {"encoder": patches, "projector": shown, "decoder": tokens}
     total, behind = 0.0, False
     for part in order:  # a gradient comes in only where something before it, or the part itself, learns
         learns = part in parts or (alone and part == "projector")

@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 from .. import synth
 from ..errors import InputError
 from ..train.evaluate import EVALUATION_SEED, LONGEST_REPLY, Scored, summarise
-from ..train.nano import nano_encoder
 from ..types import Mode
 from .budget import samples_of
 from .provenance import peak_memory, provenance, start_memory
 from .recipe import Recipe
-from .small_model import base_folder, build_model, file_digest, start_weights
+from .seeing import encoder_of
+from .small_model import base_folder, build_model, file_digest, open_model, save_model, start_weights
 from .store import FILES, write_json
 from .stream import make_plan
 from .training import RecipeTrainer, part_sizes
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Work"]
 
 WEIGHTS = "model.safetensors"
+
+#: More than any trace needs at difficulty 1, three steps at most.
+EASY_REPLY = 64
 
 
 class Work:
@@ -48,7 +51,9 @@ class Work:
         start_memory(device)
         self._base = base_folder(place.parent)
         tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
-        encoder, model = nano_encoder(tokenizer), build_model(recipe, tokenizer)
+        self._start = start_weights(recipe, place.parent)
+        encoder = encoder_of(recipe.architecture, tokenizer)
+        model = build_model(recipe, tokenizer, self._start)
         self.samples = samples_of(recipe, encoder, part_sizes(model))
         plan = make_plan(recipe, self.samples)
         self.trainer = RecipeTrainer(
@@ -65,9 +70,8 @@ class Work:
         sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
         session = {"from_step": self.trainer.step, "device": self.device, **provenance()}
         session["bf16"] = self.trainer.bf16
-        weights = start_weights(self.recipe)
-        if weights is not None:
-            session["start_sha256"] = file_digest(weights / WEIGHTS)
+        if self._start is not None:
+            session["start_sha256"] = file_digest(self._start / WEIGHTS)
         if any(s.get("start_sha256") != session.get("start_sha256") for s in sessions):
             raise InputError(
                 f"start={self.recipe.start!r} holds other weights than when run {self.place.name} began",
@@ -93,13 +97,11 @@ class Work:
 
     def measure(self) -> dict[str, Any]:
         """Save the model, ask it all domains in all modes, and put the result together."""
-        from ..models.load import load
-
         memory = peak_memory(self.device)
         self._save()
         folder = self.place / FILES["model"]
         begun = time.perf_counter()
-        vlm = load(str(folder), device=self.device, progress=False)
+        vlm = open_model(folder, device=self.device)
         scored = ask_all(vlm, self.recipe)
         vlm.unload()
         ended = time.perf_counter()
@@ -129,7 +131,7 @@ class Work:
         new = self.place / "model.new"
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(self._base, new)
-        self.trainer.model.eval().to("cpu").save_pretrained(new)
+        save_model(self.trainer.model.eval().to("cpu"), self.recipe.architecture, new)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(new, folder)
 
@@ -140,13 +142,13 @@ def ask_all(vlm: Any, recipe: Recipe) -> list[Scored]:
     drawn = {"seed": EVALUATION_SEED, "difficulty": recipe.difficulty}
     samples = [s for f in families for s in synth.sample(f, recipe.evaluation, **drawn)]  # type: ignore[arg-type]
     scored = []
-    for mode in Mode:
+    for mode in map(Mode, recipe.modes):
         answers = vlm.ask_many(
             [s.images for s in samples],
             [s.question for s in samples],
             mode=mode,
-            batch_size=32,
-            max_tokens=LONGEST_REPLY,
+            batch_size=96,
+            max_tokens=EASY_REPLY if recipe.difficulty == 1 else LONGEST_REPLY,
             progress=False,
         )
         scored += [Scored(s, a) for s, a in zip(samples, answers, strict=True)]

@@ -6,12 +6,23 @@
 >>> sample.correct("The value is " + sample.answer)
 True
 
-`FAMILIES` lists what can be drawn.  The same family, seed and difficulty give the same bytes.
+`FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures.  The same family, seed and
+difficulty give the same bytes.
 """
 
 from __future__ import annotations
 
-from .families import DIFFICULTIES, FAMILIES, Family, draw, sample
+from .families import DIFFICULTIES, FAMILIES, LARGE, Family, draw, family, sample
 from .sample import Sample, parse_point
 
-__all__ = ["DIFFICULTIES", "FAMILIES", "Family", "Sample", "draw", "parse_point", "sample"]
+__all__ = [
+    "DIFFICULTIES",
+    "FAMILIES",
+    "LARGE",
+    "Family",
+    "Sample",
+    "draw",
+    "family",
+    "parse_point",
+    "sample",
+]

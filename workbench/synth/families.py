@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import InputError
-from . import charts, gui, maths, scenes
+from . import charts, gui, large, maths, scenes
 from .sample import Drawing, Element, Sample
 
-__all__ = ["DIFFICULTIES", "FAMILIES", "Family", "draw", "sample"]
+__all__ = ["DIFFICULTIES", "FAMILIES", "LARGE", "Family", "draw", "family", "sample"]
 
 DIFFICULTIES = (1, 2, 3)
 
@@ -42,8 +42,27 @@ _MAKERS: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "arrows": (scenes.arrows, Family("general", True)),
 }
 
+_LARGE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
+    "icon_find": (large.icon_find, Family("computer_use", False)),
+}
+
 #: Name of each family -> (domain, several_steps).
 FAMILIES: dict[str, Family] = {name: family for name, (_, family) in _MAKERS.items()}
+
+#: Families of large pictures: drawn when they are asked for by name; the built-in model never saw them.
+LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()}
+
+
+def family(name: str) -> Family:
+    """What a family, small or large, belongs to.
+
+    Raises:
+        InputError: for an unknown family.
+    """
+    known = {**FAMILIES, **LARGE}
+    if name not in known:
+        raise InputError(f"family={name!r}", f"one of {', '.join(known)}")
+    return known[name]
 
 
 def draw(family: str, *, seed: str | int, difficulty: int | None = None) -> tuple[Drawing, int]:
@@ -52,13 +71,14 @@ def draw(family: str, *, seed: str | int, difficulty: int | None = None) -> tupl
     Raises:
         InputError: for an unknown family or difficulty.
     """
-    if family not in _MAKERS:
-        raise InputError(f"family={family!r}", f"one of {', '.join(FAMILIES)}")
+    makers = {**_MAKERS, **_LARGE}
+    if family not in makers:
+        raise InputError(f"family={family!r}", f"one of {', '.join(makers)}")
     if difficulty not in (None, *DIFFICULTIES):
         raise InputError(f"difficulty={difficulty!r}", f"one of {DIFFICULTIES}, or None for a mix of them")
     rng = random.Random(f"{family}/{seed}/{difficulty}")
     level = difficulty or rng.choice(DIFFICULTIES)
-    drawing = _MAKERS[family][0](rng, level)
+    drawing = makers[family][0](rng, level)
     rng.shuffle(drawing.questions)
     return drawing, level
 
@@ -67,7 +87,7 @@ def sample(family: str, n: int, *, seed: int, difficulty: int | None = None) -> 
     """Draw ``n`` samples of one family, one question each.
 
     Args:
-        family: one of `FAMILIES`.
+        family: one of `FAMILIES` or `LARGE`.
         n: how many, at least 1.
         seed: the same family, seed, difficulty and position give the same bytes.
         difficulty: 1, 2 or 3; None mixes them evenly.
@@ -89,7 +109,7 @@ def sample(family: str, n: int, *, seed: int, difficulty: int | None = None) -> 
                 trace=asked.trace,
                 boxes=asked.boxes,
                 family=family,
-                domain=FAMILIES[family].domain,
+                domain={**FAMILIES, **LARGE}[family].domain,
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,

@@ -9,7 +9,15 @@ from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import COLOURS, LETTERS, SHAPES, SIGNS
 
-__all__ = ["arrows", "read_sign", "shape_change", "shape_colour", "shape_count", "shape_relation"]
+__all__ = [
+    "arrows",
+    "draw_shape",
+    "read_sign",
+    "shape_change",
+    "shape_colour",
+    "shape_count",
+    "shape_relation",
+]
 
 CELL = 32
 BACKGROUNDS = ((255, 255, 255), (242, 242, 238), (228, 236, 244), (250, 244, 230))
@@ -188,13 +196,14 @@ def _scene(rng: random.Random, rows: int, cols: int, things: Things) -> tuple[Ca
         radius = rng.uniform(9, 12)
         x, y = c * CELL + 16 + rng.uniform(-3, 3), r * CELL + 16 + rng.uniform(-3, 3)
         boxes[r, c] = (x - radius, y - radius, x + radius, y + radius)
-        _shape(canvas, shape, x, y, radius, colour_of(colour, rng))
+        draw_shape(canvas, shape, x, y, radius, colour_of(colour, rng))
         beside = {side: things.get(_neighbour((r, c), way), ("nothing",))[0] for side, way in SIDES.items()}
         canvas.mark(boxes[r, c], shape, colour=colour, **beside)
     return canvas, boxes
 
 
-def _shape(canvas: Canvas, shape: str, x: float, y: float, r: float, fill: RGB) -> None:
+def draw_shape(canvas: Canvas, shape: str, x: float, y: float, r: float, fill: RGB) -> None:
+    """One of `words.SHAPES` around (x, y), ``r`` pixels to its rim."""
     if shape == "circle":
         canvas.ellipse((x - r, y - r, x + r, y + r), fill)
     elif shape == "square":

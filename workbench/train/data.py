@@ -9,7 +9,7 @@ that forced modes are trained without blurring the choice.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ import torch
 from tokenizers import Tokenizer
 
 from .. import synth
-from ..synth.canvas import PATCH
+from ..synth.canvas import PATCH, Canvas
 from ..synth.sample import Drawing, Question
 from ..synth.words import ASPECTS, NAMES
 
-__all__ = ["Batch", "Encoder", "Example", "Mix", "batches", "examples", "patchify"]
+__all__ = ["Batch", "Encoder", "Example", "Mix", "Seen", "batches", "examples", "patchify"]
 
 IGNORE = -100
 
@@ -63,9 +63,25 @@ class Look(NamedTuple):
     seen: list[int]
 
 
+class Seen(NamedTuple):
+    """One picture as a model takes it in.
+
+    ``views`` are what the tower reads, uint8 patches ``[patches, patch*patch*3]`` with their (rows, cols);
+    ``content`` ``[tokens, aspects]`` is what can be told of each of the decoder's image tokens, and
+    ``tokens`` gives the numbers of those that show a good part of a box.
+    """
+
+    views: list[tuple[np.ndarray, tuple[int, int]]]
+    content: np.ndarray
+    tokens: Callable[[tuple[float, float, float, float]], list[int]]
+
+
 @dataclass
 class Example:
-    """One conversation, as ids; pixels as uint8 patches ``[patches, patch*patch*3]``."""
+    """One conversation, as ids; pixels as uint8 patches ``[patches, patch*patch*3]``, a view each.
+
+    ``content`` and ``sizes`` (width, height) have one entry a picture, ``patches`` and ``shapes`` one a view.
+    """
 
     ids: list[int]
     labels: list[int]
@@ -74,14 +90,16 @@ class Example:
     shapes: list[tuple[int, int]]
     content: list[np.ndarray]
     looks: list[Look]
+    sizes: list[tuple[int, int]]
 
 
 @dataclass
 class Batch:
-    """Padded tensors: text on the right ``[batch, tokens]``, patches to the longest picture.
+    """Padded tensors: text on the right ``[batch, tokens]``, patches to the longest view.
 
-    ``looks`` ``[looks, 3]`` are (kind, row, position), and ``seen`` ``[looks, tokens]`` marks where each
-    of them should look.
+    ``content`` ``[pictures, tokens, aspects]`` is -100 where nothing is to be told, ``sizes``
+    ``[pictures, 2]`` are (width, height) in pixels.  ``looks`` ``[looks, 3]`` are (kind, row, position), and
+    ``seen`` ``[looks, tokens]`` marks where each of them should look.
     """
 
     input_ids: torch.Tensor
@@ -94,6 +112,7 @@ class Batch:
     content: torch.Tensor
     looks: torch.Tensor
     seen: torch.Tensor
+    sizes: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
@@ -139,34 +158,40 @@ class Encoder:
 
     def start(self) -> Example:
         """An empty conversation."""
-        return Example([], [], [], [], [], [], [])
+        return Example([], [], [], [], [], [], [], [])
+
+    def see(self, canvas: Canvas) -> Seen:
+        """A drawing's picture as it is: one view, one token a patch."""
+        shape = canvas.height // PATCH, canvas.width // PATCH
+        content = canvas.labels().reshape(-1, len(ASPECTS))
+        return Seen([(patchify(np.asarray(canvas.image())), shape)], content, canvas.patches)
 
     def add(self, example: Example, drawing: Drawing, family: str, rng: random.Random, mix: Mix) -> None:
-        """Go on with a drawing's pictures and the questions about it, up to the mix's limits."""
-        several = synth.FAMILIES[family].several_steps
-        shown, starts = list(self.user), []
-        for canvas in drawing.canvases:
-            pixels = patchify(np.asarray(canvas.image()))
-            example.patches.append(pixels)
-            example.shapes.append((canvas.height // PATCH, canvas.width // PATCH))
-            example.content.append(canvas.labels().reshape(-1, len(ASPECTS)))
+        """Go on with a drawing's pictures, if it has any, and its questions, up to the mix's limits."""
+        several = synth.family(family).several_steps
+        shown, starts, seen = list(self.user), [], [self.see(canvas) for canvas in drawing.canvases]
+        for canvas, one in zip(drawing.canvases, seen, strict=True):
+            for patches, shape in one.views:
+                example.patches.append(patches)
+                example.shapes.append(shape)
+            example.content.append(one.content)
+            example.sizes.append((canvas.width, canvas.height))
             starts.append(len(example.ids) + len(shown))
-            shown += [self.image_token] * len(pixels) + self.newline
-        if len(starts) == 2:
-            patches = range(len(example.patches[-1]))
-            example.looks += [Look(1, starts[1] + i, [starts[0] + i]) for i in patches]
+            shown += [self.image_token] * len(one.content) + self.newline
+        if len(starts) == 2 and len(seen[0].content) == len(seen[1].content):
+            places = range(len(seen[1].content))
+            example.looks += [Look(1, starts[1] + i, [starts[0] + i]) for i in places]
         for number, question in enumerate(drawing.questions[: mix.questions]):
             if number and len(example.ids) >= mix.budget:
                 break
             asked = (self.user if number else shown) + self._ids(question.text) + self.assistant
             thinks = rng.random() < (mix.think_steps if several else mix.think_look)
             reply = self._reply(question, thinks)
-            if not several:
+            if starts and not several:
                 first = len(example.ids) + len(asked)
-                told = example.content[len(example.content) - len(starts) + question.picture]
-                seen = [starts[question.picture] + i for i in evidence(drawing, question, told)]
+                where = [starts[question.picture] + i for i in evidence(seen[question.picture], question)]
                 # The last token of the answer is told by the one before it; then comes the end.
-                example.looks += [Look(0, at, seen) for at in range(first, first + len(reply) - 2) if seen]
+                example.looks += [Look(0, at, where) for at in range(first, first + len(reply) - 2) if where]
             learned = list(reply)
             if thinks != several:
                 learned[0] = IGNORE
@@ -181,14 +206,13 @@ class Encoder:
         return [self.direct, *answer]
 
 
-def evidence(drawing: Drawing, question: Question, content: np.ndarray) -> list[int]:
-    """Patches that tell a perception question's answer: those of the evidence that show a word of it, or else
-    all of the evidence (a count needs all boxes; elsewhere the first box holds the answer)."""
-    canvas = drawing.canvases[question.picture]
+def evidence(seen: Seen, question: Question) -> list[int]:
+    """Image tokens that tell a perception question's answer: those of the evidence that show a word of it, or
+    else all of the evidence (a count needs all boxes; elsewhere the first box holds the answer)."""
     boxes = question.boxes if question.text.startswith("How many") else question.boxes[:1]
-    patches = sorted({patch for box in boxes for patch in canvas.patches(box)})
+    tokens = sorted({token for box in boxes for token in seen.tokens(box)})
     words = {NAMES.index(word) for word in question.answer.split() if word in NAMES}
-    return [patch for patch in patches if words & set(content[patch, :3].tolist())] or patches
+    return [token for token in tokens if words & set(seen.content[token, :3].tolist())] or tokens
 
 
 def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
@@ -222,7 +246,7 @@ def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) 
 
 
 def collate(group: list[Example], pad: int) -> Batch:
-    """Pad examples to one batch."""
+    """Pad examples to one batch; those without pictures give picture tensors of length 0."""
     longest = max(len(e.ids) for e in group)
 
     def text(name: str, fill: float, dtype: torch.dtype) -> torch.Tensor:
@@ -232,14 +256,16 @@ def collate(group: list[Example], pad: int) -> Batch:
     patches = [p for e in group for p in e.patches]
     shapes = [s for e in group for s in e.shapes]
     content = [c for e in group for c in e.content]
-    most = max(len(p) for p in patches)
-    pixels = np.zeros((len(patches), most, patches[0].shape[1]), dtype=np.float32)
-    labels = np.full((len(patches), most, len(ASPECTS)), IGNORE, dtype=np.int64)
+    most = max((len(p) for p in patches), default=0)
+    pixels = np.zeros((len(patches), most, PATCH * PATCH * 3), dtype=np.float32)
     mask = np.zeros((len(patches), most), dtype=np.int64)
-    for i, (p, c) in enumerate(zip(patches, content, strict=True)):
+    for i, p in enumerate(patches):
         pixels[i, : len(p)] = p * np.float32(2 / 255) - 1
-        labels[i, : len(p)] = c
         mask[i, : len(p)] = 1
+    told = max((len(c) for c in content), default=0)
+    labels = np.full((len(content), told, len(ASPECTS)), IGNORE, dtype=np.int64)
+    for i, c in enumerate(content):
+        labels[i, : len(c)] = c
     ids = text("ids", pad, torch.long)
     lengths = torch.tensor([len(e.ids) for e in group])
     looks = [(look, row) for row, e in enumerate(group) for look in e.looks]
@@ -253,8 +279,9 @@ def collate(group: list[Example], pad: int) -> Batch:
         weights=text("weights", 0.0, torch.float32),
         pixel_values=torch.from_numpy(pixels),
         pixel_attention_mask=torch.from_numpy(mask),
-        spatial_shapes=torch.tensor(shapes),
+        spatial_shapes=torch.tensor(shapes).reshape(-1, 2),
         content=torch.from_numpy(labels),
         looks=torch.tensor([(k.kind, row, k.position) for k, row in looks]).reshape(-1, 3),
         seen=seen,
+        sizes=torch.tensor([size for e in group for size in e.sizes]).reshape(-1, 2),
     )

@@ -95,7 +95,7 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
         {
             "family": s.sample.family,
             "domain": s.sample.domain,
-            "several_steps": synth.FAMILIES[s.sample.family].several_steps,
+            "several_steps": synth.family(s.sample.family).several_steps,
             "difficulty": s.sample.difficulty,
             "steps": s.sample.steps,
             "mode": str(s.answer.mode),

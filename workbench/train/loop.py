@@ -240,7 +240,7 @@ class Trainer:
     def loss(self, batch: Batch, *, encoder_only: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
         """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary losses."""
         features = self.image_features(batch)
-        seen = batch.content[batch.pixel_attention_mask.bool()]
+        seen = batch.content[(batch.content != IGNORE).any(-1)]  # of every image token at least its kind
         auxiliary, right = self.heads(features, seen, self.model.get_input_embeddings().weight)
         metrics = {"aux": round(auxiliary.item(), 4), **{f"aux_{k}": round(v, 4) for k, v in right.items()}}
         if encoder_only:
@@ -248,8 +248,7 @@ class Trainer:
         embeds = self.model.get_input_embeddings()(batch.input_ids)
         where = (batch.input_ids == self.encoder.image_token)[..., None].expand_as(embeds)
         embeds = embeds.masked_scatter(where, features.to(embeds.dtype))
-        # Padding is on the right, where a causal decoder's real positions never look: no mask needed.
-        hidden = self.model.model.language_model(inputs_embeds=embeds, use_cache=False)[0]
+        hidden = self.decode(batch, embeds)
         labels, weights = batch.labels[:, 1:], batch.weights[:, 1:]
         keep = labels != IGNORE
         logits = self.model.lm_head(hidden[:, :-1][keep]).float()
@@ -260,8 +259,16 @@ class Trainer:
         guided, shares = self.guide.loss(batch)
         return reply + self.config.auxiliary * auxiliary + self.config.guide * guided, {**metrics, **shares}
 
+    def decode(self, batch: Batch, embeds: torch.Tensor) -> torch.Tensor:
+        """The decoder's last hidden states ``[batch, tokens, width]``.
+
+        Padding is on the right, where a causal decoder's real positions never look: no mask is needed.
+        """
+        hidden: torch.Tensor = self.model.model.language_model(inputs_embeds=embeds, use_cache=False)[0]
+        return hidden
+
     def image_features(self, batch: Batch) -> torch.Tensor:
-        """Projected features of all real patches, ``[patches, width]``."""
+        """Projected features of all image tokens, ``[tokens, width]``."""
         out = self.model.get_image_features(
             batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes
         )

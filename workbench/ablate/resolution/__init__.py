@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .feeding import METHODS, Feed, View, default_tile, feed, least_tokens, method_name
 
 if TYPE_CHECKING:
-    from .encoder import FedModel, ResolutionEncoder, projector_width, token_layout
+    from .encoder import FedModel, ResolutionEncoder, joined, projector_width, token_layout
     from .pixels import pixel_batch
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "View",
     "default_tile",
     "feed",
+    "joined",
     "least_tokens",
     "method_name",
     "pixel_batch",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _WITH_TORCH = {
-    "FedModel": "encoder", "ResolutionEncoder": "encoder", "pixel_batch": "pixels",
+    "FedModel": "encoder", "ResolutionEncoder": "encoder", "joined": "encoder", "pixel_batch": "pixels",
     "projector_width": "encoder", "token_layout": "encoder",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from ...types import TokenLayout
 from .feeding import MERGE, SCALES, Feed, View, method_name
 from .pixels import pixel_batch
 
-__all__ = ["FedModel", "ResolutionEncoder", "projector_width", "token_layout"]
+__all__ = ["FedModel", "ResolutionEncoder", "joined", "projector_width", "token_layout"]
 
 
 def projector_width(method: str, hidden: int) -> int:
@@ -69,17 +69,26 @@ class ResolutionEncoder(nn.Module):
                 raise InputError(
                     f"a picture planned for {plan.method}", f"{self.method}, this encoder's method"
                 )
-        hidden = self.tower(**pixels).last_hidden_state
-        joined, at = [], 0
-        for plan in feeds:
-            maps = [
-                hidden[at + i, : v.rows * v.cols].unflatten(0, (v.rows, v.cols))
-                for i, v in enumerate(plan.views)
-            ]
-            at += len(plan.views)
-            joined.append(_join(plan, maps))
-        projected = self.linear_2(self.act(self.linear_1(torch.cat(joined))))
+        features = joined(feeds, self.tower(**pixels).last_hidden_state)
+        projected = self.linear_2(self.act(self.linear_1(features)))
         return list(projected.split([plan.tokens for plan in feeds]))
+
+
+def joined(feeds: Sequence[Feed], hidden: torch.Tensor) -> torch.Tensor:
+    """What the projector reads, ``[tokens, projector's input]``, picture after picture.
+
+    Args:
+        feeds: the plans.
+        hidden: the tower's features of all their views ``[views, patches, hidden]``.
+    """
+    pictures, at = [], 0
+    for plan in feeds:
+        maps = [
+            hidden[at + i, : v.rows * v.cols].unflatten(0, (v.rows, v.cols)) for i, v in enumerate(plan.views)
+        ]
+        at += len(plan.views)
+        pictures.append(_join(plan, maps))
+    return torch.cat(pictures)
 
 
 def _join(plan: Feed, maps: list[torch.Tensor]) -> torch.Tensor:

@@ -150,7 +150,13 @@ def least_tokens(method: str, tile: int) -> int:
 
 
 def feed(
-    size: tuple[int, int], budget: int, *, method: str, tile: int | None = None, patch: int = PATCH
+    size: tuple[int, int],
+    budget: int,
+    *,
+    method: str,
+    tile: int | None = None,
+    patch: int = PATCH,
+    least: int | None = None,
 ) -> Feed:
     """Plan how a picture is fed.
 
@@ -160,6 +166,7 @@ def feed(
         method: one of `METHODS`, or its label in the published table.
         tile: side of the tower's square in patches, an even number; `default_tile` by default.
         patch: side of a patch, in pixels.
+        least: patches below which dynamic resolution enlarges a picture; 256, or the budget, by default.
 
     Raises:
         InputError: for an unknown method, a picture without pixels, an odd tile, or a budget below the least.
@@ -178,17 +185,18 @@ def feed(
     if budget < (least := least_tokens(name, side)):
         at = "" if name == "dynamic_resolution" else f" with squares of {side} by {side} patches"
         raise InputError(f"budget={budget}", f"at least {least} tokens for {METHODS[name]}{at}")
-    made = _PLANS[name]((width, height), budget, side, patch)
+    if name == "dynamic_resolution":
+        made = _dynamic_resolution((width, height), budget, patch, min(least or 256, budget))
+    else:
+        made = _PLANS[name]((width, height), budget, side, patch)
     assert made.tokens <= budget, f"{made.tokens} tokens for a budget of {budget}"
     return made
 
 
-def _dynamic_resolution(size: tuple[int, int], budget: int, tile: int, patch: int) -> Feed:
+def _dynamic_resolution(size: tuple[int, int], budget: int, patch: int, least: int) -> Feed:
     from ...models.phi4_rv.image_processing import patch_grid
 
-    rows, cols = patch_grid(
-        size[1], size[0], patch_size=patch, min_num_patches=min(256, budget), max_num_patches=budget
-    )
+    rows, cols = patch_grid(size[1], size[0], patch_size=patch, min_num_patches=least, max_num_patches=budget)
     view = View(whole(size), rows, cols, overview=True)
     block = Block(rows, cols, whole(size))
     return Feed("dynamic_resolution", budget, size, patch, 0, (cols * patch, rows * patch), (view,), (block,))
@@ -290,7 +298,6 @@ METHODS = {
     "multi_crop_s2": "Multi-crop with S2",
 }
 _PLANS: dict[str, Callable[[tuple[int, int], int, int, int], Feed]] = {
-    "dynamic_resolution": _dynamic_resolution,
     "multi_crop": _multi_crop,
     "dynamic_s2": _dynamic_s2,
     "multi_crop_s2": _multi_crop_s2,

@@ -1,0 +1,82 @@
+"""Studies are recorded run by run, go on where they stopped, and each row gives its run again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ablate_tiny import TINY
+
+from workbench.ablate import Recipe, recording, studies
+from workbench.ablate.recording import again, record, recorded
+from workbench.errors import InputError
+
+BASE = TINY.replace(budget=4, modes=["nothink"])
+RUNS = [BASE.replace(start=f"run:{BASE.hash}", budget=2, seed=seed) for seed in (1, 2)]
+
+
+def tiny_study() -> studies.Study:
+    runs = tuple(studies.Planned(r, {"kind": "tiny"}) for r in RUNS)
+    return studies.Study("tiny", "Does it run?", runs, (BASE,))
+
+
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(studies.STUDIES, "tiny", tiny_study)
+    return tmp_path / "out"
+
+
+def test_a_study_goes_on_where_it_stopped_and_every_row_gives_its_run_again(
+    out: Path, tmp_path: Path, monkeypatch
+) -> None:
+    whole, ran, cut = recording.run, [], []
+
+    def stops(recipe: Recipe, *args, **options):
+        if recipe == RUNS[1] and not cut:
+            cut.append(recipe)
+            raise KeyboardInterrupt
+        ran.append(recipe.hash)
+        return whole(recipe, *args, **options)
+
+    monkeypatch.setattr(recording, "run", stops)
+    with pytest.raises(KeyboardInterrupt):
+        record(tiny_study(), out, tmp_path / "runs")
+    assert recorded("tiny", out)["run"].unique().tolist() == [RUNS[0].hash]
+    record(tiny_study(), out, tmp_path / "elsewhere")
+    table = recorded("tiny", out)
+    assert table["run"].unique().tolist() == [r.hash for r in RUNS]
+    assert ran == [BASE.hash, RUNS[0].hash, BASE.hash, RUNS[1].hash], "what is recorded is not run again"
+    assert set(zip(table["family"], table["mode"], strict=True)) == {
+        ("read_sign", "nothink"),
+        ("chain", "nothink"),
+    }
+    for name, rows in table.groupby("run"):
+        assert Recipe.from_dict(json.loads(rows["recipe"].iloc[0])).hash == name
+    assert "host" not in table
+    monkeypatch.setattr(recording, "run", whole)
+    made = again(RUNS[0].hash[:8], out, tmp_path / "again")
+    assert made.same, "one thread of one machine gives the same weights"
+    assert "the same weights" in str(made)
+
+
+def test_what_was_not_recorded_is_named(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'mixture'"):
+        studies.study("mixtur")
+    with pytest.raises(InputError, match=r"studies tiny"):
+        recorded("tiny", out)
+    with pytest.raises(InputError, match="is recorded in"):
+        again("0123", out, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [("mixture", 30), ("reasoning", 21), ("pipelines", 12), ("feeding", 24)]
+)
+def test_the_studies_have_their_runs(name: str, runs: int) -> None:
+    made = studies.study(name)
+    hashes = {one.recipe.hash for one in made.runs}
+    assert len(hashes) == len(made.runs) == runs
+    assert {one.recipe.start for one in made.runs} == {f"run:{made.bases[0].hash}"}
+    labels = pd.DataFrame([one.labels for one in made.runs]).drop_duplicates()
+    assert runs % len(labels) == 0

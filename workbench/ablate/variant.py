@@ -1,0 +1,226 @@
+"""The small model of an architecture other than the built-in one: its classes, prompts and folder
+
+`workbench.load` opens models of the built-in model's own classes.  A variant may hold the same tensors and
+mean something else by them, so its ``config.json`` has a model type of its own; `load_variant` opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from ..errors import CheckpointError
+from ..models.families.phi4_rv import SPEC, Phi4RV
+from ..models.handle import VLM
+from ..models.layout import Block
+from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
+from ..models.phi4_rv.image_processing import Phi4RVImageProcessor
+from ..models.phi4_rv.processing import Phi4RVProcessor
+from .architecture import Architecture
+from .resolution import joined, pixel_batch, projector_width
+
+__all__ = ["Projector", "Variant", "image_mask", "load_variant", "save_variant", "variant_of"]
+
+MODEL_TYPE = "phi4-siglip-variant"
+WEIGHTS = "model.safetensors"
+TIED = "lm_head.weight"
+
+
+class Projector(nn.Module):
+    """Linear layers with exact GELU between them; with two, the built-in model's projector.
+
+    Args:
+        read: width of the features that it reads.
+        width: the decoder's.
+        depth: linear layers.
+    """
+
+    def __init__(self, read: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        for i in range(1, depth + 1):
+            setattr(self, f"linear_{i}", nn.Linear(read if i == 1 else width, width))
+        self.act = nn.GELU(approximate="none")
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map ``[..., read]`` to ``[..., width]``."""
+        for i in range(1, self.depth + 1):
+            features = getattr(self, f"linear_{i}")(features if i == 1 else self.act(features))
+        return features
+
+
+def image_mask(
+    input_ids: torch.Tensor, attention_mask: torch.Tensor, image_token: int | None
+) -> torch.Tensor:
+    """Who sees whom ``[batch, 1, tokens, tokens]``: causal, but the patches of one picture see each other.
+
+    Padding is seen by itself alone, so that no row is empty.
+
+    Args:
+        input_ids: ``[batch, tokens]``; pictures are runs of image tokens, with other tokens between them.
+        attention_mask: ``[batch, tokens]``, 0 for padding.
+        image_token: id of an image token.
+    """
+    image = input_ids == image_token
+    begins = image & ~nn.functional.pad(image, (1, -1))
+    picture = begins.long().cumsum(-1) * image  # 0 for what is no picture
+    together = (picture[:, :, None] == picture[:, None]) & image[:, :, None]
+    length = input_ids.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=input_ids.device)
+    return (((causal | together) & attention_mask.bool()[:, None]) | itself)[:, None]
+
+
+class Variant(Phi4RVForConditionalGeneration):
+    """A small model of any `Architecture`.
+
+    Pictures come as all views of all of them (`resolution.pixel_batch`) with ``picture_sizes``
+    ``[pictures, 2]``, (width, height) in pixels, from which each one's plan follows.
+    """
+
+    def __init__(self, config: Phi4RVConfig, architecture: Architecture) -> None:
+        super().__init__(config)
+        self.architecture = architecture
+        read = projector_width(architecture.feeding, config.vision_config.hidden_size)
+        width = config.text_config.hidden_size
+        self.model.multi_modal_projector = Projector(read, width, architecture.projector_depth)
+        for module in self.model.multi_modal_projector.children():
+            self._init_weights(module)
+
+    def get_image_features(
+        self,
+        pixel_values: torch.Tensor,
+        pixel_attention_mask: torch.Tensor,
+        spatial_shapes: torch.Tensor,
+        picture_sizes: torch.Tensor,
+    ) -> BaseModelOutputWithPooling:
+        """Features of pictures, as the decoder sees them: ``pooler_output`` has ``[tokens, hidden]`` each."""
+        plans = [self.architecture.plan((int(w), int(h))) for w, h in picture_sizes.tolist()]
+        seen = self.model.vision_tower(
+            pixel_values, pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes
+        ).last_hidden_state
+        projected = self.model.multi_modal_projector(joined(plans, seen))
+        return BaseModelOutputWithPooling(
+            last_hidden_state=seen, pooler_output=torch.split(projected, [plan.tokens for plan in plans])
+        )
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_attention_mask: torch.Tensor | None = None,
+        spatial_shapes: torch.Tensor | None = None,
+        picture_sizes: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Predict the next tokens; arguments as for the built-in model's class, and ``picture_sizes``."""
+        if pixel_values is None:
+            return super().forward(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        embeds = self.get_input_embeddings()(input_ids)
+        found = self.get_image_features(pixel_values, pixel_attention_mask, spatial_shapes, picture_sizes)
+        features = torch.cat(found.pooler_output).to(embeds.dtype)
+        places = self.model.get_placeholder_mask(input_ids, embeds, len(features))
+        embeds = embeds.masked_scatter(places[..., None], features)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if kwargs.get("position_ids") is None:
+            kwargs["position_ids"] = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+        if self.architecture.image_attention == "bidirectional":
+            attention_mask = image_mask(input_ids, attention_mask, self.config.image_token_id)
+        return super().forward(inputs_embeds=embeds, attention_mask=attention_mask, **kwargs)
+
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
+        """One step's inputs: pictures go in once, with their sizes, and then live in the cache."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        if inputs.get("pixel_values") is None:
+            inputs.pop("picture_sizes", None)
+        return inputs
+
+
+@dataclass(frozen=True)
+class _Family(Phi4RV):
+    """The built-in model's family, with pictures fed as an architecture says."""
+
+    architecture: Architecture = Architecture()
+
+    def process(
+        self, processor: Any, texts: list[str], pictures: list[list[Image.Image]]
+    ) -> Mapping[str, torch.Tensor]:
+        plans = [[self.architecture.plan(picture.size) for picture in row] for row in pictures]
+        ids = [
+            processor.encoder.prompt(text, [(plan.tokens, 1) for plan in row])
+            for text, row in zip(texts, plans, strict=True)
+        ]
+        flat = [picture for row in pictures for picture in row]
+        pixels: dict[str, Any] = {}
+        if flat:
+            pixels = pixel_batch(flat, [plan for row in plans for plan in row])
+            pixels["picture_sizes"] = torch.tensor([picture.size for picture in flat])
+        batch: Mapping[str, torch.Tensor] = processor.pad(ids, pixels=pixels)
+        return batch
+
+    def blocks(
+        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+    ) -> list[Block]:
+        return list(self.architecture.plan(size).blocks)
+
+
+def variant_of(config: Phi4RVConfig, architecture: Architecture, *, seed: int) -> Variant:
+    """A fresh, seeded model."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Variant(config, architecture)
+
+
+def save_variant(model: Variant, folder: Path) -> None:
+    """Write config and weights into a folder that holds tokenizer and template."""
+    fields = model.config.to_dict() | {"model_type": MODEL_TYPE, "architecture": asdict(model.architecture)}
+    (folder / "config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    save_file({k: v.contiguous() for k, v in model.state_dict().items() if k != TIED}, folder / WEIGHTS)
+
+
+def load_variant(folder: Path, *, device: str = "cpu") -> VLM:
+    """Open what `save_variant` wrote, ready to be asked.
+
+    Raises:
+        CheckpointError: if config and weights do not belong together, or it is no variant.
+    """
+    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if fields.pop("model_type") != MODEL_TYPE:
+        raise CheckpointError(f"{folder} without a variant of the small model", "workbench.load(folder)")
+    architecture = Architecture(**fields.pop("architecture"))
+    model = Variant(Phi4RVConfig.from_dict(fields), architecture)
+    found = load_file(folder / WEIGHTS)
+    try:
+        model.load_state_dict({**found, TIED: found["model.language_model.embed_tokens.weight"]})
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{folder}: {error}", "the weights of the architecture in its config") from None
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
+    images = Phi4RVImageProcessor.from_pretrained(folder)
+    processor = Phi4RVProcessor(
+        images,
+        tokenizer,
+        image_token_id=model.config.image_token_id,
+        max_length=model.config.tokenizer_model_max_length,
+    )
+    own = {name: getattr(SPEC, name) for name in SPEC.__dataclass_fields__}
+    own |= {"name": "phi4-rv-variant", "model_types": (MODEL_TYPE,), "architecture": architecture}
+    return VLM(
+        model=model.eval().to(device),
+        processor=processor,
+        family=_Family(**own),
+        source=str(folder),
+        name=folder.parent.name,
+        reload=f"workbench.ablate.Run.load({str(folder.parent)!r}).model()",
+    )
