@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,8 @@ def _readme(card: dict[str, Any], scores: pd.DataFrame) -> str:
     run, machine, recipe = card["run"], card["hardware"], card["recipe"]
     asked = card["evaluation"]
     place = machine["gpu"] or f"{machine['cores']} CPU cores"
+    told = f"- {run['seconds'] / 60:.0f} minutes on {place}, torch {machine['torch']}, {card['date']}.{run['note']}"
+    told = textwrap.fill(told, 110, subsequent_indent="  ")
     return f"""---
 license: mit
 pipeline_tag: image-text-to-text
@@ -101,8 +104,8 @@ confidence, and wrongly.
 
 ## Training
 
-- Data: `workbench.synth`, drawn fresh, never twice; about {run["pictures"]:,} pictures with
-  {run["questions"]:,} questions, {100 * run["think_share"]:.0f}% of them with a thought. The evaluation's
+- Data: `workbench.synth`, drawn fresh, never twice; about {run["pictures"]:,.0f} pictures with
+  {run["questions"]:,.0f} questions, {100 * run["think_share"]:.0f}% of them with a thought. The evaluation's
   seeds are never used in training.
 - Two stages: {recipe["encoder_steps"]:,} steps of the encoder alone on telling what each patch shows (synth
   knows it; this stands in for a pretrained encoder), then {recipe["steps"]:,} steps of all parts, with that
@@ -112,7 +115,7 @@ confidence, and wrongly.
   {recipe["guide"]}): head 0 of layer 2 at the evidence of a perception question, head 3 of layer 1 at the
   same place of a first picture. So this model's attention is more legible than that of a model trained on
   replies alone.
-- {run["seconds"] / 60:.0f} minutes on {place}, torch {machine["torch"]}, {card["date"]}.{run["note"]}
+{told}
 - Again: `python -m workbench.train --work runs/nano --out data/nano`.
 
 ## Measured
