@@ -86,13 +86,14 @@ def number(text: str) -> float | None:
 
 def numbers_in(text: str) -> list[float]:
     """All finite numbers in a text, in order; ``%`` after one makes it a hundredth."""
-    first = _DIGIT.search(text)
-    if first is None:
-        return []
-    found = []
-    for match in _NUMBER.finditer(text, max(0, first.start() - 2)):  # a sign and a point may stand before
+    found, at = [], 0
+    while digit := _DIGIT.search(text, at):  # quick, and most of a reply holds no number
+        match = _NUMBER.search(text, max(at, digit.start() - 2))  # a sign and a point may stand before it
+        if match is None:
+            break
+        at = match.end()
         value = float(match.group().replace(",", "").replace("\N{MINUS SIGN}", "-"))
-        if text[match.end() : match.end() + 3].lstrip(" \\")[:1] == "%":
+        if text[at : at + 3].lstrip(" \\")[:1] == "%":
             value /= 100
         if math.isfinite(value):
             found.append(value)
