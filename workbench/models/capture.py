@@ -143,13 +143,15 @@ class Capture:
         scale = kwargs.get("scaling")
         scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
         if id(module) in self._in_decoder:
-            layer = self.decoder.setdefault(
-                id(module), DecoderLayer(scale, kwargs.get("sliding_window"), self.prompt_rows)
-            )
+            layer = self.decoder.get(id(module))
+            if layer is None:
+                layer = DecoderLayer(scale, kwargs.get("sliding_window"), self.prompt_rows)
+                self.decoder[id(module)] = layer
             layer.take(query.detach(), key.detach(), mask, self._masks)
         elif id(module) in self._in_tower:
-            tower = self.tower.setdefault(id(module), TowerLayer(scale))
-            tower.take(query.detach(), key.detach(), mask, kwargs.get("cu_seq_lens_q"))
+            if id(module) not in self.tower:
+                self.tower[id(module)] = TowerLayer(scale)
+            self.tower[id(module)].take(query.detach(), key.detach(), mask, kwargs.get("cu_seq_lens_q"))
 
 
 def _modules(model: torch.nn.Module, path: str) -> set[int]:
