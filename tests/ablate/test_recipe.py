@@ -70,6 +70,42 @@ def test_the_hash_tells_recipes_apart_and_nothing_else() -> None:
             {"architecture": {"freeze_encoder": True}, "stages": [{"kind": "all", "share": 1}]},
             "freeze_encoder",
         ),
+        (
+            {
+                "start": "nano",
+                "start_parts": ["decoder"],
+                "architecture": {"freeze_encoder": True},
+                "stages": [{"kind": "all", "share": 1}],
+            },
+            r"fresh encoder.*start_parts=\['decoder'\]",
+        ),
+        ({"architecture": {"fusion": "early"}}, "fusion='early' with vision_layer=4"),
+        ({"architecture": {"vision_layer": 0}}, "vision_layer=0 with fusion='mid'"),
+        ({"architecture": {"fusion": "late"}}, "one of mid, early"),
+        (
+            {"architecture": {"fusion": "early", "vision_layer": 0, "freeze_encoder": True}},
+            "freeze_encoder with fusion='early'",
+        ),
+        ({"architecture": {"image_attention": "bidirectionl"}}, "did you mean 'bidirectional'"),
+        ({"architecture": {"feeding": "multicrop"}}, "did you mean 'multi_crop'"),
+        ({"architecture": {"tile": 4}}, "tile=4 with feeding='dynamic_resolution'"),
+        ({"architecture": {"feeding": "multi_crop", "tile": 3}}, "even number of patches"),
+        ({"architecture": {"feeding": "multi_crop", "tile": 8, "token_budget": 40}}, "at least 64 tokens"),
+        ({"architecture": {"token_budget": 8}}, "at least 16 tokens"),
+        ({"architecture": {"projector_depth": 0}}, "projector_depth=0"),
+        ({"start_parts": ["decoder"]}, "start_parts.*start='fresh'"),
+        ({"start": "nano", "start_parts": []}, "at least one"),
+        ({"modes": ["thinking"]}, "did you mean 'think'"),
+        ({"stages": [{"kind": "encoder", "share": 1, "reasoning": 0.5}]}, "nothing is replied"),
+        ({"stages": [{"kind": "all", "share": 1, "reasoning": 2}]}, "reasoning of stage all=2"),
+        (
+            {
+                "families": ["icon_find"],
+                "mixture": {"computer_use": 1.0},
+                "stages": [{"kind": "text", "share": 1}],
+            },
+            "cannot be written out",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(fields, told) -> None:

@@ -5,6 +5,7 @@
 >>> one = ablate.run(recipe, "runs")                    # resumable; named by the recipe's hash
 >>> made = ablate.sweep([recipe.replace(seed=s) for s in range(5)], "runs", workers=2)
 >>> ablate.runs("runs")                                 # all runs as one table
+>>> ablate.claims("mixture")                            # recorded runs beside the published claims
 
 Names are imported when they are first used; recipes and recorded runs load without torch.
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .architecture import Architecture
+    from .claims import claims
     from .cost import Cost, Shape, cost, cost_table
     from .microscope import Microscope, microscope
     from .mixture import (
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Architecture": "architecture",
+    "claims": "claims",
     **dict.fromkeys(("DOMAINS", "Budget", "Domain", "Mixture"), "parts"),
     **dict.fromkeys(("Optimiser", "Reasoning", "Stage"), "parts"),
     "Recipe": "recipe",
@@ -90,6 +93,7 @@ __all__ = [
     "Timing",
     "agreement",
     "calibrate",
+    "claims",
     "cost",
     "cost_table",
     "cross_validate",

@@ -110,9 +110,11 @@ class Recipe:
         if self.budget.samples is not None:
             self.check_passes(self.budget.samples)
         kinds = [stage.kind for stage in self.stages if stage.share > 0]
-        if self.architecture.freeze_encoder and self.start == "fresh" and "encoder" not in kinds:
+        unseeing = self.start == "fresh" or "encoder" not in self.start_parts
+        if self.architecture.freeze_encoder and unseeing and "encoder" not in kinds:
             raise InputError(
-                "architecture.freeze_encoder with start='fresh' and no stage 'encoder'",
+                f"architecture.freeze_encoder with a fresh encoder (start={self.start!r}, "
+                f"start_parts={list(self.start_parts)}) and no stage 'encoder'",
                 "a tower that has learned something before it rests",
                 "add a stage of kind 'encoder', or start from trained weights",
             )

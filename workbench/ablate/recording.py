@@ -25,7 +25,7 @@ TOTALS = (
 KEPT = ("date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers")
 
 
-def record(study: Study, out: Path, folder: Path) -> Path:
+def record(study: Study, out: Path, folder: Path, *, seeds: int | None = None) -> Path:
     """Run what is not recorded yet, and write each run's rows as soon as it is finished.
 
     A run that was cut goes on from its checkpoint; a recorded one is not run again, also where the folder
@@ -35,12 +35,17 @@ def record(study: Study, out: Path, folder: Path) -> Path:
         study: what to run.
         out: folder of ``NAME.parquet``.
         folder: of the runs.
+        seeds: record runs of the first seeds only; None for all.
     """
     path = out / f"{study.name}.parquet"
     table = pd.read_parquet(path) if path.exists() else pd.DataFrame({"run": []})
     planned = {p.recipe.hash: p for p in study.runs}
     table = table[table["run"].isin(planned)]  # what the study no longer asks for
-    missing = [p for h, p in planned.items() if h not in set(table["run"])]
+    missing = [
+        p
+        for h, p in planned.items()
+        if h not in set(table["run"]) and (seeds is None or p.recipe.seed < seeds)
+    ]
     for base in study.bases if missing else ():
         print(f"{study.name}: base {run(base, folder, wait=3600)}", flush=True)
     for number, one in enumerate(missing):

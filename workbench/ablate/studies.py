@@ -1,4 +1,4 @@
-"""The recorded studies as recipes: mixtures, the share of reasoning, pipelines, ways of feeding
+"""The recorded studies as recipes: mixtures, share of reasoning, pipelines, feeding, architecture
 
 python -m workbench.ablate.studies mixture --folder runs/studies     # runs what is missing, records it
 python -m workbench.ablate.studies --again HASH --folder runs/again  # one recorded run again, compared
@@ -150,12 +150,39 @@ def feeding_study(seeds: int = 3) -> Study:
     return Study("feeding", question, tuple(runs), (seer(),))
 
 
+#: What differs from the study's common shape, by its name.
+SHAPES: dict[str, dict[str, Any]] = {
+    "as built": {},
+    "one projector layer": {"projector_depth": 1},
+    "three projector layers": {"projector_depth": 3},
+    "patches see later ones": {"image_attention": "bidirectional"},
+    "encoder at rest": {"freeze_encoder": True},
+    "encoder layer 2": {"vision_layer": 2},
+    "early fusion": {"fusion": "early", "vision_layer": 0},
+}
+
+
+def architecture_study(seeds: int = 3) -> Study:
+    """Choices of the architecture one by one; the projector begins fresh in all, as must early fusion."""
+    runs = []
+    for name, shape in SHAPES.items():
+        parts = ["decoder"] if shape.get("fusion") == "early" else ["encoder", "decoder"]
+        for seed in range(seeds):
+            recipe = _after_seer(
+                architecture={**SMALL, **shape}, start_parts=parts, reasoning=0.2, budget=2400, seed=seed
+            )
+            runs.append(Planned(recipe, {"shape": name}))
+    question = "Which choices of the architecture matter, all else equal?"
+    return Study("architecture", question, tuple(runs), (seer(),))
+
+
 #: Name -> study, in the order in which they are recorded.
 STUDIES: dict[str, Callable[[], Study]] = {
     "mixture": mixture_study,
     "reasoning": reasoning_study,
     "pipelines": pipeline_study,
     "feeding": feeding_study,
+    "architecture": architecture_study,
 }
 
 
@@ -178,6 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("studies", nargs="*", metavar="NAME", help=f"of {', '.join(STUDIES)}; none: all")
     parser.add_argument("--folder", default="runs/studies", help="of the runs themselves; resumable")
     parser.add_argument("--out", default="data/runs", help="where NAME.parquet goes, or is read from")
+    parser.add_argument("--seeds", type=int, metavar="N", help="only runs of the first N seeds")
     parser.add_argument("--again", metavar="HASH", help="run this recorded run again and compare")
     parser.add_argument("--threads", type=int, default=1, help="of this process (1: the same on any machine)")
     options = parser.parse_args(arguments)
@@ -189,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(told)
         return 0 if told.same else 1
     for name in options.studies or STUDIES:
-        record(study(name), Path(options.out), Path(options.folder))
+        record(study(name), Path(options.out), Path(options.folder), seeds=options.seeds)
     return 0
 
 

@@ -1,0 +1,49 @@
+"""Figures of recorded runs draw every run, and the mean with its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from workbench.ablate.findings import interval
+from workbench.errors import InputError
+from workbench.viz import studies as figures
+
+VALUES = pd.DataFrame(
+    [
+        {"share": share, "mode": mode, "domain": domain, "accuracy": 0.2 + 0.5 * share + 0.01 * seed}
+        for share in (0.0, 0.5, 1.0)
+        for mode in ("think", "nothink")
+        for domain in ("maths", "general")
+        for seed in range(3)
+    ]
+)
+
+
+def test_lines_go_through_the_means_and_every_run_is_a_dot() -> None:
+    drawn = figures.steps(
+        VALUES, "share", "accuracy", line="mode", label="share", title="It rises", panel="domain"
+    )
+    assert [axes.get_title() for axes in drawn.axes] == ["maths", "general"]
+    dots = [line for line in drawn.axes[0].lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in dots] == [9, 9]
+    line = drawn.axes[0].containers[0][0]
+    assert line.get_ydata() == pytest.approx([0.21, 0.46, 0.71])
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["thinking", "direct"]
+    assert "It rises" in drawn._suptitle.get_text()
+
+
+def test_kinds_stand_below_each_other_with_their_interval() -> None:
+    drawn = figures.kinds(VALUES, "share", "accuracy", panel="domain", title="x", order=[1.0, 0.0])
+    assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["1.0", "0.0"]
+    low = drawn.axes[0].containers[0][2][0].get_segments()[0][0][0]
+    runs = VALUES[(VALUES["share"] == 1.0) & (VALUES["domain"] == "maths")]["accuracy"]
+    assert low == pytest.approx(interval(runs)[1])
+
+
+def test_a_single_run_has_no_bar() -> None:
+    one = VALUES.drop_duplicates(["share", "domain"])
+    assert figures.kinds(one, "share", "accuracy", panel="domain", title="x").axes
+    assert figures.steps(one, "share", "accuracy", line="domain", label="share", title="x").axes
+    with pytest.raises(InputError, match="'mode'"):
+        figures.steps(one.drop(columns="mode"), "share", "accuracy", line="mode", label="x", title="x")
