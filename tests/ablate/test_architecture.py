@@ -158,7 +158,7 @@ def test_layers_are_counted() -> None:
 def test_what_is_told_of_a_token_lies_under_it(name: str) -> None:
     architecture = recipe_of(SHAPES[name]).architecture
     encoder = encoder_of(architecture, TOKENIZER)
-    drawing, _ = synth.draw("icon_find", seed=1, difficulty=1)
+    drawing, _ = synth.draw("icon_name", seed=1, difficulty=1)
     canvas, question = drawing.canvases[0], drawing.questions[0]
     seen, plan = encoder.see(canvas), architecture.plan((256, 256))
     assert len(seen.content) == plan.tokens <= architecture.token_budget

@@ -57,7 +57,7 @@ def test_made_runs_give_the_verdicts_that_were_put_into_them(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_runs_that_are_not_recorded_yet_leave_their_claims_out_or_open(name: str) -> None:
     whole = table(name, RULES[name])
-    one_seed = claims(name, whole[whole["seed"] == 0])
+    one_seed = claims(name, whole[whole["seed"] == 1])
     assert {one.verdict for one in one_seed} <= {"cannot tell"} or name in ("mixture",)
     first = study(name).runs[0].recipe.hash
     assert len(claims(name, whole[whole["run"] == first])) < len(claims(name, whole))

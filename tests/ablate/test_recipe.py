@@ -100,7 +100,7 @@ def test_the_hash_tells_recipes_apart_and_nothing_else() -> None:
         ({"stages": [{"kind": "all", "share": 1, "reasoning": 2}]}, "reasoning of stage all=2"),
         (
             {
-                "families": ["icon_find"],
+                "families": ["icon_name"],
                 "mixture": {"computer_use": 1.0},
                 "stages": [{"kind": "text", "share": 1}],
             },

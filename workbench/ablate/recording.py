@@ -44,7 +44,7 @@ def record(study: Study, out: Path, folder: Path, *, seeds: int | None = None) -
     missing = [
         p
         for h, p in planned.items()
-        if h not in set(table["run"]) and (seeds is None or p.recipe.seed < seeds)
+        if h not in set(table["run"]) and (seeds is None or p.recipe.seed <= seeds)
     ]
     for base in study.bases if missing else ():
         print(f"{study.name}: base {run(base, folder, wait=3600)}", flush=True)

@@ -105,7 +105,7 @@ def build_model(
             "a model that was trained on the same words",
             "start='fresh', or train that model anew",
         )
-    trained = trained_state(start)
+    trained = _widened(trained_state(start), model)
     wanted = {k: v for k, v in model.state_dict().items() if part_of(k) in recipe.start_parts}
     wrong = [k for k, v in wanted.items() if k not in trained or trained[k].shape != v.shape]
     if wrong:
@@ -117,6 +117,17 @@ def build_model(
         )
     model.load_state_dict({k: trained[k] for k in wanted}, strict=False)
     return model
+
+
+def _widened(
+    trained: dict[str, torch.Tensor], model: Phi4RVForConditionalGeneration
+) -> dict[str, torch.Tensor]:
+    """A trained projector for S2: its first layer reads the mean of the joined features."""
+    name = "model.multi_modal_projector.linear_1.weight"
+    wide, own = model.state_dict()[name].shape[1], trained[name].shape[1]
+    if wide > own and wide % own == 0:
+        trained = {**trained, name: trained[name].repeat(1, wide // own) * (own / wide)}
+    return trained
 
 
 def trained_state(folder: Path) -> dict[str, torch.Tensor]:

@@ -3,9 +3,9 @@
 python -m workbench.ablate.studies mixture --folder runs/studies     # runs what is missing, records it
 python -m workbench.ablate.studies --again HASH --folder runs/again  # one recorded run again, compared
 
-Sizes are such that a run takes about half a minute of one core and its answers are neither all wrong nor all
-right.  What a study shares (a model that sees and answers directly) is itself a run of a recipe, named in the
-other recipes by its hash, and is made first.
+All runs begin with the built-in model or parts of it, and train on for half a minute of one core at its full
+rate: long enough that what a recipe leaves out is forgotten, so that answers are neither all wrong nor all
+right.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any
 from ..errors import InputError
 from .fields import closest
 from .mixture import named_mixtures
+from .parts import PARTS
 from .recipe import Recipe
 from .resolution.feeding import METHODS
 
 __all__ = ["STUDIES", "Planned", "Study", "main", "study"]
 
-#: Families of small pictures, three of them with several steps; at difficulty 1.
+#: Families of the built-in model's world, three of them with several steps, and one that it finds hard.
 FAMILIES = (
-    "bar_value", "bar_walk", "chain", "geometry", "gui_state", "gui_links", "shape_colour", "read_sign",
+    "bar_value", "bar_walk", "chain", "geometry", "gui_find", "gui_links", "shape_count",
 )  # fmt: skip
-SMALL = {"width": 64, "depth": 3, "vision_layer": 3}
 EVEN = {"general": 1 / 3, "maths": 1 / 3, "computer_use": 1 / 3}
 
 
@@ -62,47 +62,37 @@ class Study:
     bases: tuple[Recipe, ...] = ()
 
 
-def seer() -> Recipe:
-    """A small model that sees, and answers directly: what most studies begin with."""
-    half = {"share": 0.5}
-    return Recipe.from_dict(
-        {
-            "mixture": EVEN, "reasoning": 0.0, "architecture": SMALL, "families": FAMILIES, "difficulty": 1,
-            "stages": [{"kind": "encoder", **half}, {"kind": "all", **half}], "budget": 32_000,
-            "optimiser": {"lr": 3e-3}, "modes": ["nothink"], "evaluation": 50,
-        }
-    )  # fmt: skip
-
-
-def _after_seer(**changes: Any) -> Recipe:
-    base = seer()
-    changes = {"start": f"run:{base.hash}", "stages": [{"kind": "all", "share": 1.0}], **changes}
-    return base.replace(evaluation=40, modes=["auto", "think", "nothink"], **changes)
+def _after_nano(**changes: Any) -> Recipe:
+    """The built-in model trained on: at its full rate, so that what a recipe leaves out is soon forgotten."""
+    common = {
+        "start": "nano", "families": FAMILIES, "evaluation": 20, "mixture": EVEN, "reasoning": 0.2,
+        "stages": [{"kind": "all", "share": 1.0}], "optimiser": {"lr": 2e-3, "batch": 12},
+    }  # fmt: skip
+    return Recipe.from_dict({**common, **changes})
 
 
 def mixture_study(seeds: int = 5) -> Study:
-    """The six mixtures of the published table, a thousandth of their records, each seen as often as there."""
+    """The six mixtures of the published table, a five-thousandth of their records, seen as often as there."""
     runs = []
-    for name, mixture in named_mixtures(0.001).items():
-        records = sum(
-            d.records * d.repeat for d in (mixture.general, mixture.maths, mixture.computer_use) if d.records
-        )
-        for seed in range(seeds):
-            recipe = _after_seer(mixture=mixture, reasoning=0.2, budget=round(records), seed=seed)
+    for name, mixture in named_mixtures(0.0002).items():
+        domains = (mixture.general, mixture.maths, mixture.computer_use)
+        records = round(sum((domain.records or 0) * domain.repeat for domain in domains))
+        for seed in range(1, seeds + 1):
+            recipe = _after_nano(mixture=mixture, budget=records, seed=seed)
             runs.append(Planned(recipe, {"mixture": name, **mixture.shares()}))
-    question = "Does more maths data, or more computer-use data, help which domain?"
-    return Study("mixture", question, tuple(runs), (seer(),))
+    return Study(
+        "mixture", "Does more maths data, or more computer-use data, help which domain?", tuple(runs)
+    )
 
 
 def reasoning_study(seeds: int = 3) -> Study:
     """The share of records with a thought, from none to all."""
     runs = [
-        Planned(_after_seer(reasoning=share, budget=2400, seed=seed), {"reasoning": share})
+        Planned(_after_nano(reasoning=share, budget=360, seed=seed), {"reasoning": share})
         for share in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-        for seed in range(seeds)
+        for seed in range(1, seeds + 1)
     ]
-    question = "How much of the data should carry a thought?"
-    return Study("reasoning", question, tuple(runs), (seer(),))
+    return Study("reasoning", "How much of the data should carry a thought?", tuple(runs))
 
 
 #: Pipeline -> share of thoughts in the text stage, and in the first and second half of the multimodal one.
@@ -115,65 +105,62 @@ PIPELINES = {
 
 
 def pipeline_study(seeds: int = 3) -> Study:
-    """The report's four pipelines: a decoder from text alone, with traces or without them, then pictures."""
+    """The report's four pipelines: text alone with traces or without them, the projector, then all parts."""
     runs = []
     for name, (text, first, second) in PIPELINES.items():
         stages = [
-            {"kind": "text", "share": 0.5, "reasoning": text},
+            {"kind": "text", "share": 0.4, "reasoning": text},
             {"kind": "projector", "share": 0.1, "reasoning": first},
-            {"kind": "all", "share": 0.2, "reasoning": first},
-            {"kind": "all", "share": 0.2, "reasoning": second},
+            {"kind": "all", "share": 0.25, "reasoning": first},
+            {"kind": "all", "share": 0.25, "reasoning": second},
         ]
-        for seed in range(seeds):
-            recipe = _after_seer(
-                stages=stages, start_parts=["encoder"], reasoning=second, budget=6000, seed=seed
-            )
+        for seed in range(1, seeds + 1):
+            recipe = _after_nano(stages=stages, reasoning=second, budget=600, seed=seed)
             runs.append(Planned(recipe, {"pipeline": name}))
-    question = "In which order should thinking and seeing be learned?"
-    return Study("pipelines", question, tuple(runs), (seer(),))
+    return Study("pipelines", "In which order should thinking and seeing be learned?", tuple(runs))
 
 
 def feeding_study(seeds: int = 3) -> Study:
-    """Four ways of feeding at two budgets, finding a small icon on a screen of 256 patches."""
+    """Four ways of feeding at two budgets, naming a small icon on a screen of 256 patches."""
     runs = []
     for budget in (80, 160):
         for method in METHODS:
             tile = None if method == "dynamic_resolution" else 4
-            shape = {**SMALL, "feeding": method, "token_budget": budget, "tile": tile}
-            for seed in range(seeds):
-                recipe = _after_seer(
-                    mixture={"computer_use": 1.0}, families=["icon_find"], reasoning=0.0, architecture=shape,
-                    start_parts=["encoder", "decoder"], budget=2400, seed=seed,
-                ).replace(modes=["nothink"], evaluation=200)  # fmt: skip
+            for seed in range(1, seeds + 1):
+                recipe = _after_nano(
+                    mixture={"computer_use": 1.0}, families=["icon_name"], reasoning=0.0, difficulty=1,
+                    architecture={"feeding": method, "token_budget": budget, "tile": tile},
+                    optimiser={"lr": 2e-3, "batch": 8}, budget=240, seed=seed, modes=["nothink"],
+                    evaluation=100,
+                )  # fmt: skip
                 runs.append(Planned(recipe, {"method": method, "token_budget": budget}))
-    question = "Which way of feeding a large picture finds a small target?"
-    return Study("feeding", question, tuple(runs), (seer(),))
+    return Study("feeding", "Which way of feeding a large picture shows a small target?", tuple(runs))
 
 
-#: What differs from the study's common shape, by its name.
-SHAPES: dict[str, dict[str, Any]] = {
-    "as built": {},
-    "one projector layer": {"projector_depth": 1},
-    "three projector layers": {"projector_depth": 3},
-    "patches see later ones": {"image_attention": "bidirectional"},
-    "encoder at rest": {"freeze_encoder": True},
-    "encoder layer 2": {"vision_layer": 2},
-    "early fusion": {"fusion": "early", "vision_layer": 0},
+#: Name -> fields that differ from the built-in model's, and the parts that begin with its weights.
+SHAPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "as built": ({}, PARTS),
+    "patches see later ones": ({"image_attention": "bidirectional"}, PARTS),
+    "encoder at rest": ({"freeze_encoder": True}, PARTS),
+    "encoder layer 3": ({"vision_layer": 3}, PARTS),
+    "fresh projector, two layers": ({}, ("encoder", "decoder")),
+    "fresh projector, one layer": ({"projector_depth": 1}, ("encoder", "decoder")),
+    "fresh projector, three layers": ({"projector_depth": 3}, ("encoder", "decoder")),
+    "early fusion": ({"fusion": "early", "vision_layer": 0}, ("decoder",)),
 }
 
 
 def architecture_study(seeds: int = 3) -> Study:
-    """Choices of the architecture one by one; the projector begins fresh in all, as must early fusion."""
-    runs = []
-    for name, shape in SHAPES.items():
-        parts = ["decoder"] if shape.get("fusion") == "early" else ["encoder", "decoder"]
-        for seed in range(seeds):
-            recipe = _after_seer(
-                architecture={**SMALL, **shape}, start_parts=parts, reasoning=0.2, budget=2400, seed=seed
-            )
-            runs.append(Planned(recipe, {"shape": name}))
-    question = "Which choices of the architecture matter, all else equal?"
-    return Study("architecture", question, tuple(runs), (seer(),))
+    """Choices of the architecture one by one."""
+    runs = [
+        Planned(
+            _after_nano(architecture=shape, start_parts=parts, budget=360, seed=seed),
+            {"shape": name},
+        )
+        for name, (shape, parts) in SHAPES.items()
+        for seed in range(1, seeds + 1)
+    ]
+    return Study("architecture", "Which choices of the architecture matter, all else equal?", tuple(runs))
 
 
 #: Name -> study, in the order in which they are recorded.

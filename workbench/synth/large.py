@@ -10,32 +10,31 @@ from .sample import Drawing, Question
 from .scenes import draw_shape
 from .words import COLOURS, SHAPES
 
-__all__ = ["icon_find"]
+__all__ = ["icon_name"]
 
 SIDE = 256
-#: Boxes stand on a grid of this many pixels: 32 steps a side, the same as buttons have.
-GRID = SIDE // 32
-SIZE = 2 * GRID
+CELL, BOX = 32, 16
 
 
-def icon_find(rng: random.Random, difficulty: int) -> Drawing:
-    """Find a small icon on a screen of 256 pixels, told by colour and shape, which it shares with others."""
+def icon_name(rng: random.Random, difficulty: int) -> Drawing:
+    """Name the colour of a small icon on a screen of 256 pixels, or the shape of a colour; each occurs once.
+
+    Icons of a patch's size stand in the middle of cells of 32 pixels, as on a desktop.
+    """
     theme = rng.choice(THEMES)
     canvas = Canvas(SIDE, SIDE, theme.page)
-    canvas.rectangle((0, 0, SIDE, GRID), theme.bar)
-    count = {1: 4, 2: 6, 3: 8}[difficulty]
-    colours, shapes = rng.sample(list(COLOURS), (count + 1) // 2), rng.sample(SHAPES, (count + 1) // 2)
-    things = rng.sample([(colour, shape) for colour in colours for shape in shapes], count)
+    canvas.rectangle((0, 0, SIDE, 8), theme.bar)
+    count = {1: 3, 2: 4, 3: 6}[difficulty]
     cells = rng.sample([(row, col) for row in range(1, 8) for col in range(8)], count)
     questions = []
-    for (row, col), (colour, shape) in zip(cells, things, strict=True):
-        left, top = (4 * n + rng.randint(0, 2) for n in (col, row))
-        x1, y1 = left * GRID, top * GRID
-        box = (x1, y1, x1 + SIZE, y1 + SIZE)
-        draw_shape(canvas, shape, x1 + SIZE / 2, y1 + SIZE / 2, rng.uniform(5.5, 7.5), colour_of(colour, rng))
-        edges = {"x1": left, "y1": top, "x2": left + 2, "y2": top + 2}
-        canvas.mark(box, shape, colour=colour, **{edge: str(value) for edge, value in edges.items()})
-        gold = "[" + ", ".join(f"{value / SIDE:.4f}" for value in box) + "]"
-        ask = f"Locate the {colour} {shape}. Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
-        questions.append(Question(ask, gold, f"The {colour} {shape} is at {gold}.", (box,), "point"))
+    for (row, col), colour, shape in zip(
+        cells, rng.sample(list(COLOURS), count), rng.sample(SHAPES, count), strict=True
+    ):
+        x, y = CELL * (col + 0.5), CELL * (row + 0.5)
+        box = (x - BOX / 2, y - BOX / 2, x + BOX / 2, y + BOX / 2)
+        draw_shape(canvas, shape, x, y, rng.uniform(5.5, 7.5), colour_of(colour, rng))
+        canvas.mark(box, shape, colour=colour)
+        trace = f"The {shape} is {colour}."
+        questions.append(Question(f"What colour is the {shape}?", colour, trace, (box,)))
+        questions.append(Question(f"Which shape is {colour}?", shape, trace, (box,)))
     return Drawing([canvas], questions)
