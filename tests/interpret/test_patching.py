@@ -68,7 +68,7 @@ def test_deepstack_features_of_the_own_picture_still_come_in_later(
 
 
 def test_a_patched_link_moves_the_reply_to_the_other_pictures(nano: VLM, sample, answer: Answer) -> None:
-    other = with_link(sample, step=0, row=6)
+    other = with_link(sample, step=0, row=1)
     x1, y1, _, y2 = sample.boxes[0]
     found = patch_region(nano, answer, (60, y1, sample.images[0].width, y2), other)
     assert found.other.thought != answer.thought
@@ -80,12 +80,12 @@ def test_a_patched_link_moves_the_reply_to_the_other_pictures(nano: VLM, sample,
 
 
 def test_a_region_that_does_not_differ_moves_nothing(nano: VLM, sample, answer: Answer) -> None:
-    found = patch_region(nano, answer, (0, 0, 10, 10), with_link(sample, 0, 6), layers=[4])
+    found = patch_region(nano, answer, (0, 0, 10, 10), with_link(sample, 0, 1), layers=[4])
     assert found.table["moved"].tolist() == [0.0]
 
 
 def test_the_answer_given_its_thought_is_another_target(nano: VLM, sample, answer: Answer) -> None:
-    other = with_link(sample, step=0, row=6)
+    other = with_link(sample, step=0, row=1)
     box = (0, 0, *sample.images[0].size)
     whole = patch_region(nano, answer, box, other, layers=0)
     given = patch_region(nano, answer, box, other, layers=0, target="answer", other_answer=whole.other)
@@ -94,7 +94,7 @@ def test_the_answer_given_its_thought_is_another_target(nano: VLM, sample, answe
 
 
 def test_patching_is_saved_and_shown(nano: VLM, sample, answer: Answer, tmp_path) -> None:
-    found = patch_region(nano, answer, Region((60, 16, 112, 48)), with_link(sample, 0, 6), layers=[0, 2])
+    found = patch_region(nano, answer, Region((60, 16, 112, 48)), with_link(sample, 0, 1), layers=[0, 2])
     again = Patching.load(found.save(tmp_path / "patched"))
     assert again.table.equals(found.table)
     assert (again.region, again.positions, again.other.text) == (
@@ -108,7 +108,7 @@ def test_patching_is_saved_and_shown(nano: VLM, sample, answer: Answer, tmp_path
 
 def test_what_cannot_be_patched_is_named(nano: VLM, sample, answer: Answer) -> None:
     picture, width, height = sample.images[0], *sample.images[0].size
-    other = with_link(sample, 0, 6)
+    other = with_link(sample, 0, 1)
     direct = nano.ask(picture, sample.question, mode="nothink")
     for wrong, message in (
         (lambda: patch_region(nano, answer, (0, 0, 16, 16), picture.resize((width, height + 32))), "takes"),

@@ -162,7 +162,8 @@ def connected(address: str | None = None) -> Iterator[Any]:
         _knock(address)
     local: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, **(local if address is None else {}))
+        # "local": without it Ray would join whatever cluster runs on this machine already
+        ray.init(address=address or "local", log_to_driver=False, **(local if address is None else {}))
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise
