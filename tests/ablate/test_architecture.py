@@ -221,3 +221,14 @@ def test_a_model_that_was_not_kept_is_said_so(store: Path) -> None:
     done = ablate.run(TINY.replace(budget=4, modes=["nothink"]), store, keep_model=False)
     with pytest.raises(InputError, match="without its model"):
         done.model()
+
+
+def test_s2_begins_with_a_trained_projector_that_reads_the_mean_of_the_scales() -> None:
+    nano = data_path("nano")
+    plain = TINY.replace(start="nano", architecture={"width": 160})
+    wide = plain.replace(architecture=SHAPES["multi_crop_s2"])
+    name = "model.multi_modal_projector.linear_1.weight"
+    own, read = (build_model(r, TOKENIZER, nano).state_dict()[name] for r in (plain, wide))
+    assert read.shape[1] == 3 * own.shape[1]
+    scales = torch.randn(3, own.shape[1], generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(read @ scales.flatten(), own @ scales.mean(0), atol=1e-5)

@@ -13,7 +13,7 @@ from ..data import data_path
 from ..errors import InputError
 from .recipe import Recipe
 from .run import Run, run
-from .studies import STUDIES, Study, study
+from .studies import STUDIES, Planned, Study, study
 
 __all__ = ["Again", "again", "record", "recorded"]
 
@@ -25,7 +25,7 @@ TOTALS = (
 KEPT = ("date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers")
 
 
-def record(study: Study, out: Path, folder: Path, *, seeds: int | None = None) -> Path:
+def record(study: Study, out: Path, folder: Path, *, most: int | None = None) -> Path:
     """Run what is not recorded yet, and write each run's rows as soon as it is finished.
 
     A run that was cut goes on from its checkpoint; a recorded one is not run again, also where the folder
@@ -35,17 +35,13 @@ def record(study: Study, out: Path, folder: Path, *, seeds: int | None = None) -
         study: what to run.
         out: folder of ``NAME.parquet``.
         folder: of the runs.
-        seeds: record runs of the first seeds only; None for all.
+        most: runs to add in this call, the first seed of every kind first; None for all.
     """
     path = out / f"{study.name}.parquet"
     table = pd.read_parquet(path) if path.exists() else pd.DataFrame({"run": []})
     planned = {p.recipe.hash: p for p in study.runs}
     table = table[table["run"].isin(planned)]  # what the study no longer asks for
-    missing = [
-        p
-        for h, p in planned.items()
-        if h not in set(table["run"]) and (seeds is None or p.recipe.seed <= seeds)
-    ]
+    missing = sorted((p for h, p in planned.items() if h not in set(table["run"])), key=_seed)[:most]
     for base in study.bases if missing else ():
         print(f"{study.name}: base {run(base, folder, wait=3600)}", flush=True)
     for number, one in enumerate(missing):
@@ -54,6 +50,10 @@ def record(study: Study, out: Path, folder: Path, *, seeds: int | None = None) -
         _write(table, path)
         print(f"{study.name} {number + 1} of {len(missing)} {one.labels}: {done}", flush=True)
     return path
+
+
+def _seed(one: Planned) -> int:
+    return one.recipe.seed
 
 
 def rows(done: Run, labels: dict[str, Any]) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("studies", nargs="*", metavar="NAME", help=f"of {', '.join(STUDIES)}; none: all")
     parser.add_argument("--folder", default="runs/studies", help="of the runs themselves; resumable")
     parser.add_argument("--out", default="data/runs", help="where NAME.parquet goes, or is read from")
-    parser.add_argument("--seeds", type=int, metavar="N", help="only runs of the first N seeds")
+    parser.add_argument("--runs", type=int, metavar="N", help="at most N further runs of each study")
     parser.add_argument("--again", metavar="HASH", help="run this recorded run again and compare")
     parser.add_argument("--threads", type=int, default=1, help="of this process (1: the same on any machine)")
     options = parser.parse_args(arguments)
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(told)
         return 0 if told.same else 1
     for name in options.studies or STUDIES:
-        record(study(name), Path(options.out), Path(options.folder), seeds=options.seeds)
+        record(study(name), Path(options.out), Path(options.folder), most=options.runs)
     return 0
 
 
