@@ -46,7 +46,8 @@ def record(study: Study, out: Path, folder: Path, *, most: int | None = None) ->
         print(f"{study.name}: base {run(base, folder, wait=3600)}", flush=True)
     for number, one in enumerate(missing):
         done = run(one.recipe, folder, keep_model=False)
-        table = pd.concat([table, rows(done, one.labels)], ignore_index=True)
+        new = rows(done, one.labels)
+        table = pd.concat([table, new], ignore_index=True) if len(table) else new
         _write(table, path)
         print(f"{study.name} {number + 1} of {len(missing)} {one.labels}: {done}", flush=True)
     return path
