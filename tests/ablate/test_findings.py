@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from workbench.ablate.findings import finding, interval, per_run
+from workbench.ablate.findings import finding, interval, over_pairs, per_run
 from workbench.errors import InputError
 
 
@@ -55,6 +55,16 @@ def test_the_verdict_is_that_of_welchs_interval(higher: list[float], verdict: st
     assert (made.low, made.high) == pytest.approx((theirs.low, theirs.high))
     assert made.verdict == verdict
     assert verdict.upper() in str(made)
+
+
+def test_pairs_are_told_by_the_noise_within_each_kind() -> None:
+    pairs = [([0.6, 0.62], [0.5, 0.52]), ([0.9, 0.92], [0.8, 0.82])]
+    made = over_pairs("x", pairs, "more minus less")
+    assert made.difference == pytest.approx(0.1)
+    assert made.high - made.low < 0.1, "how far the pairs lie apart is no error"
+    assert made.runs == (4, 4)
+    single = over_pairs("x", [([0.6], [0.5]), ([0.9], [0.8])], "more minus less")
+    assert single.verdict == "cannot tell"
 
 
 def test_single_runs_cannot_tell() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from .findings import Finding, finding, per_run
+from .findings import Finding, finding, over_pairs, per_run
 from .recording import recorded
 from .resolution.feeding import METHODS
 from .studies import PIPELINES, SHAPES
@@ -54,17 +54,11 @@ def _mixture(table: pd.DataFrame) -> list[Finding]:
 def _rows(
     values: pd.DataFrame, domain: str, pairs: tuple[tuple[str, str], ...], claim: str, compared: str
 ) -> list[Finding]:
-    """Pairs of mixtures together; of each pair what the two have in common is taken out first."""
+    """The differences of some pairs of mixtures, (less, more), together."""
     one = values[values["domain"] == domain]
-    sides: list[list[float]] = [[], []]
-    for pair in pairs:
-        both = [one[one["mixture"] == name]["accuracy"] for name in pair]
-        if any(side.empty for side in both):
-            continue
-        common = sum(side.mean() for side in both) / 2
-        for side, found in zip(sides, both, strict=True):
-            side += list(found - common)
-    return [finding(claim, sides[1], sides[0], f"{domain}, {compared}")] if sides[0] else []
+    both = [[one[one["mixture"] == name]["accuracy"] for name in (more, less)] for less, more in pairs]
+    found = [(more, less) for more, less in both if len(more) and len(less)]
+    return [over_pairs(claim, found, f"{domain}, {compared}")] if found else []
 
 
 def _reasoning(table: pd.DataFrame) -> list[Finding]:
@@ -123,10 +117,13 @@ def _feeding(table: pd.DataFrame) -> list[Finding]:
         for budget in budgets
         for other in others
     ]
-    claim = "with dynamic resolution more tokens help on small targets (Table 1)"
-    made.append(
-        _between(claim, at(first, budgets[-1]), at(first, budgets[0]), "the larger budget minus the smaller")
-    )
+    if len(budgets) > 1:
+        claim = "with dynamic resolution more tokens help on small targets (Table 1)"
+        made.append(
+            _between(
+                claim, at(first, budgets[-1]), at(first, budgets[0]), "the larger budget minus the smaller"
+            )
+        )
     return [one for one in made if one is not None]
 
 

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from ..errors import InputError
 
-__all__ = ["Finding", "finding", "interval", "per_run"]
+__all__ = ["Finding", "finding", "interval", "over_pairs", "per_run"]
 
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot tell"
 
@@ -117,17 +117,30 @@ def finding(
     Raises:
         InputError: if a side has no run.
     """
-    a, b = (np.asarray(side, dtype=float) for side in (higher, lower))
-    if not len(a) or not len(b):
-        raise InputError(f"{compared}: {len(a)} and {len(b)} runs", "runs on both sides")
-    difference = float(a.mean() - b.mean())
+    return over_pairs(claim, [(higher, lower)], compared)
+
+
+def over_pairs(claim: str, pairs: Sequence[tuple[Any, Any]], compared: str) -> Finding:
+    """The same for several pairs of kinds: the mean of their differences.
+
+    The error comes from runs of one kind alone, so each kind needs two; Welch and Satterthwaite's degrees
+    of freedom.
+
+    Raises:
+        InputError: if there is no pair, or a side has no run.
+    """
+    sides = [[np.asarray(side, dtype=float) for side in pair] for pair in pairs]
+    counts = (sum(len(a) for a, _ in sides), sum(len(b) for _, b in sides))
+    if not sides or not all(len(side) for pair in sides for side in pair):
+        raise InputError(f"{compared}: {counts[0]} and {counts[1]} runs", "runs on both sides")
+    difference = float(np.mean([a.mean() - b.mean() for a, b in sides]))
     low, high = -np.inf, np.inf
-    if len(a) > 1 and len(b) > 1:
-        parts = [side.var(ddof=1) / len(side) for side in (a, b)]
-        error = sum(parts) ** 0.5
-        below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b), strict=True))
-        freedom = error**4 / below if below > 0 else len(a) + len(b) - 2
-        half = float(student.ppf(0.975, freedom) * error)
+    every = [side for pair in sides for side in pair]
+    if all(len(side) > 1 for side in every):
+        parts = [side.var(ddof=1) / len(side) / len(sides) ** 2 for side in every]
+        below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, every, strict=True))
+        freedom = sum(parts) ** 2 / below if below > 0 else sum(counts) - len(every)
+        half = float(student.ppf(0.975, freedom) * sum(parts) ** 0.5)
         low, high = difference - half, difference + half
     verdict = AGREES if low > 0 else DISAGREES if high < 0 else OPEN
-    return Finding(claim, compared, difference, low, high, (len(a), len(b)), verdict)
+    return Finding(claim, compared, difference, low, high, counts, verdict)
