@@ -88,8 +88,8 @@ def _readme(card: dict[str, Any], scores: pd.DataFrame) -> str:
     run, machine, recipe = card["run"], card["hardware"], card["recipe"]
     asked = card["evaluation"]
     place = machine["gpu"] or f"{machine['cores']} CPU cores"
-    told = f"- {run['seconds'] / 60:.0f} minutes on {place}, torch {machine['torch']}, {card['date']}.{run['note']}"
-    told = textwrap.fill(told, 110, subsequent_indent="  ")
+    told = f"- {run['seconds'] / 60:.0f} minutes on {place}, torch {machine['torch']}, {card['date']}."
+    told = textwrap.fill(told + run["note"], 110, subsequent_indent="  ")
     return f"""---
 license: mit
 pipeline_tag: image-text-to-text
