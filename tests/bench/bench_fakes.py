@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from PIL import Image
+
+from workbench import bench
 from workbench.answer import Answer
 from workbench.bench import Item, Task
 from workbench.types import Mode
@@ -64,3 +69,26 @@ def yes_no(n: int = 5, name: str = "questions") -> Task:
         for i in range(n)
     ]
     return Task(name, items)
+
+
+HOSTILE = '<img src=x onerror="document.title=\'owned\'"></script><script>document.title="owned"</script>'
+
+
+def hostile_results(folder):
+    """Thinking is right on all ten items, direct on the even ones; item 3 has hostile text everywhere, and
+    item 9 the smallest box."""
+    picture = Image.new("RGB", (64, 48), "white")
+    boxes = [(4.0, 4.0, 20.0 if number < 9 else 10.0, 20.0) for number in range(10)]
+    items = [
+        bench.Item(str(i), f"What is {i}? {HOSTILE if i == 3 else ''}", f"gold{i}", (picture,), category="c",
+                   scoring={"rule": "words"}, boxes=(boxes[i],))
+        for i in range(10)
+    ]  # fmt: skip
+
+    def reply(images, question, mode):
+        number = re.search(r"\d", question)[0]
+        right = mode == "think" or int(number) % 2 == 0
+        return f"gold{number}" if right else HOSTILE
+
+    task = bench.Task("made <b>up</b>", items)
+    return bench.run(FakeVLM(reply), task, folder=folder, progress=False)

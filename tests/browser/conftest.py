@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from lab_server import LabServer
     from playwright.sync_api import Browser, Page
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ui"))  # explorer_records, shared with its tests
+for room in ("ui", "bench"):  # explorer_records and bench_fakes, shared with their tests
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / room))
 
 NEEDED = {
     "playwright": "pip install playwright (its own browsers are not needed)",
