@@ -2,8 +2,9 @@
 
 >>> for found in claims("mixture"): print(found)
 
-Each is one comparison of two kinds of runs, stated before the runs were made; the published claims are those
-of arXiv 2603.03975, some of which `workbench.bench.claims` tests on the report's own tables.
+Each is one comparison of two kinds of runs, stated before the runs were made, with an interval of its own:
+of some dozens, one or two may stand out by chance.  The published claims are those of arXiv 2603.03975, some
+of which `workbench.bench.claims` tests on the report's own tables.
 """
 
 from __future__ import annotations
@@ -45,7 +46,13 @@ def _mixture(table: pd.DataFrame) -> list[Finding]:
         claim = f"tripling maths data, with computer-use data held, improves {domain} (Table 2)"
         made += _rows(values, domain, MORE_MATHS, claim, "three times the maths data minus once")
     claim = "more computer-use data improves computer_use (Table 2; a question of ours)"
-    made += _rows(values, "computer_use", MORE_SCREENS, claim, "1.9 times the computer-use data minus once")
+    made += _rows(
+        values,
+        "computer_use",
+        MORE_SCREENS,
+        claim,
+        "1.9 times the computer-use data minus once",
+    )
     claim = "more computer-use data takes nothing from maths, and even helps (Table 2; a question of ours)"
     made += _rows(values, "maths", MORE_SCREENS, claim, "1.9 times the computer-use data minus once")
     return made

@@ -19,10 +19,14 @@ __all__ = ["Again", "again", "record", "recorded"]
 
 #: What is kept of the totals and of the provenance: nothing that names a machine.
 TOTALS = (
-    "samples", "steps", "tokens", "flops", "seconds", "evaluation_seconds", "peak_memory", "parameters",
-    "weights_sha256",
+    "samples", "questions", "steps", "tokens", "flops", "seconds", "evaluation_seconds", "peak_memory",
+    "parameters", "weights_sha256",
 )  # fmt: skip
-KEPT = ("date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers")
+#: ``start_sha256`` is of the weights that it began with: a recipe says "nano" of whichever ships.
+KEPT = (
+    "date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers",
+    "start_sha256",
+)  # fmt: skip
 
 
 def record(study: Study, out: Path, folder: Path, *, most: int | None = None) -> Path:
@@ -42,8 +46,6 @@ def record(study: Study, out: Path, folder: Path, *, most: int | None = None) ->
     planned = {p.recipe.hash: p for p in study.runs}
     table = table[table["run"].isin(planned)]  # what the study no longer asks for
     missing = sorted((p for h, p in planned.items() if h not in set(table["run"])), key=_seed)[:most]
-    for base in study.bases if missing else ():
-        print(f"{study.name}: base {run(base, folder, wait=3600)}", flush=True)
     for number, one in enumerate(missing):
         done = run(one.recipe, folder, keep_model=False)
         new = rows(done, one.labels)
@@ -117,7 +119,7 @@ class Again:
 
 
 def again(name: str, out: Path, folder: Path) -> Again:
-    """Run a recorded run again, and what it begins with, from the recipes in the file.
+    """Run a recorded run again, from the recipe in the file.
 
     Args:
         name: hash of the recipe, or its beginning.
@@ -136,8 +138,6 @@ def again(name: str, out: Path, folder: Path) -> Again:
     else:
         raise InputError(f"run {name!r}", f"the hash of a run that is recorded in {str(out)!r}")
     recipe = Recipe.from_dict(json.loads(table["recipe"].iloc[0]))
-    for base in study(known).bases:
-        run(base, folder)
     done = run(recipe, folder)
     key = ["family", "mode"]
     both = table[[*key, "accuracy"]].merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from .architecture import Architecture
 from .parts import part_of
 from .recipe import Recipe
 from .store import FILES, held
-from .variant import Variant, load_variant, save_variant, variant_of
+from .variant import MODEL_TYPE, Variant, load_variant, save_variant, variant_of
 
 __all__ = ["base_folder", "build_model", "file_digest", "open_model", "save_model", "start_weights"]
 
@@ -137,7 +138,8 @@ def trained_state(folder: Path) -> dict[str, torch.Tensor]:
 
 def open_model(folder: Path, *, device: str = "cpu") -> Any:
     """A finished model of any architecture, ready to be asked."""
-    if '"architecture"' in (folder / "config.json").read_text(encoding="utf-8"):
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") == MODEL_TYPE:
         return load_variant(folder, device=device)
     return load(str(folder), device=device, dtype="float32", progress=False)
 

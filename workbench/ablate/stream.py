@@ -22,8 +22,11 @@ __all__ = ["Plan", "StageSteps", "make_plan", "write_example"]
 #: Batches that are drawn together and sorted by length.
 POOL = 3
 
-#: Records in one conversation of a "long" stage, and its questions and tokens.
-LONG_RECORDS, LONG_QUESTIONS, LONG_BUDGET = 2, 6, 300
+#: Most questions about the picture of one record, and tokens at which its conversation is full.
+QUESTIONS, TOKENS = 6, 300
+
+#: Records in one conversation of a "long" stage.
+LONG_RECORDS = 2
 
 
 class StageSteps(NamedTuple):
@@ -157,7 +160,7 @@ def write_example(
         encoder: writes drawings as ids.
         recipe: families, difficulty, seed.
         records: what the conversation is about.
-        kind: of the stage; "text" writes the pictures out, "long" has more questions.
+        kind: of the stage; "text" writes the pictures out.
         reasoning: share of records with a thought; None for the recipe's.
     """
     rates, families = reasoning_rates(recipe, reasoning), recipe.domain_families()
@@ -167,10 +170,7 @@ def write_example(
         rng = random.Random(seed)
         family = rng.choice([f for f in families[domain] if kind != "text" or f in WRITTEN])
         thinks = float(rng.random() < rates[domain, synth.family(family).several_steps])
-        mix = Mix(think_steps=thinks, think_look=thinks)
-        if kind == "long":
-            limits = {"questions": LONG_QUESTIONS, "budget": LONG_BUDGET}
-            mix = Mix(think_steps=thinks, think_look=thinks, **limits)  # type: ignore[arg-type]
+        mix = Mix(think_steps=thinks, think_look=thinks, questions=QUESTIONS, budget=TOKENS)
         drawing, _ = synth.draw(family, seed=seed, difficulty=recipe.difficulty)
         encoder.add(example, _told(drawing) if kind == "text" else drawing, family, rng, mix)
     modes = (encoder.think, encoder.direct)

@@ -76,7 +76,7 @@ class RecipeTrainer(Trainer):
         after: Callable[[int, dict[str, float]], None] | None = None,
     ) -> None:
         self.plan, self.after = plan, after
-        self.work = {"tokens": 0, "patches": 0, "records": 0, "flops": 0.0}
+        self.work = {"tokens": 0, "patches": 0, "records": 0, "questions": 0, "flops": 0.0}
         self._begun: dict[int, dict[str, float]] = {}
         super().__init__(model, encoder, train_config(plan.recipe, plan, checkpoint), folder, device)
         self._sizes = part_sizes(self.model)
@@ -139,6 +139,8 @@ class RecipeTrainer(Trainer):
         self.work["tokens"] += tokens
         self.work["patches"] += patches
         self.work["records"] += len(batch.input_ids) * records
+        replies = (batch.input_ids == self.encoder.close) | (batch.input_ids == self.encoder.direct)
+        self.work["questions"] += int(replies.sum())
         shown = int((batch.input_ids == self.encoder.image_token).sum())
         self.work["flops"] += step_flops(self._sizes, tokens, patches, shown, parts, alone=alone)
 

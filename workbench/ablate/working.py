@@ -111,6 +111,7 @@ class Work:
             "families": _rows(summarise(scored, by=("domain", "family", "mode"))),
             "totals": {
                 "samples": work["records"],
+                "questions": work["questions"],
                 "steps": self.steps,
                 "tokens": work["tokens"],
                 "patches": work["patches"],

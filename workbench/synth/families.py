@@ -44,6 +44,7 @@ _MAKERS: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
 
 _LARGE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "icon_name": (large.icon_name, Family("computer_use", False)),
+    "icon_find": (large.icon_find, Family("computer_use", False)),
 }
 
 #: Name of each family -> (domain, several_steps).

@@ -183,6 +183,8 @@ class Trainer:
     ) -> None:
         self.model, self.encoder, self.config, self.folder = model.to(device), encoder, config, folder
         self.device = torch.device(device)
+        if self.device.type == "cpu":  # at these lengths plain products are faster than the fused kernel
+            model.set_attn_implementation("eager")
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             width = model.config.text_config.hidden_size
