@@ -98,7 +98,7 @@ def test_only_with_a_bidirectional_mask_an_earlier_patch_sees_a_later_one(tmp_pa
     moved = {}
     for name in ("standard", "bidirectional"):
         trainer = trainer_of(SHAPES[name], tmp_path / name)
-        batch = next(trainer.plan.batches(trainer.encoder, trainer.plan.steps - 1))
+        batch = next(trainer.plan.batches(trainer.encoder, trainer.plan.steps - 1))[0]
         trainer.model.eval()
         embeds = trainer.model.get_input_embeddings()(batch.input_ids)
         image = torch.nonzero(batch.input_ids[0] == trainer.encoder.image_token)[:, 0]
@@ -116,7 +116,7 @@ def test_only_with_a_bidirectional_mask_an_earlier_patch_sees_a_later_one(tmp_pa
 
 def test_patches_see_their_own_picture_only_and_padding_sees_itself() -> None:
     ids = torch.tensor([[0, 9, 9, 1, 9, 9, 2]])
-    mask = image_mask(ids, torch.tensor([[0, 1, 1, 1, 1, 1, 1]]), 9)[0, 0]
+    mask = image_mask(ids, torch.tensor([[0, 1, 1, 1, 1, 1, 1]]), 9)[0, 0] == 0
     assert mask[1].tolist() == [False, True, True, False, False, False, False]
     assert mask[4].tolist() == [False, True, True, True, True, True, False]
     assert mask[3].tolist() == [False, True, True, True, False, False, False]

@@ -62,13 +62,13 @@ def test_a_text_stage_shows_no_picture_and_trains_the_decoder_alone(tmp_path: Pa
     encoder = encoder_of(recipe.architecture, TOKENIZER)
     trainer = RecipeTrainer(build_model(recipe, TOKENIZER), encoder, make_plan(recipe, 8), tmp_path)
     before = {k: v.clone() for k, v in trainer.model.named_parameters()}
-    batch = next(trainer.plan.batches(encoder, 0))
-    assert not (batch.input_ids == encoder.image_token).any()
-    trainer.update(batch)
+    step = next(trainer.plan.batches(encoder, 0))
+    assert not any((batch.input_ids == encoder.image_token).any() for batch in step)
+    trainer.update(step)
     after = dict(trainer.model.named_parameters())
     assert {part_of(k) for k, v in after.items() if not torch.equal(v, before[k])} == {"decoder"}
     assert trainer.work["patches"] == 0
-    later = next(trainer.plan.batches(encoder, trainer.plan.steps - 1))
+    later = next(trainer.plan.batches(encoder, trainer.plan.steps - 1))[0]
     assert (later.input_ids == encoder.image_token).any()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from workbench import synth
 from workbench.synth.canvas import Canvas
 from workbench.synth.words import NAMES
-from workbench.train.data import Encoder, Mix, batches, patchify
+from workbench.train.data import Encoder, Mix, batches, dealt, examples, patchify
 from workbench.train.nano import nano_encoder
 from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
 
@@ -67,8 +68,8 @@ def test_only_replies_are_learned_and_only_natural_modes(encoder: Encoder, famil
 
 def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
     mix = Mix(weights={"chain": 1, "shape_change": 1})
-    first, second = (next(batches(encoder, mix, "a", size=4)) for _ in range(2))
-    other = next(batches(encoder, mix, "b", size=4))
+    (first,), (second,) = (next(batches(encoder, mix, "a", size=4)) for _ in range(2))
+    (other,) = next(batches(encoder, mix, "b", size=4))
     assert torch.equal(first.input_ids, second.input_ids)
     assert torch.equal(first.pixel_values, second.pixel_values)
     assert first.input_ids.shape != other.input_ids.shape or not torch.equal(first.input_ids, other.input_ids)
@@ -76,6 +77,25 @@ def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
     assert (first.input_ids == encoder.image_token).sum() == first.pixel_attention_mask.sum()
     assert (first.pixel_attention_mask.sum(1) == first.spatial_shapes.prod(1)).all()
     assert (first.content[first.pixel_attention_mask == 0] == -100).all()
+
+
+def test_every_step_has_its_conversations_in_batches_of_like_lengths(encoder: Encoder) -> None:
+    drawn = list(islice(examples(encoder, Mix(), "deal"), 3 * 21))
+    dealing = [dealt(drawn, 3, random.Random(seed), encoder.pad) for seed in (0, 0, 1)]
+    for steps in dealing:
+        assert [[len(batch.input_ids) for batch in step] for step in steps] == [[11, 10]] * 3
+        rows = [
+            row[mask.bool()].tolist()
+            for step in steps
+            for b in step
+            for row, mask in zip(b.input_ids, b.attention_mask, strict=True)
+        ]
+        assert sorted(rows) == sorted(example.ids for example in drawn), "each conversation once"
+        slots = sum(batch.attention_mask.numel() for step in steps for batch in step)
+        assert slots - sum(map(len, rows)) < 0.1 * slots, "less than a tenth is padding"
+    first, again, other = ([[tuple(b.input_ids.shape) for b in step] for step in one] for one in dealing)
+    assert first == again
+    assert first != other
 
 
 def test_content_of_a_patch_stays_with_its_patch(encoder: Encoder) -> None:

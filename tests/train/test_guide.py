@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Trainer:
 
 
 def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
-    batch = next(run._batches(0))
+    (batch,) = next(run._batches(0))
     model = run.model.train()
     _, _ = run.loss(batch)
     _, shares = run.loss(batch)
@@ -58,15 +58,15 @@ def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
 
 def test_guided_heads_learn_to_look_at_the_evidence(run: Trainer) -> None:
     run.config = replace(CONFIG, guide=3.0, auxiliary=0.0)
-    batch = next(run._batches(0))
-    shares = [run.update(batch) for _ in range(90)]
+    step = next(run._batches(0))
+    shares = [run.update(step) for _ in range(90)]
     for kind in GUIDED:
         assert shares[0][f"look_{kind}"] < 0.1
         assert shares[-1][f"look_{kind}"] > 0.5
 
 
 def test_nothing_is_kept_where_nothing_is_trained(run: Trainer) -> None:
-    batch = next(run._batches(0))
+    (batch,) = next(run._batches(0))
     with torch.no_grad():
         run.model.eval()(input_ids=batch.input_ids[:1, -4:])
     assert not run.guide._inputs

@@ -84,14 +84,14 @@ def test_the_encoder_learns_alone_then_all_parts(tokenizer, tmp_path: Path) -> N
 
 def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, steps=1000, lr=1e-2))
-    batch = next(run._batches(0))
-    losses = [run.update(batch)["reply"] for _ in range(50)]
+    step = next(run._batches(0))
+    losses = [run.update(step)["reply"] for _ in range(50)]
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path)
-    first, second = next(run._batches(0)), next(run._batches(1))
+    (first,), (second,) = next(run._batches(0)), next(run._batches(1))
     assert len(first.input_ids) == 4
     assert len(second.input_ids) == 3
     plus = tokenizer.encode(" from left").ids

@@ -25,7 +25,7 @@ TOTALS = (
 #: ``start_sha256`` is of the weights that it began with: a recipe says "nano" of whichever ships.
 KEPT = (
     "date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers",
-    "start_sha256",
+    "bf16", "start_sha256",
 )  # fmt: skip
 
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from .. import synth
 from ..synth.sample import Drawing
-from ..train.data import Batch, Encoder, Example, Mix, collate
+from ..train.data import Batch, Encoder, Example, Mix, dealt
 from .parts import DOMAINS, STAGES
 from .recipe import Recipe, reasoning_rates
 from .written import WRITTEN, written
 
 __all__ = ["Plan", "StageSteps", "make_plan", "write_example"]
 
-#: Batches that are drawn together and sorted by length.
-POOL = 3
+#: Steps that are drawn together.
+POOL = 4
 
 #: Most questions about the picture of one record, and tokens at which its conversation is full.
 QUESTIONS, TOKENS = 6, 300
@@ -75,26 +75,23 @@ class Plan:
         """The stage that a step belongs to."""
         return [s for s in self.stages if s.start <= step and s.steps][-1]
 
-    def batches(self, encoder: Encoder, step: int) -> Iterator[Batch]:
-        """Batches from any step to the end of the run; the same step gives the same batch."""
+    def batches(self, encoder: Encoder, step: int) -> Iterator[list[Batch]]:
+        """Each step's batches, from any step to the end of the run; the same step gives the same ones."""
         while step < self.steps:
             stage = self.stage(step)
             within = step - stage.start
             chunk = self._chunk(encoder, stage, within // POOL)
-            for batch in chunk[within % POOL :]:
-                yield batch
+            for batches in chunk[within % POOL :]:
+                yield batches
                 step += 1
 
-    def _chunk(self, encoder: Encoder, stage: StageSteps, number: int) -> list[Batch]:
-        """Up to `POOL` batches of like lengths."""
+    def _chunk(self, encoder: Encoder, stage: StageSteps, number: int) -> list[list[Batch]]:
+        """The batches of up to `POOL` steps."""
         size = self.recipe.optimiser.batch
-        count = min(POOL, stage.steps - number * POOL) * size
+        steps = min(POOL, stage.steps - number * POOL)
         first = stage.first + number * POOL * size * stage.records
-        drawn = [self._example(encoder, stage, first + i * stage.records) for i in range(count)]
-        drawn.sort(key=lambda example: len(example.ids))
-        groups = [drawn[i : i + size] for i in range(0, count, size)]
-        random.Random(f"{self.recipe.seed}/{stage.start}/{number}").shuffle(groups)
-        return [collate(group, encoder.pad) for group in groups]
+        drawn = [self._example(encoder, stage, first + i * stage.records) for i in range(steps * size)]
+        return dealt(drawn, steps, random.Random(f"{self.recipe.seed}/{stage.start}/{number}"), encoder.pad)
 
     def _example(self, encoder: Encoder, stage: StageSteps, first: int) -> Example:
         # The last stage may need a few more records than the budget to fill its last batch: it starts anew.

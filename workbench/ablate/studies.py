@@ -68,7 +68,7 @@ class Study:
 def _joined(**changes: Any) -> Recipe:
     """The built-in model's encoder and decoder with a fresh projector between them."""
     common = {
-        "start": "nano", "start_parts": ["encoder", "decoder"], "families": FAMILIES, "evaluation": 30,
+        "start": "nano", "start_parts": ["encoder", "decoder"], "families": FAMILIES, "evaluation": 20,
         "mixture": EVEN, "reasoning": 0.2, "budget": BUDGET, "optimiser": {"lr": 2e-3, "batch": 24},
         "stages": [{"kind": "projector", "share": 0.1}, {"kind": "all", "share": 0.9}],
     }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -88,7 +88,7 @@ class RecipeTrainer(Trainer):
         rests = self.plan.recipe.architecture.freeze_encoder and stage.kind != "encoder"
         return tuple(part for part in stage.trains if not (rests and part == "encoder"))
 
-    def update(self, batch: Batch) -> dict[str, float]:
+    def update(self, step: Sequence[Batch]) -> dict[str, float]:
         """One optimiser step of the stage's parts; what rests gets no gradient and no decay."""
         stage, parts = self.plan.stage(self.step), self.trained(self.step)
         for name, parameter in self.model.named_parameters():
@@ -98,8 +98,9 @@ class RecipeTrainer(Trainer):
         if stage.kind == "encoder":  # what it is told in, and through: without them it would learn nothing
             self.model.get_input_embeddings().requires_grad_(True)
             self.model.model.multi_modal_projector.requires_grad_(True)
-        metrics = super().update(batch)
-        self._count(batch, parts, alone=stage.kind == "encoder", records=stage.records)
+        metrics = super().update(step)
+        for batch in step:
+            self._count(batch, parts, alone=stage.kind == "encoder", records=stage.records)
         if self.after is not None:
             self.after(self.step + 1, {**metrics, **self.work})
         return metrics
@@ -127,7 +128,7 @@ class RecipeTrainer(Trainer):
         """
         if self.plan.recipe.architecture.image_attention == "causal":
             return super().decode(batch, embeds)
-        mask = image_mask(batch.input_ids, batch.attention_mask, self.encoder.image_token)
+        mask = image_mask(batch.input_ids, batch.attention_mask, self.encoder.image_token, embeds.dtype)
         hidden: torch.Tensor = self.model.model.language_model(
             inputs_embeds=embeds, attention_mask=mask, use_cache=False
         )[0]
@@ -159,7 +160,7 @@ class RecipeTrainer(Trainer):
         self._begun = {int(step): work for step, work in kept.items()}
         self.work = dict(self._begun[self.step])
 
-    def _batches(self, chapter: int) -> Iterator[Batch]:
+    def _batches(self, chapter: int) -> Iterator[list[Batch]]:
         return self.plan.batches(self.encoder, self.step)
 
     def _write_once(self, name: str, text: str) -> None:

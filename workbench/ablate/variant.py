@@ -60,16 +60,21 @@ class Projector(nn.Module):
 
 
 def image_mask(
-    input_ids: torch.Tensor, attention_mask: torch.Tensor, image_token: int | None
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    image_token: int | None,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Who sees whom ``[batch, 1, tokens, tokens]``: causal, but the patches of one picture see each other.
 
-    Padding is seen by itself alone, so that no row is empty.
+    Zero where a position (row) sees another, and the lowest number where it does not: what is added to scores,
+    which all kernels take.  Padding is seen by itself alone, so that no row is empty.
 
     Args:
         input_ids: ``[batch, tokens]``; pictures are runs of image tokens, with other tokens between them.
         attention_mask: ``[batch, tokens]``, 0 for padding.
         image_token: id of an image token.
+        dtype: of the scores.
     """
     image = input_ids == image_token
     begins = image & ~nn.functional.pad(image, (1, -1))
@@ -78,7 +83,8 @@ def image_mask(
     length = input_ids.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=input_ids.device)
-    return (((causal | together) & attention_mask.bool()[:, None]) | itself)[:, None]
+    seen = ((causal | together) & attention_mask.bool()[:, None]) | itself
+    return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)[:, None]
 
 
 class Variant(Phi4RVForConditionalGeneration):
@@ -137,7 +143,7 @@ class Variant(Phi4RVForConditionalGeneration):
         if kwargs.get("position_ids") is None:
             kwargs["position_ids"] = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
         if self.architecture.image_attention == "bidirectional":
-            attention_mask = image_mask(input_ids, attention_mask, self.config.image_token_id)
+            attention_mask = image_mask(input_ids, attention_mask, self.config.image_token_id, embeds.dtype)
         return super().forward(inputs_embeds=embeds, attention_mask=attention_mask, **kwargs)
 
     def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:

@@ -62,6 +62,9 @@ def _screen(rng: random.Random, difficulty: int) -> tuple[Canvas, list[Icon]]:
         x, y = CELL * (col + 0.5), CELL * (row + 0.5)
         box = (x - BOX / 2, y - BOX / 2, x + BOX / 2, y + BOX / 2)
         draw_shape(canvas, shape, x, y, rng.uniform(5.5, 7.5), colour_of(colour, rng))
-        canvas.mark(box, shape, colour=colour)
+        edges = {
+            edge: str(int(v * 32 // SIDE)) for edge, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)
+        }
+        canvas.mark(box, shape, colour=colour, **edges)
         icons.append(Icon(colour, shape, box))
     return canvas, icons

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,23 @@ from ..synth.canvas import PATCH, Canvas
 from ..synth.sample import Drawing, Question
 from ..synth.words import ASPECTS, NAMES
 
-__all__ = ["Batch", "Encoder", "Example", "Mix", "Seen", "batches", "examples", "patchify"]
+__all__ = [
+    "Batch",
+    "Encoder",
+    "Example",
+    "Mix",
+    "Seen",
+    "batches",
+    "collate",
+    "dealt",
+    "examples",
+    "patchify",
+]
 
 IGNORE = -100
+
+#: Most conversations that are computed at once.
+PART = 12
 
 
 @dataclass(frozen=True)
@@ -231,18 +246,44 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
         yield example
 
 
-def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) -> Iterator[Batch]:
-    """Batches of conversations, sorted by length within a pool of a few batches.
+def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) -> Iterator[list[Batch]]:
+    """The batches of one optimiser step after another, as `dealt` deals them.
 
-    The pool is small on purpose: batches from a large one hold few families each, and learn badly.
+    Args:
+        encoder: writes drawings as ids.
+        mix: what is drawn.
+        seed: the same seed gives the same stream.
+        size: conversations in a step.
+        pool: steps that are drawn together.
     """
     rng, stream = random.Random(f"batches/{seed}"), examples(encoder, mix, seed)
     while True:
-        drawn = sorted((next(stream) for _ in range(size * pool)), key=lambda e: len(e.ids))
-        groups = [drawn[i : i + size] for i in range(0, len(drawn), size)]
-        rng.shuffle(groups)
-        for group in groups:
-            yield collate(group, encoder.pad)
+        yield from dealt([next(stream) for _ in range(size * pool)], pool, rng, encoder.pad)
+
+
+def dealt(drawn: list[Example], steps: int, rng: random.Random, pad: int) -> list[list[Batch]]:
+    """Deal conversations to optimiser steps so that little is padded and every step has all lengths.
+
+    Each step gets several batches of `PART` conversations at most, of like lengths; which ones, chance
+    decides.  Whole steps of like lengths would hold few families each, and learn badly.
+
+    Args:
+        drawn: conversations, as many for each step.
+        steps: how many steps they are for.
+        rng: deals.
+        pad: id of padding.
+    """
+    size = len(drawn) // steps
+    parts = -(-size // PART)
+    ordered = iter(sorted(drawn, key=lambda example: len(example.ids)))
+    # Lane i has the i-th batch of every step; all batches of a lane are of one size.
+    lanes: list[list[list[Example]]] = [[] for _ in range(parts)]
+    for number in range(steps * parts):
+        lane = number % parts
+        lanes[lane].append(list(islice(ordered, size // parts + (lane < size % parts))))
+    for one in lanes:
+        rng.shuffle(one)
+    return [[collate(group, pad) for group in step] for step in zip(*lanes, strict=True)]
 
 
 def collate(group: list[Example], pad: int) -> Batch:

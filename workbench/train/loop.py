@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -86,6 +86,16 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     total = config.steps + config.encoder_steps
     down = max(1, round(config.decay * total))
     return config.lr * min(1.0, (step + 1) / config.warmup, max(0.0, (total - step) / down))
+
+
+def _means(told: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Weighted means of what some batches tell; not every batch tells everything."""
+    names = dict.fromkeys(name for _, metrics in told for name in metrics)
+    made = {}
+    for name in names:
+        some = [(count, metrics[name]) for count, metrics in told if name in metrics]
+        made[name] = round(sum(n * value for n, value in some) / sum(n for n, _ in some), 4)
+    return made
 
 
 class AuxiliaryHeads(nn.Module):
@@ -209,8 +219,8 @@ class Trainer:
         while self.step < self.total:
             chapter, begun = self.step // self.config.chapter, time.perf_counter()
             left = min(self.config.chapter, self.total - self.step)
-            for batch in islice(self._batches(chapter), left):
-                metrics = self.update(batch.to(self.device))
+            for step in islice(self._batches(chapter), left):
+                metrics = self.update([batch.to(self.device) for batch in step])
                 self.step += 1
                 if self.step % every == 0:
                     spent = self.seconds + time.perf_counter() - begun
@@ -218,26 +228,30 @@ class Trainer:
             self.seconds += time.perf_counter() - begun
             self.save()
 
-    def _batches(self, chapter: int) -> Iterator[Batch]:
+    def _batches(self, chapter: int) -> Iterator[list[Batch]]:
         start = chapter * self.config.chapter
         phase = [p for p in self.config.phases if p.start <= start][-1]
         return batches(self.encoder, phase.mix, f"{self.config.seed}/{chapter}", size=phase.batch)
 
-    def update(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step."""
+    def update(self, step: Sequence[Batch]) -> dict[str, float]:
+        """One optimiser step on several batches, each of which weighs as much as its conversations."""
         rate = learning_rate(self.step, self.config)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
-            loss.backward()
+        told: list[tuple[int, dict[str, float]]] = []
+        count = sum(len(batch.input_ids) for batch in step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):  # weights are cast once
+            for batch in step:
+                loss, metrics = self.loss(batch, encoder_only=self.step < self.config.encoder_steps)
+                (loss * (len(batch.input_ids) / count)).backward()
+                told.append((len(batch.input_ids), metrics))
         parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.config.clip)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        return {**metrics, "norm": round(norm.item(), 3), "lr": rate}
+        return {**_means(told), "norm": round(norm.item(), 3), "lr": rate}
 
     def loss(self, batch: Batch, *, encoder_only: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
         """Reply loss (weighted mean over reply tokens) plus the weighted auxiliary losses."""
