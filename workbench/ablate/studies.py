@@ -134,18 +134,19 @@ def pipeline_study(seeds: int = 3) -> Study:
 
 
 def feeding_study(seeds: int = 3) -> Study:
-    """Four ways of feeding at two budgets, naming a small icon on a screen of 256 patches."""
+    """Four ways of feeding at two budgets: the box of a small icon on a screen of 256 patches."""
     runs = []
-    for budget in (80, 160):
-        for method in METHODS:
-            tile = None if method == "dynamic_resolution" else 4
-            for seed in range(1, seeds + 1):
-                recipe = _after_nano(
-                    mixture={"computer_use": 1.0}, families=["icon_name"], reasoning=0.0, difficulty=1,
-                    architecture={"feeding": method, "token_budget": budget, "tile": tile},
-                    optimiser={"lr": 2e-3, "batch": 8}, budget=240, seed=seed, modes=["nothink"],
-                    evaluation=100,
-                )  # fmt: skip
+    for seed in range(1, seeds + 1):
+        for budget in (80, 160):
+            for method in METHODS:
+                tile = None if method == "dynamic_resolution" else 4
+                recipe = Recipe.from_dict({
+                    "start": "nano", "mixture": {"computer_use": 1.0}, "families": ["icon_find"],
+                    "difficulty": 3, "reasoning": 0.0, "modes": ["nothink"], "evaluation": 100,
+                    "architecture": {"feeding": method, "token_budget": budget, "tile": tile},
+                    "stages": [{"kind": "all", "share": 1.0}], "budget": 1440, "seed": seed,
+                    "optimiser": {"lr": 2e-3, "batch": 8, "guide": 1.0},
+                })  # fmt: skip
                 runs.append(Planned(recipe, {"method": method, "token_budget": budget}))
     return Study("feeding", "Which way of feeding a large picture shows a small target?", tuple(runs))
 
