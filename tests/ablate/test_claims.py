@@ -45,6 +45,7 @@ def test_made_runs_give_the_verdicts_that_were_put_into_them(name: str) -> None:
     if name == "mixture":  # shares: more of one is less of the other
         assert verdicts["maths, three times the maths data minus once"] == "agrees"
         assert verdicts["computer_use, three times the maths data minus once"] == "disagrees"
+        assert verdicts["maths, three times the maths data minus the first mixture for as long"] == "agrees"
         assert verdicts["maths, 1.9 times the computer-use data minus once"] == "disagrees"
     elif name == "architecture":
         assert verdicts.pop("auto, 'as built' minus 'early fusion'") == "agrees"

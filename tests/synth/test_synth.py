@@ -193,3 +193,20 @@ def test_charts_have_a_title_or_a_legend() -> None:
         swatch = np.asarray(sample.images[0])[round((y1 + y2) / 2), round(x1) - 8].astype(int)
         legends += int(np.ptp(swatch) > 25 or swatch.max() < 160)
     assert 5 < legends < 30, "some charts have a legend with a swatch of the line's colour"
+
+
+@pytest.mark.parametrize("difficulty", synth.DIFFICULTIES)
+def test_a_small_icons_box_is_right_and_its_centre_alone_counts(difficulty: int) -> None:
+    for sample in synth.sample("icon_find", 8, seed=3, difficulty=difficulty):
+        (picture,), (box,) = sample.images, sample.boxes
+        assert picture.size == (256, 256)
+        assert (box[2] - box[0], box[3] - box[1]) == (16, 16), "a patch large"
+        assert sample.correct(sample.answer)
+        x, y = (box[0] + box[2]) / 512, (box[1] + box[3]) / 512
+        assert sample.correct(f"[{x:.4f}, {y:.4f}]")
+        assert not sample.correct(f"[{(x + 0.125) % 1:.4f}, {y:.4f}]"), "the next cell but one"
+        (icon,) = [e for e in sample.elements if e.box == box]
+        assert icon.kind in sample.question or "icon" in sample.question
+        assert icon.kind in sample.trace
+        background = picture.getpixel((int(box[0]) - 8, int(box[1]) + 8))
+        assert picture.getpixel((int(256 * x), int(256 * y))) != background, "something is drawn there"

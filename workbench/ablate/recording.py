@@ -105,16 +105,19 @@ class Again:
     Attributes:
         run: hash of the recipe.
         same: whether the weights are the same bit for bit.
+        commit: of the code that recorded it.
         table: accuracy of each family and mode, recorded and again.
     """
 
     run: str
     same: bool
+    commit: str
     table: pd.DataFrame
 
     def __str__(self) -> str:
         apart = (self.table["accuracy"] - self.table["again"]).abs()
-        word = "the same weights" if self.same else "other weights (another machine, or other versions?)"
+        other = f"other weights (another machine, other versions, or code since commit {self.commit[:7]}?)"
+        word = "the same weights" if self.same else other
         return f"run {self.run}: {word}; accuracies differ by {apart.max():.3f} at most"
 
 
@@ -144,4 +147,4 @@ def again(name: str, out: Path, folder: Path) -> Again:
         done.frame("family")[[*key, "accuracy"]].rename(columns={"accuracy": "again"}), on=key
     )
     same = done.totals["weights_sha256"] == table["train_weights_sha256"].iloc[0]
-    return Again(recipe.hash, bool(same), both)
+    return Again(recipe.hash, bool(same), str(table["commit"].iloc[0]), both)

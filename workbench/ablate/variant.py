@@ -67,8 +67,8 @@ def image_mask(
 ) -> torch.Tensor:
     """Who sees whom ``[batch, 1, tokens, tokens]``: causal, but the patches of one picture see each other.
 
-    Zero where a position (row) sees another, and the lowest number where it does not: what is added to scores,
-    which all kernels take.  Padding is seen by itself alone, so that no row is empty.
+    Zero where a position (row) sees another, and the lowest number where it does not: added to scores, as
+    all kernels take it.  Padding is seen by itself alone, so that no row is empty.
 
     Args:
         input_ids: ``[batch, tokens]``; pictures are runs of image tokens, with other tokens between them.

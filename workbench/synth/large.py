@@ -26,7 +26,7 @@ class Icon(NamedTuple):
 
 
 def icon_name(rng: random.Random, difficulty: int) -> Drawing:
-    """Name the colour of a small icon on a screen of 256 pixels, or the shape of a colour; each occurs once."""
+    """Name a small icon's colour by its shape, or the other way round; each occurs once on its screen."""
     canvas, icons = _screen(rng, difficulty)
     questions = []
     for colour, shape, box in icons:
@@ -49,7 +49,10 @@ def icon_find(rng: random.Random, difficulty: int) -> Drawing:
 
 
 def _screen(rng: random.Random, difficulty: int) -> tuple[Canvas, list[Icon]]:
-    """A screen of 256 patches whose icons, a patch large, stand in the middle of cells of 32 pixels."""
+    """A screen of 256 x 256 pixels; its icons, a patch large, stand in the middle of cells of 32 pixels.
+
+    What is told of an icon's edges is in steps of a thirty-second, as `gui_find` has them.
+    """
     theme = rng.choice(THEMES)
     canvas = Canvas(SIDE, SIDE, theme.page)
     canvas.rectangle((0, 0, SIDE, 8), theme.bar)
