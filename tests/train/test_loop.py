@@ -89,6 +89,30 @@ def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_a_steps_batches_weigh_as_much_as_their_conversations(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, clip=1e9))
+    (first,), (second,) = next(run._batches(0)), next(run._batches(1))
+    assert (len(first.input_ids), len(second.input_ids)) == (4, 3)
+    run.model.train()
+
+    def gradient(batch) -> torch.Tensor:
+        loss, _ = run.loss(batch)
+        parameters = [*run.model.parameters(), *run.heads.parameters()]
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return torch.cat(
+            [
+                torch.zeros(p.numel()) if g is None else g.flatten()
+                for p, g in zip(parameters, found, strict=True)
+            ]
+        )
+
+    run.bf16 = False
+    one, other = gradient(first), gradient(second)
+    weighed = (4 * one + 3 * other) / 7
+    assert (one + other).norm().item() != pytest.approx(weighed.norm().item(), rel=0.05)
+    assert run.update([first, second])["norm"] == pytest.approx(weighed.norm().item(), rel=1e-3, abs=1e-3)
+
+
 def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path)
     (first,), (second,) = next(run._batches(0)), next(run._batches(1))

@@ -2,9 +2,10 @@
 
 >>> for found in claims("mixture"): print(found)
 
-Each is one comparison of two kinds of runs, stated before the runs were made, with an interval of its own:
-of some dozens, one or two may stand out by chance.  The published claims are those of arXiv 2603.03975, some
-of which `workbench.bench.claims` tests on the report's own tables.
+Each is one comparison of two kinds of runs with an interval of its own: of some dozens, one or two may stand
+out by chance.  All were stated before their study's runs were first made, but those against a mixture that
+trains longer: the runs were planned before, the claims worded after.  The published claims are those of arXiv
+2603.03975, some of which `workbench.bench.claims` tests on the report's own tables.
 """
 
 from __future__ import annotations
