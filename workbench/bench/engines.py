@@ -28,6 +28,9 @@ __all__ = [
 #: Requests to a server that fail one after another, each after its own retries, before a run gives up.
 GIVE_UP = 5
 
+#: Seconds after which waiting for replies looks up, whether any came or not.
+AWAKE = 0.5
+
 _KEPT = (
     *("text", "thought", "p_think", "prompt_tokens", "image_tokens", "thought_tokens", "answer_tokens"),
     *("seconds", "seconds_to_first_token", "stopped", "model", "source", "created"),
@@ -214,7 +217,8 @@ def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Replies
         try:
             fill()
             while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                # A Ctrl-C that comes just before the waiting begins would wait with it: so not for ever.
+                done, _ = wait(running, timeout=AWAKE, return_when=FIRST_COMPLETED)
                 replies = [(running.pop(future), future.result()) for future in done]
                 whole = [(asking, fields) for asking, fields in replies if fields is not None]
                 for _, fields in whole:
