@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+from workbench.train.attention import PRODUCTS
 from workbench.train.card import hardware
 from workbench.train.data import Batch, Mix, batches
 from workbench.train.loop import TrainConfig, Trainer
@@ -90,7 +91,7 @@ def with_attention(trainer: Trainer) -> list[Callable[[Step], None]]:
 
         return update
 
-    return [updater("eager"), updater("sdpa")]
+    return [updater(PRODUCTS), updater("sdpa")]
 
 
 def pixels(batch: Batch) -> torch.Tensor:

@@ -68,7 +68,7 @@ class Guide:
         key = nn.functional.linear(hidden, weight[first : first + size])[:, None]
         query, key = apply_rotary_pos_emb(query, key, cos, sin)
         row, position = places[:, 0], places[:, 1]
-        scores = torch.einsum("nd,ntd->nt", query[row, 0, position], key[row, 0]).float() * size**-0.5
+        scores = (query[:, 0] @ key[:, 0].mT)[row, position].float() * size**-0.5
         later = torch.arange(scores.shape[1], device=scores.device) > position[:, None]
         scores = scores.masked_fill(later, -torch.inf)
         return scores.masked_fill(~seen, -torch.inf).logsumexp(-1) - scores.logsumexp(-1)

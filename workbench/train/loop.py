@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ..errors import CheckpointError
 from ..synth.words import ASPECTS, NAMES, TOLD_BY
+from .attention import PRODUCTS
 from .data import Batch, Encoder, Mix, batches, examples
 from .guide import Guide
 from .muon import Muon
@@ -55,7 +56,7 @@ class TrainConfig:
         auxiliary: weight of the auxiliary loss when all parts learn.
         guide: weight of the loss that guides where the decoder looks; see `Guide`.
         chapter: steps between checkpoints; each chapter has its own seeded stream of data.
-        bf16: autocast to bfloat16; None where the hardware is fast at it.
+        bf16: autocast to bfloat16, and Muon's products; None where the hardware is fast at it.
         seed: of the weights and of the data.
     """
 
@@ -161,7 +162,9 @@ def count(encoder: Encoder, config: TrainConfig, sampled: int = 500) -> dict[str
     }
 
 
-def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.optim.Optimizer]:
+def optimisers(
+    modules: list[nn.Module], config: TrainConfig, *, bf16: bool = False
+) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, heads, norms and biases."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -172,7 +175,7 @@ def optimisers(modules: list[nn.Module], config: TrainConfig) -> list[torch.opti
             )
             (matrices if hidden else others).append(parameter)
     return [
-        Muon(matrices, lr=config.lr, weight_decay=config.weight_decay),
+        Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, bf16=bf16),
         torch.optim.AdamW(others, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay),
     ]
 
@@ -194,14 +197,14 @@ class Trainer:
         self.model, self.encoder, self.config, self.folder = model.to(device), encoder, config, folder
         self.device = torch.device(device)
         if self.device.type == "cpu":  # at these lengths plain products are faster than the fused kernel
-            model.set_attn_implementation("eager")
+            model.set_attn_implementation(PRODUCTS)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             width = model.config.text_config.hidden_size
             self.heads = AuxiliaryHeads(width, encoder.name_tokens()).to(device)
         self.guide = Guide(self.model.model.language_model)
         self.bf16 = fast_bf16(self.device) if config.bf16 is None else config.bf16
-        self.optimisers = optimisers([self.model, self.heads], config)
+        self.optimisers = optimisers([self.model, self.heads], config, bf16=self.bf16)
         self.step, self.seconds = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._write_once("config.json", json.dumps(asdict(config), indent=2, default=str))
