@@ -71,7 +71,7 @@ def test_what_was_not_recorded_is_named(out: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "runs"),
-    [("mixture", 35), ("reasoning", 21), ("pipelines", 12), ("feeding", 24), ("architecture", 24)],
+    [("mixture", 35), ("reasoning", 21), ("pipelines", 12), ("feeding", 24), ("architecture", 21)],
 )
 def test_the_studies_have_their_runs(name: str, runs: int) -> None:
     made = studies.study(name)

@@ -204,9 +204,16 @@ def test_a_small_icons_box_is_right_and_its_centre_alone_counts(difficulty: int)
         assert sample.correct(sample.answer)
         x, y = (box[0] + box[2]) / 512, (box[1] + box[3]) / 512
         assert sample.correct(f"[{x:.4f}, {y:.4f}]")
-        assert not sample.correct(f"[{(x + 0.125) % 1:.4f}, {y:.4f}]"), "the next cell but one"
+        assert not sample.correct(f"[{(x + 0.125) % 1:.4f}, {y:.4f}]"), "two icons further"
         (icon,) = [e for e in sample.elements if e.box == box]
         assert icon.kind in sample.question or "icon" in sample.question
         assert icon.kind in sample.trace
-        background = picture.getpixel((int(box[0]) - 8, int(box[1]) + 8))
-        assert picture.getpixel((int(256 * x), int(256 * y))) != background, "something is drawn there"
+        inside = np.asarray(picture.crop(box)).reshape(-1, 3)
+        assert len(np.unique(inside, axis=0)) > 1, "something is drawn there"
+
+
+def test_small_icons_stand_on_no_grid_of_tokens() -> None:
+    boxes = [sample.boxes[0] for sample in synth.sample("icon_find", 120, seed=4, difficulty=3)]
+    for side in (16, 32):  # patches, and tokens of two patches a side
+        at = {tuple(v % side for v in box[:2]) for box in boxes}
+        assert len(at) == (side // 8) ** 2, "all places within a cell occur"

@@ -147,3 +147,14 @@ def test_a_thought_of_several_steps_is_not_guided(encoder: Encoder) -> None:
     example = encoder.start()
     encoder.add(example, drawing, "gui_links", random.Random(0), Mix())
     assert not example.looks
+
+
+def test_a_large_picture_takes_no_questions_place(encoder: Encoder) -> None:
+    drawing, _ = synth.draw("icon_find", seed=1, difficulty=3)
+    example = encoder.start()
+    encoder.add(example, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=300))
+    assert example.ids.count(encoder.image_token) == 256
+    assert example.ids.count(encoder.direct) == 5, "as many as beside a picture of 80 tokens"
+    short = encoder.start()
+    encoder.add(short, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=100))
+    assert short.ids.count(encoder.direct) == 1, "full at the text's share all the same"

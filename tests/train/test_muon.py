@@ -1,4 +1,4 @@
-"""Muon does what PyTorch's own does, in float32, and orthogonalises matrices of one shape together."""
+"""Muon does what PyTorch's own does, in either precision, and takes matrices of one shape together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ def test_singular_values_come_near_one_and_directions_stay(shape: tuple[int, int
     assert off.abs().max() < 1e-3, "only the singular values change"
 
 
-def test_a_step_is_that_of_pytorchs_muon() -> None:
+def test_bfloat16_turns_almost_alike() -> None:
+    matrices = torch.randn(3, 48, 16, generator=torch.Generator().manual_seed(0))
+    whole, half = orthogonalise(matrices), orthogonalise(matrices, bf16=True)
+    assert half.dtype == matrices.dtype
+    assert not torch.equal(whole, half)
+    alike = torch.nn.functional.cosine_similarity(whole.flatten(1), half.flatten(1))
+    assert alike.min() > 0.999
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_step_is_that_of_pytorchs_muon(bf16: bool) -> None:
     def run(make) -> torch.Tensor:  # type: ignore[no-untyped-def]
         torch.manual_seed(0)
         weights = [torch.nn.Parameter(torch.randn(12, 20)), torch.nn.Parameter(torch.randn(20, 12))]
@@ -34,7 +44,7 @@ def test_a_step_is_that_of_pytorchs_muon() -> None:
         return torch.cat([w.detach().flatten() for w in weights])
 
     options = {"lr": 0.02, "weight_decay": 0.1}
-    ours = run(lambda w: Muon(w, **options))
+    ours = run(lambda w: Muon(w, bf16=bf16, **options))
     theirs = run(lambda w: torch.optim.Muon(w, adjust_lr_fn="match_rms_adamw", **options))
     torch.manual_seed(0)
     start = torch.cat([torch.randn(12, 20).flatten(), torch.randn(20, 12).flatten()])

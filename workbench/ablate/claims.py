@@ -142,22 +142,19 @@ def _feeding(table: pd.DataFrame) -> list[Finding]:
 
 def _architecture(table: pd.DataFrame) -> list[Finding]:
     values = per_run(table, ["shape"], where={"mode": "auto"}).set_index("shape")["accuracy"]
-    own, built = "as built", "fresh projector, two layers"
+    own, *others = SHAPES
     told = {
         "patches see later ones": "attention in both directions within a picture helps (the model card)",
         "early fusion": "with little training, early fusion does worse than a tower of its own (in words)",
     }
     made = []
-    for other in SHAPES:
-        base = built if other.startswith("fresh") else own
-        sides = values[values.index == other], values[values.index == base]
-        if other == base:
-            continue
+    for other in others:
+        sides = values[values.index == other], values[values.index == own]
         if other == "early fusion":
-            made.append(_between(told[other], sides[1], sides[0], f"auto, {base!r} minus {other!r}"))
+            made.append(_between(told[other], sides[1], sides[0], f"auto, {own!r} minus {other!r}"))
         else:
-            claim = told.get(other, f"{other}: better than {base} (a question of ours)")
-            made.append(_between(claim, *sides, f"auto, {other!r} minus {base!r}"))
+            claim = told.get(other, f"{other}: better than {own} (a question of ours)")
+            made.append(_between(claim, *sides, f"auto, {other!r} minus {own!r}"))
     return [one for one in made if one is not None]
 
 

@@ -138,14 +138,13 @@ def feeding_study(seeds: int = 3) -> Study:
     """Four ways of feeding at two budgets: the box of a small icon on a screen of 256 patches."""
     runs = []
     for seed in range(1, seeds + 1):
-        for budget in (80, 160):
+        for budget in (80, 180):
             for method in METHODS:
-                tile = None if method == "dynamic_resolution" else 4
                 recipe = Recipe.from_dict({
                     "start": "nano", "mixture": {"computer_use": 1.0}, "families": ["icon_find"],
                     "difficulty": 3, "reasoning": 0.0, "modes": ["nothink"], "evaluation": 100,
-                    "architecture": {"feeding": method, "token_budget": budget, "tile": tile},
-                    "stages": [{"kind": "all", "share": 1.0}], "budget": 1440, "seed": seed,
+                    "architecture": {"feeding": method, "token_budget": budget},
+                    "stages": [{"kind": "all", "share": 1.0}], "budget": 2000, "seed": seed,
                     "optimiser": {"lr": 2e-3, "batch": 8, "guide": 1.0},
                 })  # fmt: skip
                 runs.append(Planned(recipe, {"method": method, "token_budget": budget}))

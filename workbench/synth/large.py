@@ -14,7 +14,7 @@ from .words import COLOURS, SHAPES
 __all__ = ["icon_find", "icon_name"]
 
 SIDE = 256
-CELL, BOX = 32, 16
+BAR, BOX, STEP = 8, 16, 8
 
 
 class Icon(NamedTuple):
@@ -49,25 +49,32 @@ def icon_find(rng: random.Random, difficulty: int) -> Drawing:
 
 
 def _screen(rng: random.Random, difficulty: int) -> tuple[Canvas, list[Icon]]:
-    """A screen of 256 x 256 pixels; its icons, a patch large, stand in the middle of cells of 32 pixels.
+    """A screen of 256 x 256 pixels with icons, a patch large, anywhere on it but apart.
 
-    What is told of an icon's edges is in steps of a thirty-second, as `gui_find` has them.
+    Anywhere in steps of 8 pixels, a thirty-second of the screen, in which `gui_find` tells edges too.  So no
+    grid of tokens, whatever its size, has an icon in the middle of each of its cells, or whole in one.
     """
     theme = rng.choice(THEMES)
     canvas = Canvas(SIDE, SIDE, theme.page)
-    canvas.rectangle((0, 0, SIDE, 8), theme.bar)
+    canvas.rectangle((0, 0, SIDE, BAR), theme.bar)
     count = {1: 3, 2: 4, 3: 6}[difficulty]
-    cells = rng.sample([(row, col) for row in range(1, 8) for col in range(8)], count)
-    icons = []
-    for (row, col), colour, shape in zip(
-        cells, rng.sample(list(COLOURS), count), rng.sample(SHAPES, count), strict=True
+    icons: list[Icon] = []
+    for (x, y), colour, shape in zip(
+        _places(rng, count), rng.sample(list(COLOURS), count), rng.sample(SHAPES, count), strict=True
     ):
-        x, y = CELL * (col + 0.5), CELL * (row + 0.5)
-        box = (x - BOX / 2, y - BOX / 2, x + BOX / 2, y + BOX / 2)
-        draw_shape(canvas, shape, x, y, rng.uniform(5.5, 7.5), colour_of(colour, rng))
-        edges = {
-            edge: str(int(v * 32 // SIDE)) for edge, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)
-        }
+        box = (x, y, x + BOX, y + BOX)
+        draw_shape(canvas, shape, x + BOX / 2, y + BOX / 2, rng.uniform(5.5, 7.5), colour_of(colour, rng))
+        edges = {edge: str(v // STEP) for edge, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)}
         canvas.mark(box, shape, colour=colour, **edges)
         icons.append(Icon(colour, shape, box))
     return canvas, icons
+
+
+def _places(rng: random.Random, count: int) -> list[tuple[int, int]]:
+    """Upper left corners of icons, at least half an icon apart and below the bar."""
+    found: list[tuple[int, int]] = []
+    while len(found) < count:
+        x, y = (rng.randrange(first, SIDE - BOX + 1, STEP) for first in (0, BAR))
+        if all(max(abs(x - other), abs(y - below)) > BOX for other, below in found):
+            found.append((x, y))
+    return found

@@ -41,6 +41,9 @@ IGNORE = -100
 #: Most conversations that are computed at once.
 PART = 12
 
+#: Image tokens of a picture that count towards a conversation's length; more take no question's place.
+LARGE = 80
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -52,7 +55,7 @@ class Mix:
             a thought (else it is forced to be direct).
         think_look: probability that a perception question is forced to think.
         questions: most questions asked about one picture.
-        budget: tokens at which a conversation is full.
+        budget: tokens at which a conversation is full, the first `LARGE` of each picture among them.
         again: probability that a conversation with room left goes on with another picture.
         difficulty: 1, 2, 3, or None for all.
     """
@@ -193,11 +196,12 @@ class Encoder:
             example.sizes.append((canvas.width, canvas.height))
             starts.append(len(example.ids) + len(shown))
             shown += [self.image_token] * len(one.content) + self.newline
+        full = mix.budget + sum(max(0, len(one.content) - LARGE) for one in seen)
         if len(starts) == 2 and len(seen[0].content) == len(seen[1].content):
             places = range(len(seen[1].content))
             example.looks += [Look(1, starts[1] + i, [starts[0] + i]) for i in places]
         for number, question in enumerate(drawing.questions[: mix.questions]):
-            if number and len(example.ids) >= mix.budget:
+            if number and len(example.ids) >= full:
                 break
             asked = (self.user if number else shown) + self._ids(question.text) + self.assistant
             thinks = rng.random() < (mix.think_steps if several else mix.think_look)
