@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result import keep
 
 from workbench.models.capture import Capture
 from workbench.models.capture_record import attention_record
@@ -260,11 +261,7 @@ def main() -> None:
         )
         result["generation"][tokens] = {"reply": options.reply, **found}
         print("generation", tokens, json.dumps(found))
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        beside = options.out.with_suffix(".tmp")
-        beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, options.out)
+    keep(result, options.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ alternate over batch sizes, with nothing cached.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result import keep
 
 import workbench
 from workbench import bench
@@ -112,11 +112,7 @@ def main() -> None:
         "hardware": hardware(),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    beside = OUT.with_suffix(".tmp")
-    beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    beside.replace(OUT)
-    print(json.dumps(result, indent=2))
+    keep(result, OUT)
 
 
 if __name__ == "__main__":

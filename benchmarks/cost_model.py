@@ -10,13 +10,13 @@ memory (meta tensors); milliseconds are fitted on four sizes and tried on three 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from result import keep
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.ablate.cost import Shape, cost
@@ -113,10 +113,7 @@ def main() -> None:
         "milliseconds": [milliseconds(n, c, options.clock, options.repeats) for n, c in shapes.items()],
     }
     record["load_average"]["after"] = round(os.getloadavg()[0], 1)
-    temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, options.out)
-    print(json.dumps(record, indent=2))
+    keep(record, options.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python benchmarks/occlusion.py --threads 2 --out data/benchmarks/occlusion.json
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from captum.attr import FeatureAblation
+from result import keep
 
 import workbench
 from workbench.interpret import attribute
@@ -125,13 +125,7 @@ def main() -> None:
         "hardware": hardware(),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        beside = options.out.with_suffix(".tmp")
-        beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, options.out)
+    keep(result, options.out)
 
 
 if __name__ == "__main__":

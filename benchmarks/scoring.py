@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from result import keep
+
 LETTERS = "ABCD"
 WORDS = "the bar for coal in 2010 is higher than that of wind so the share must be larger"
 
@@ -184,13 +186,7 @@ def main() -> None:
             }  # fmt: skip
             path.unlink()
     facts["peak_of_this_process_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    text = json.dumps(facts, indent=2) + "\n"
-    print(text, end="")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        beside = options.out.with_suffix(".tmp")
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, options.out)
+    keep(facts, options.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python benchmarks/sweep.py --runs 4 --samples 600 --out data/benchmarks/sweep.js
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from result import keep
 
 from workbench import ablate
 from workbench.train.card import hardware
@@ -90,11 +90,7 @@ def main() -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware(),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    keep(result, options.out)
 
 
 if __name__ == "__main__":

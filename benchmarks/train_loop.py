@@ -12,7 +12,6 @@ auxiliary losses, and Muon.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -26,6 +25,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
+from result import keep
 
 from workbench.train.attention import PRODUCTS
 from workbench.train.card import hardware
@@ -177,11 +177,7 @@ def main() -> None:
         ratios = [b / a for a, b in zip(rounds["ours"], rounds[name], strict=True)]
         told = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
         result[f"ours over {name}"] = {k: round(v, 3) for k, v in told.items()}
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    keep(result, options.out)
 
 
 if __name__ == "__main__":
