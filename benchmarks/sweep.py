@@ -1,6 +1,9 @@
 """Two workers on two cores against one, and what the engine adds to a run.
 
-python benchmarks/sweep.py --runs 4 --samples 600 --out data/benchmarks/sweep.json
+python benchmarks/sweep.py --out data/benchmarks/sweep.json
+
+A worker imports PyTorch and Transformers once, however many runs it then works at; the more runs a sweep
+has, the less of that falls to each.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -57,12 +62,23 @@ def timed(base: Path, folder: Path, workers: int, options: argparse.Namespace) -
     }
 
 
+def start(times: int = 3) -> float:
+    """Seconds until a worker begins: a fresh process with all that a run imports."""
+    spent = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        command = [sys.executable, "-c", "import workbench.ablate.working"]
+        subprocess.run(command, check=True, capture_output=True)
+        spent.append(time.perf_counter() - begun)
+    return statistics.median(spent)
+
+
 def main() -> None:
     """Alternate one worker and two, and write the medians."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=4)
-    parser.add_argument("--samples", type=int, default=600)
-    parser.add_argument("--questions", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--questions", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--note", default="", help="the machine's state, for whoever reads the file")
@@ -83,6 +99,7 @@ def main() -> None:
     result = {
         "one_over_two_workers": round(seconds[1] / seconds[2], 3),
         "rounds": {str(n): rounds[n] for n in WORKERS},
+        "seconds_until_a_worker_begins": round(start(), 2),
         "load_average": [round(value, 1) for value in load],
         "cores": os.cpu_count(),
         "settings": {k: v for k, v in vars(options).items() if k not in ("out", "note")},
