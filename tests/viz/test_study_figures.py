@@ -41,6 +41,17 @@ def test_kinds_stand_below_each_other_with_their_interval() -> None:
     assert low == pytest.approx(interval(runs)[1])
 
 
+def test_an_interval_is_drawn_only_as_far_as_shares_go() -> None:
+    wide = pd.DataFrame({"share": 0.0, "domain": "maths", "accuracy": [0.02, 0.5, 0.98]})
+    assert interval(wide["accuracy"])[1] < 0 < 1 < interval(wide["accuracy"])[2]
+    drawn = figures.kinds(wide, "share", "accuracy", panel="domain", title="x")
+    (low, _), (high, _) = drawn.axes[0].containers[0][2][0].get_segments()[0]
+    assert (low, high) == pytest.approx((0, 1))
+    drawn = figures.steps(wide, "share", "accuracy", line="domain", label="share", title="x")
+    (_, low), (_, high) = drawn.axes[0].containers[0][2][0].get_segments()[0]
+    assert (low, high) == pytest.approx((0, 1))
+
+
 def test_a_single_run_has_no_bar() -> None:
     one = VALUES.drop_duplicates(["share", "domain"])
     assert figures.kinds(one, "share", "accuracy", panel="domain", title="x").axes

@@ -40,7 +40,7 @@ def steps(values: Any, x: str, value: str, *, line: str, label: str, title: str,
         for number, kind in enumerate(dict.fromkeys(rows[line])):
             look = _look(str(kind), number)
             one = rows[rows[line] == kind].sort_values(x)
-            groups = [(at, interval(group[value])) for at, group in one.groupby(x)]
+            groups = [(at, _shares(group[value])) for at, group in one.groupby(x)]
             place.plot(one[x], one[value], linestyle="", marker=".", color=look.colour, alpha=0.5)
             _bars(place, [at for at, _ in groups], [made for _, made in groups], look)
         place.set_xlabel(label)
@@ -78,7 +78,7 @@ def kinds(values: Any, kind: str, value: str, *, panel: str, title: str, order: 
             runs = found[(found[panel] == part) & (found[kind] == name)][value]
             if runs.empty:
                 continue
-            mean, low, high = interval(runs)
+            mean, low, high = _shares(runs)
             place.plot(runs, [-at] * len(runs), linestyle="", marker=".", color=look.colour, alpha=0.5)
             spread = [[mean - low], [high - mean]] if np.isfinite(low) else None
             place.errorbar(
@@ -92,6 +92,12 @@ def kinds(values: Any, kind: str, value: str, *, panel: str, title: str, order: 
     axes[0].set_yticks([-at for at in range(len(names))], [str(name) for name in names], fontsize=9)
     titled(drawn, title)
     return drawn
+
+
+def _shares(runs: Any) -> tuple[float, float, float]:
+    """Mean of some shares and its interval, which is drawn only as far as shares go."""
+    mean, low, high = interval(runs)
+    return (mean, max(0.0, low), min(1.0, high)) if np.isfinite(low) else (mean, low, high)
 
 
 def _look(name: str, number: int) -> Look:
