@@ -150,9 +150,7 @@ def main() -> None:
                     rounds[name].append(time.perf_counter() - begun)
     samples = options.batch * options.steps
     every = [batch for step in steps for batch in step]
-    questions = sum(
-        int(((b.input_ids == encoder.direct) | (b.input_ids == encoder.close)).sum()) for b in every
-    )
+    questions = sum(encoder.replies(batch.input_ids) for batch in every)
     median = {name: statistics.median(values) for name, values in rounds.items()}
     draw = statistics.median(drawing)
     result = {

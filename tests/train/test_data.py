@@ -155,6 +155,7 @@ def test_a_large_picture_takes_no_questions_place(encoder: Encoder) -> None:
     encoder.add(example, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=300))
     assert example.ids.count(encoder.image_token) == 256
     assert example.ids.count(encoder.direct) == 5, "as many as beside a picture of 80 tokens"
+    assert encoder.replies(torch.tensor([example.ids])) == 5
     short = encoder.start()
     encoder.add(short, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=100))
     assert short.ids.count(encoder.direct) == 1, "full at the text's share all the same"

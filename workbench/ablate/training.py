@@ -140,8 +140,7 @@ class RecipeTrainer(Trainer):
         self.work["tokens"] += tokens
         self.work["patches"] += patches
         self.work["records"] += len(batch.input_ids) * records
-        replies = (batch.input_ids == self.encoder.close) | (batch.input_ids == self.encoder.direct)
-        self.work["questions"] += int(replies.sum())
+        self.work["questions"] += self.encoder.replies(batch.input_ids)
         shown = int((batch.input_ids == self.encoder.image_token).sum())
         self.work["flops"] += step_flops(self._sizes, tokens, patches, shown, parts, alone=alone)
 

@@ -174,6 +174,10 @@ class Encoder:
         assert all(len(i) == 1 for i in ids), [w for w, i in zip(NAMES, ids) if len(i) != 1]
         return torch.tensor(ids)[:, 0]
 
+    def replies(self, ids: torch.Tensor) -> int:
+        """How many replies stand in ``[batch, tokens]``: each begins its answer with one of two tokens."""
+        return int(((ids == self.close) | (ids == self.direct)).sum())
+
     def start(self) -> Example:
         """An empty conversation."""
         return Example([], [], [], [], [], [], [], [])
