@@ -71,7 +71,7 @@ def kinds(values: Any, kind: str, value: str, *, panel: str, title: str, order: 
     names = list(order) or list(dict.fromkeys(found[kind]))
     parts = list(dict.fromkeys(found[panel]))
     height = 1.2 + 0.34 * len(names)
-    drawn, axes = panels(1, len(parts), width=2.0 + 2.6 * len(parts), height=height, sharey=True)
+    drawn, axes = panels(1, len(parts), width=2.0 + 2.6 * len(parts), height=height, sharex=True, sharey=True)
     for number, (place, part) in enumerate(zip(axes, parts)):
         look = SERIES[number % len(SERIES)]
         for at, name in enumerate(names):
