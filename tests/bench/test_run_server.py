@@ -17,7 +17,7 @@ import workbench
 from workbench import bench
 from workbench.bench.journal import Journal
 from workbench.errors import ServerError
-from workbench.models import server_http
+from workbench.models import server as server_module
 
 
 class Server:
@@ -66,7 +66,7 @@ class Server:
 
 @pytest.fixture
 def serve(monkeypatch):
-    monkeypatch.setattr(server_http, "BACKOFF", 0.001)
+    monkeypatch.setattr(server_module, "BACKOFF", 0.001)
     servers = []
 
     def start(reply=lambda question: "yes"):

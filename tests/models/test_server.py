@@ -24,9 +24,10 @@ from workbench.errors import (
     ServerError,
     WorkbenchError,
 )
-from workbench.models import server_http
+from workbench.models import server as server_module
+from workbench.models import server_protocol
 from workbench.models.server import ServerVLM
-from workbench.models.server_reply import ServedReply
+from workbench.models.server_protocol import ServedReply
 from workbench.types import Turn
 
 PICTURE = Image.new("RGB", (5, 3), (200, 30, 40))
@@ -118,7 +119,7 @@ def serve():
 
 @pytest.fixture(autouse=True)
 def fast_retries(monkeypatch):
-    monkeypatch.setattr(server_http, "BACKOFF", 0.001)
+    monkeypatch.setattr(server_module, "BACKOFF", 0.001)
 
 
 def chunk(text=None, *, finish=None, usage=None, **delta):
@@ -441,7 +442,7 @@ def test_a_server_that_answers_nonsense(serve, reply):
 
 
 def test_an_oversized_reply_is_refused(serve, monkeypatch):
-    monkeypatch.setattr(server_http, "LARGEST", 2000)
+    monkeypatch.setattr(server_protocol, "LARGEST", 2000)
     vlm = workbench.load(serve(lambda body: said("x" * 5000)).url)
     with pytest.raises(ServerError, match="more than 2000 bytes"):
         vlm.ask(None, "Which?")

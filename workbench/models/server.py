@@ -1,31 +1,95 @@
-"""A model on an OpenAI-compatible server: the same verbs as a model here, but nothing to look into."""
+"""A model on an OpenAI-compatible server: the same verbs as a model here, but nothing to look into.
+
+What goes over the wire, and how it is read, is in `server_protocol`.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
+import random
+import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from PIL import Image
+
 from ..answer import Answer
-from ..errors import CapabilityError, InputError, LoadError, OutOfMemoryError, ServerError, WorkbenchError
+from ..errors import (
+    CapabilityError,
+    ContextLengthError,
+    InputError,
+    LoadError,
+    OutOfMemoryError,
+    ServerError,
+    WorkbenchError,
+)
 from ..types import Mode, Piece, Turn
 from .ask import Request, check_images, make_request
 from .chat import Chat
 from .compare import ModeComparison, compare_modes
-from .generate import Settings
+from .families import FAMILIES, FamilySpec
+from .families.prompt import check_turns
+from .generate import DEFAULT_MAX_TOKENS, Settings
 from .many import pair
-from .server_ask import Served, ServedRun, check_request, refuse_capture
-from .server_http import Endpoint, Nonsense, Rejected
-from .server_reply import served_family
+from .modes import AS_IS, ModeRule
+from .server_protocol import Endpoint, Nonsense, Refused, Rejected, ServedReply, Stopped
 from .stream import Stream
 from .worker import Worker
 
-__all__ = ["ServerVLM"]
+__all__ = ["ServerVLM", "served_family"]
 
 _INSIDE = ("model", "processor", "tokenizer", "device", "dtype", "config", "attention", "context_length")
+TOP = 20  # likeliest first tokens to ask for; the protocol's largest number
+RETRIES = 4  # how often a request is repeated when the server is busy or fails
+RETRIED = (None, 429, 500, 502, 503, 504)  # statuses after which that may help; None: it hung up
+BACKOFF = 0.5  # seconds before the first repetition; doubled each time
+LONGEST_WAIT = 30.0
+OPTIONAL = ("logprobs", "top_logprobs", "stream_options")  # a server may refuse these without harm
+REASONS = {"length": "length", "max_tokens": "length"}
+DEFAULT_THOUGHT = ("<think>", "</think>")
+# Texts that servers' tokenizers take for control tokens: they would end a turn or open a thought.
+_CONTROL = re.compile(
+    r"<\|[^<>|\s]{1,64}\|>|</?think>|</?s>|<(?:start|end)_of_(?:turn|image)>|<image(?:_soft_token)?>|<(?:bos|eos|pad)>"
+    r"|\[/?(?:INST|THINK)\]|◁/?think▷|<end_of_utterance>"
+)
+_BY_NAME = (
+    (r"phi-?4-?(reasoning-?)?vision|phi-?4-?rv", "phi4-rv"),
+    (r"qwen-?3(\.\d)?-?vl", "qwen3-vl"),
+    (r"qwen-?2(\.5)?-?vl", "qwen2.5-vl"),
+    (r"gemma-?3", "gemma3"),
+    (r"smolvlm", "smolvlm"),
+    (r"llava-?onevision", "llava-onevision"),
+    (r"internvl", "internvl"),
+    (r"kimi-?vl", "kimi-vl"),
+)
+_SILENT = ModeRule(
+    refused="nothing tells how this server's model switches its thinking",
+    instead="it with family=: workbench.load(url, model=..., family='enable_thinking') for a model whose "
+    "chat template has that switch, or with the name of one of the workbench's families",
+)
+UNKNOWN = FamilySpec(
+    name="unknown",
+    model_types=(),
+    modes={Mode.AUTO: AS_IS, Mode.THINK: _SILENT, Mode.NOTHINK: _SILENT},
+    thought=DEFAULT_THOUGHT,
+)
+SWITCH = FamilySpec(
+    name="enable_thinking",
+    model_types=(),
+    modes={
+        Mode.AUTO: AS_IS,
+        Mode.THINK: ModeRule(template={"enable_thinking": True}),
+        Mode.NOTHINK: ModeRule(template={"enable_thinking": False}),
+    },
+    thought=DEFAULT_THOUGHT,
+)
 
 
 class ServerVLM:
@@ -271,7 +335,7 @@ def _find(endpoint: Endpoint, *, needed: bool) -> tuple[Endpoint, list[str]]:
     for url in urls:
         candidate = replace(endpoint, url=url)
         try:  # asked once: a server may answer questions and yet fail at listing its models
-            return candidate, _names(replace(candidate, retries=0).get("/models"), url)
+            return candidate, _names(candidate.get("/models"), url)
         except (Rejected, Nonsense) as error:
             if isinstance(error, Rejected) and error.status in (401, 403):
                 raise
@@ -309,3 +373,366 @@ def _choose(names: list[str], url: str) -> str:
 
 def _no_room() -> OutOfMemoryError:
     return OutOfMemoryError("no main memory left for the reply of a server", "", "close what else runs here")
+
+
+# -- one question ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Served:
+    """A model on a server, and what was learnt about what the server takes.
+
+    Args:
+        endpoint: the server.
+        name: the model's name there.
+        family: how it is asked for a mode.
+        refused: names of fields that the server refused.
+        limit: its name for the most tokens of a reply.
+    """
+
+    endpoint: Endpoint
+    name: str
+    family: FamilySpec
+    refused: set[str] = field(default_factory=set)
+    limit: str = "max_tokens"
+
+
+def refuse_capture(name: str, capture: bool | str) -> None:
+    """Refuse to look inside.
+
+    Raises:
+        CapabilityError: if attention is asked for: only text comes back from a server.
+    """
+    if capture:
+        raise CapabilityError(
+            f"capture={capture!r} of {name!r}, which runs on a server",
+            "a model that is loaded here: a server can be asked and benchmarked, but not looked into",
+            "workbench.load('nano'), a folder or a Hub id",
+        )
+
+
+def check_request(served: Served, request: Request) -> None:
+    """Refuse what cannot be asked, before anything is sent.
+
+    Raises:
+        InputError: for a conversation, control token or budget; ModeError for a mode that is missing.
+    """
+    spec = served.family
+    check_turns(request.turns, spec.max_images, spec.name)
+    mode_fields(spec, request.mode, served.name)
+    for turn in request.turns:
+        refuse_control(turn.text, spec)
+        refuse_control(turn.thought or "", spec)
+    budget = request.settings.thinking_budget
+    if budget is not None:
+        rule = spec.modes.get(Mode.THINK)
+        if rule is None or rule.refused:
+            why = rule.refused if rule else "it writes no thoughts"
+            raise InputError(
+                f"thinking_budget={budget} with {served.name}: {why}", "thinking_budget=None for this model"
+            )
+        if budget < 1:
+            raise InputError(
+                f"thinking_budget={budget} with a server", "at least 1", "ask with mode='nothink' instead"
+            )
+
+
+class ServedRun:
+    """One reply of a server, from sending to the record.
+
+    Args:
+        served: the model.
+        request: what to ask; checked.
+        stop: set it to end the reply soon with what there is.
+        take: called with the pieces as they come.
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        request: Request,
+        stop: threading.Event,
+        take: Callable[[list[Piece]], None] = lambda pieces: None,
+    ) -> None:
+        self._served, self._request, self._stop, self._take = served, request, stop, take
+        self._fields, self._begun = mode_fields(served.family, request.mode, served.name)
+        self._reply = ServedReply(
+            served.family.thought, opened=self._opens_thought(), certain=bool(self._begun)
+        )
+        self._usage: dict[str, int] = {}
+        self._first_at: float | None = None
+
+    def answer(self) -> Answer:
+        """Send, read, and put the record together.
+
+        Raises:
+            ServerError: if the server fails or refuses; ContextLengthError if it says that the
+                conversation is too long for it.
+        """
+        self._started = time.perf_counter()
+        settings, reply = self._request.settings, self._reply
+        most = settings.max_tokens or DEFAULT_MAX_TOKENS
+        budget = settings.thinking_budget
+        stopped = self._exchange(most if budget is None else min(most, budget), self._begun)
+        if stopped == "length" and budget is not None and budget < most:
+            stopped = self._after_budget(most - budget)
+        self._show(reply.end())
+        return self._record(stopped, most)
+
+    def _opens_thought(self) -> bool:
+        """Whether the reply begins inside a thought: forced, or opened by the chat template."""
+        if self._begun:
+            return self._begun == self._served.family.thought[0]
+        modes = self._served.family.modes
+        always = Mode.NOTHINK in modes and bool(modes[Mode.NOTHINK].refused) and not modes[Mode.THINK].refused
+        return self._request.mode is Mode.THINK or (always and self._request.mode is Mode.AUTO)
+
+    def _exchange(self, most: int, begun: str) -> str:
+        """One request; why its reply ended, as `Answer.stopped`."""
+        self._reply.finish = None
+        attempt = 0
+        while not self._stop.is_set():
+            body = self._body(most, begun)
+            try:
+                for event in self._served.endpoint.events("/chat/completions", body, self._stop):
+                    self._show(self._reply.take(event, self._served.endpoint.url))
+                break
+            except Stopped:
+                break
+            except Refused as error:
+                if not self._can_do_without(error.given, body):
+                    raise self._explained(error, begun) from error
+            except Rejected as error:
+                attempt += 1
+                self._stop.wait(_wait_or_raise(error, attempt))
+        self._count(self._reply.usage)
+        if self._reply.finish is not None:
+            return REASONS.get(self._reply.finish, "end")
+        if self._stop.is_set():
+            return "interrupted"
+        raise ServerError(
+            f"{self._served.endpoint.url} ended its reply without saying why, after "
+            f"{len(self._reply.text)} characters of answer",
+            "choices with a finish_reason",
+            "ask again, or look at the server's log",
+        )
+
+    def _after_budget(self, most: int) -> str:
+        """Go on after the tokens of the budget, with the thought closed where it is still open."""
+        reply, closed = self._reply, self._reply.thinking
+        if closed:
+            self._show(reply.close_thought())
+        ended = self._exchange(most, reply.written() or self._begun)
+        return "budget" if closed and ended == "end" else ended
+
+    def _body(self, most: int, begun: str) -> dict[str, Any]:
+        request, served = self._request, self._served
+        body: dict[str, Any] = {
+            "model": served.name,
+            "messages": messages(request.turns, served.family, begun=begun),
+            "temperature": request.settings.temperature,
+            served.limit: most,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._fields,
+        }
+        if request.settings.seed is not None:
+            body["seed"] = request.settings.seed
+        if begun:  # the names by which vLLM continues an unfinished message
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        elif request.mode is Mode.AUTO:
+            body |= {"logprobs": True, "top_logprobs": TOP}
+        return {name: value for name, value in body.items() if name not in served.refused}
+
+    def _can_do_without(self, message: str, sent: dict[str, Any]) -> bool:
+        """Whether a refused request can be repeated with a field fewer, or with one renamed."""
+        served = self._served
+        if "max_completion_tokens" in message and "max_tokens" in sent:
+            served.limit = "max_completion_tokens"
+            return True
+        named = {name for name in OPTIONAL if name in sent and name in message}
+        if "logprobs" in message:
+            named |= {"logprobs", "top_logprobs"} & sent.keys()
+        served.refused |= named
+        return bool(named)
+
+    def _explained(self, error: Refused, begun: str) -> WorkbenchError:
+        """What a refusal means, where that can be told."""
+        if "context length" in error.given or "context_length" in error.given:
+            return ContextLengthError(
+                error.given,
+                "a conversation that fits",
+                "use smaller pictures, less history or a smaller max_tokens",
+            )
+        names = ("continue_final_message", "add_generation_prompt", "chat_template_kwargs")
+        if (begun or self._fields) and any(name in error.given for name in names):
+            return ServerError(
+                f"{error.given} (this is how {self._served.family.name} is asked for a mode or a budget)",
+                "a server that takes it (vLLM does)",
+                "ask with mode='auto' and no thinking_budget, or load the model here",
+            )
+        return error
+
+    def _show(self, pieces: list[Piece]) -> None:
+        if pieces and self._first_at is None:
+            self._first_at = time.perf_counter()
+        self._take(pieces)
+
+    def _count(self, usage: dict[str, Any]) -> None:
+        """Add up the counts of one exchange; the prompt's is the first one's."""
+        made = usage.get("completion_tokens_details") or {}
+        prompt = usage.get("prompt_tokens_details") or {}
+        self._usage.setdefault("prompt", _whole(usage.get("prompt_tokens")))
+        self._usage.setdefault("images", _whole(prompt.get("image_tokens")))
+        for name, value in (
+            ("made", usage.get("completion_tokens")),
+            ("thought", made.get("reasoning_tokens")),
+        ):
+            self._usage[name] = self._usage.get(name, 0) + _whole(value)
+        self._reply.usage = {}
+
+    def _record(self, stopped: str, most: int) -> Answer:
+        """Put the record together; counts are the server's."""
+        request, reply = self._request, self._reply
+        settings = {**request.settings.to_dict(), "max_tokens": most}
+        made, thought_tokens = self._usage.get("made", 0), self._usage.get("thought", 0)
+        if reply.thought and not thought_tokens and made:
+            share = len(reply.thought) / (len(reply.thought) + len(reply.text))
+            thought_tokens, settings["token_split"] = round(made * share), "estimated from characters"
+        return Answer(
+            text=reply.text,
+            thought=reply.thought,
+            mode=request.mode,
+            p_think=reply.p_think,
+            prompt_tokens=self._usage.get("prompt", 0),
+            image_tokens=self._usage.get("images", 0),
+            thought_tokens=thought_tokens,
+            answer_tokens=max(0, made - thought_tokens),
+            seconds=time.perf_counter() - self._started,
+            seconds_to_first_token=None if self._first_at is None else self._first_at - self._started,
+            stopped=stopped,
+            question=request.turns[-1].text,
+            images=request.images,
+            history=request.turns[:-1],
+            model=self._served.name,
+            source=self._served.endpoint.url,
+            settings=settings,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _wait_or_raise(error: Rejected, attempt: int) -> float:
+    """Seconds to wait before a repetition.
+
+    Raises:
+        Rejected: if repeating does not help, or was done often enough.
+    """
+    if error.status not in RETRIED:
+        raise error
+    if attempt > RETRIES:
+        raise type(error)(f"{error.given} ({attempt} attempts)", error.expected, error.fix) from error
+    pause = BACKOFF * 2 ** (attempt - 1) * random.SystemRandom().uniform(1.0, 1.5)
+    return min(LONGEST_WAIT, max(pause, error.wait))
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+# -- what is sent ----------------------------------------------------------------------------------
+
+
+def served_family(model: str, family: str | None = None) -> FamilySpec:
+    """The family of a server's model: as given, or by the model's name.
+
+    Raises:
+        InputError: if no family has the given name.
+    """
+    known = {spec.name: spec for spec in (*FAMILIES, SWITCH)}
+    if family is None:
+        low = model.lower().replace("_", "-")
+        family = next((name for pattern, name in _BY_NAME if re.search(pattern, low)), None)
+        if family is None:
+            return UNKNOWN
+    if family not in known:
+        raise InputError(f"family={family!r}", "one of " + ", ".join(map(repr, known)))
+    spec = known[family]
+    if family in ("qwen3-vl", "kimi-vl"):  # two checkpoints each, told apart by their names
+        always = "thinking" in model.lower()
+        spec = replace(spec, modes=_two_checkpoints(spec, model, always))
+    return spec if spec.thought[0] else replace(spec, thought=DEFAULT_THOUGHT)
+
+
+def _two_checkpoints(spec: FamilySpec, model: str, always: bool) -> dict[Mode, ModeRule]:
+    lacking = Mode.NOTHINK if always else Mode.THINK
+    words = ("thinking", "instruct") if always else ("instruct", "thinking")
+    other = re.sub(words[0], words[1].capitalize(), model, flags=re.IGNORECASE)
+    why = "a Thinking checkpoint always thinks first" if always else "an Instruct checkpoint answers directly"
+    instead = other if other != model else f"the {words[1].capitalize()} checkpoint of {spec.name}"
+    return {mode: ModeRule(refused=why, instead=instead) if mode is lacking else AS_IS for mode in Mode}
+
+
+def mode_fields(spec: FamilySpec, mode: Mode, name: str) -> tuple[dict[str, Any], str]:
+    """Fields of the request that ask for a mode, and the text that the reply is made to begin with.
+
+    Raises:
+        ModeError: if the model lacks the mode.
+    """
+    rule = spec.check_mode(mode, name)
+    return ({"chat_template_kwargs": dict(rule.template)} if rule.template else {}), rule.forced
+
+
+def messages(turns: Sequence[Turn], spec: FamilySpec, *, begun: str = "") -> list[dict[str, Any]]:
+    """A conversation as the protocol takes it; pictures as PNG data addresses (nothing is lost).
+
+    Args:
+        turns: the conversation; the last turn is the question.
+        spec: the model's family.
+        begun: how the reply begins; it is sent as an unfinished assistant's message.
+
+    Raises:
+        InputError: if a text holds what the server would take for control tokens.
+    """
+    sent: list[dict[str, Any]] = []
+    for turn in turns:
+        for text in (turn.text, turn.thought or ""):
+            refuse_control(text, spec)
+        if turn.images:
+            parts: list[dict[str, Any]] = [
+                {"type": "image_url", "image_url": {"url": data_url(image)}} for image in turn.images
+            ]
+            sent.append({"role": turn.role, "content": [*parts, {"type": "text", "text": turn.text}]})
+        else:
+            sent.append({"role": turn.role, "content": _with_mode(turn, spec)})
+    if begun:
+        sent.append({"role": "assistant", "content": begun})
+    return sent
+
+
+def _with_mode(turn: Turn, spec: FamilySpec) -> str:
+    """An earlier reply as its family keeps it in a conversation (Phi-4-RV keeps thought and mode)."""
+    content = spec.messages([turn])[0]["content"] if turn.role == "assistant" else turn.text
+    return content if isinstance(content, str) else turn.text
+
+
+def refuse_control(text: str, spec: FamilySpec) -> None:
+    """A server renders the conversation itself, so that control tokens cannot be made plain here.
+
+    Raises:
+        InputError: naming the first one.
+    """
+    found = _CONTROL.search(text)
+    given = found.group() if found else next((mark for mark in spec.delimiters() if mark in text), None)
+    if given is not None:
+        raise InputError(
+            f"the control token {given!r} in a text for a server, which would change the conversation",
+            "plain text",
+            "write it another way, or load the model here, where it stays text",
+        )
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as a PNG data address."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
