@@ -7,13 +7,15 @@
 True
 
 `FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures.  The same family, seed and
-difficulty give the same bytes.
+difficulty give the same bytes.  Drawings are of the first world, on a grid and in one typeface, unless
+``world=2`` asks for the second, whose places, sizes, typefaces and wordings vary.
 """
 
 from __future__ import annotations
 
 from .families import DIFFICULTIES, FAMILIES, LARGE, Family, draw, family, sample
 from .sample import Sample, parse_point
+from .world import WORLD_1, WORLD_2, World
 
 __all__ = [
     "DIFFICULTIES",
@@ -21,6 +23,9 @@ __all__ = [
     "LARGE",
     "Family",
     "Sample",
+    "WORLD_1",
+    "WORLD_2",
+    "World",
     "draw",
     "family",
     "parse_point",

@@ -90,7 +90,15 @@ def pie_share(rng: random.Random, difficulty: int) -> Drawing:
         outside = canvas.text(out, label, size=9, anchor=anchor)
         ask = rng.choice((f"What share is {label}?", f"How many percent is {label}?"))
         questions.append(
-            Question(ask, str(share), f"The slice {label} says {share}.", (inside, outside), "number")
+            Question(
+                ask,
+                str(share),
+                f"The slice {label} says {share}.",
+                (inside, outside),
+                "number",
+                asks="share",
+                names={"label": label},
+            )
         )
         start = stop
     return Drawing([canvas], questions)
@@ -120,7 +128,11 @@ def bar_walk(rng: random.Random, difficulty: int) -> Drawing:
                 f"Where are you after {steps} moves?",
             )
         )
-        questions.append(Question(ask, labels[at], " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
+        names = {"start": labels[start], "steps": str(steps)}
+        seen_boxes = tuple(dict.fromkeys(seen))
+        questions.append(
+            Question(ask, labels[at], " ".join(trace), seen_boxes, steps=steps, asks="walk", names=names)
+        )
     return Drawing([canvas], questions)
 
 
@@ -128,7 +140,8 @@ def _value_question(rng: random.Random, label: str, value: int, boxes: tuple[Box
     ask = rng.choice(
         (f"What is the value of {label}?", f"What is the value for {label}?", f"How much is {label}?")
     )
-    return Question(ask, str(value), f"{label} reads {value}.", boxes, "number")
+    trace, names = f"{label} reads {value}.", {"label": label}
+    return Question(ask, str(value), trace, boxes, "number", asks="value", names=names)
 
 
 def _categories(rng: random.Random, count: int) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from ..errors import InputError
 from . import charts, gui, large, maths, scenes
 from .sample import Drawing, Element, Sample
+from .world import WORLD_1, World, dressed
 
 __all__ = ["DIFFICULTIES", "FAMILIES", "LARGE", "Family", "draw", "family", "sample"]
 
@@ -47,6 +49,14 @@ _LARGE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "icon_find": (large.icon_find, Family("computer_use", False)),
 }
 
+#: What the second world draws otherwise: what was ambiguous, ungrammatical or not to scale in the first.
+_MENDED: dict[str, Callable[[random.Random, int], Drawing]] = {
+    "chain": partial(maths.chain, mended=True),
+    "geometry": maths.scaled_geometry,
+    "shape_count": partial(scenes.shape_count, mended=True),
+    "shape_relation": partial(scenes.shape_relation, mended=True),
+}
+
 #: Name of each family -> (domain, several_steps).
 FAMILIES: dict[str, Family] = {name: family for name, (_, family) in _MAKERS.items()}
 
@@ -66,41 +76,61 @@ def family(name: str) -> Family:
     return known[name]
 
 
-def draw(family: str, *, seed: str | int, difficulty: int | None = None) -> tuple[Drawing, int]:
+def draw(
+    family: str, *, seed: str | int, difficulty: int | None = None, world: World | int = WORLD_1
+) -> tuple[Drawing, int]:
     """Draw one picture (or set of pictures) with all its questions: (drawing, difficulty).
 
+    Args:
+        family: one of `FAMILIES` or `LARGE`.
+        seed: the same family, seed, difficulty and world give the same drawing.
+        difficulty: 1, 2 or 3; None for one of them.
+        world: 1, on a grid in one typeface, as everything recorded was drawn; 2, free; or a `World`.
+
     Raises:
-        InputError: for an unknown family or difficulty.
+        InputError: for an unknown family, difficulty or world.
     """
     makers = {**_MAKERS, **_LARGE}
     if family not in makers:
         raise InputError(f"family={family!r}", f"one of {', '.join(makers)}")
     if difficulty not in (None, *DIFFICULTIES):
         raise InputError(f"difficulty={difficulty!r}", f"one of {DIFFICULTIES}, or None for a mix of them")
+    world = world if isinstance(world, World) else World(world)
     rng = random.Random(f"{family}/{seed}/{difficulty}")
     level = difficulty or rng.choice(DIFFICULTIES)
-    drawing = makers[family][0](rng, level)
+    make = makers[family][0]
+    if world.version == 2:
+        make = _MENDED.get(family, make)
+    drawing = make(rng, level)
     rng.shuffle(drawing.questions)
-    return drawing, level
+    return (drawing if world.version == 1 else dressed(drawing, rng, world)), level
 
 
-def sample(family: str, n: int, *, seed: int, difficulty: int | None = None) -> list[Sample]:
+def sample(
+    family: str,
+    n: int,
+    *,
+    seed: int,
+    difficulty: int | None = None,
+    world: World | int = WORLD_1,
+) -> list[Sample]:
     """Draw ``n`` samples of one family, one question each.
 
     Args:
         family: one of `FAMILIES` or `LARGE`.
         n: how many, at least 1.
-        seed: the same family, seed, difficulty and position give the same bytes.
+        seed: the same family, seed, difficulty, world and position give the same bytes.
         difficulty: 1, 2 or 3; None mixes them evenly.
+        world: 1, on a grid in one typeface, as everything recorded was drawn; 2, free; or a `World`.
 
     Raises:
-        InputError: for an unknown family or difficulty, or n below 1.
+        InputError: for an unknown family, difficulty or world, or n below 1.
     """
     if n < 1:
         raise InputError(f"n={n!r}", "at least one sample")
     samples = []
     for i in range(n):
-        drawing, level = draw(family, seed=f"{seed}/{i}", difficulty=difficulty)
+        drawing, level = draw(family, seed=f"{seed}/{i}", difficulty=difficulty, world=world)
         asked = drawing.questions[0]
         samples.append(
             Sample(

@@ -70,7 +70,8 @@ def gui_find(rng: random.Random, difficulty: int) -> Drawing:
             rng.choice((f"Locate the {name} button.", f"Find the {name} button.", f"Where is {name}?"))
             + " Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
         )
-        questions.append(Question(ask, gold, f"The {name} button is at {gold}.", (box,), "point"))
+        trace, names = f"The {name} button is at {gold}.", {"button": name}
+        questions.append(Question(ask, gold, trace, (box,), "point", asks="find", names=names))
     _furniture(rng, canvas, theme, slots)
     return Drawing([canvas], questions)
 
@@ -122,7 +123,8 @@ def gui_state(rng: random.Random, difficulty: int) -> Drawing:
         box = canvas.mark((right - 10, y - 7, right + 10, y + 7), "on" if on else "off", key=name)
         ask = rng.choice((f"Is {name} on or off?", f"Is the {name} setting on or off?"))
         state = "on" if on else "off"
-        questions.append(Question(ask, state, f"The {name} switch is {state}.", (box, label)))
+        trace, names = f"The {name} switch is {state}.", {"option": name}
+        questions.append(Question(ask, state, trace, (box, label), asks="state", names=names))
     return Drawing([canvas], questions)
 
 
@@ -172,5 +174,6 @@ def gui_links(rng: random.Random, difficulty: int) -> Drawing:
                 f"Follow the links from {start} {steps} times. Which page is it?",
             )
         )
-        questions.append(Question(ask, at, " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
+        names, rows = {"start": start, "steps": str(steps)}, tuple(dict.fromkeys(seen))
+        questions.append(Question(ask, at, " ".join(trace), rows, steps=steps, asks="links", names=names))
     return Drawing([canvas], questions)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .canvas import Canvas, colour_of
 from .gui import THEMES
 from .sample import Drawing, Question
-from .scenes import draw_shape
+from .scenes import draw_shape, named
 from .words import COLOURS, SHAPES
 
 __all__ = ["icon_find", "icon_name"]
@@ -31,8 +31,7 @@ def icon_name(rng: random.Random, difficulty: int) -> Drawing:
     questions = []
     for colour, shape, box in icons:
         trace = f"The {shape} is {colour}."
-        questions.append(Question(f"What colour is the {shape}?", colour, trace, (box,)))
-        questions.append(Question(f"Which shape is {colour}?", shape, trace, (box,)))
+        questions += named(colour, shape, trace, box)
     return Drawing([canvas], questions)
 
 
@@ -44,7 +43,8 @@ def icon_find(rng: random.Random, difficulty: int) -> Drawing:
         gold = "[" + ", ".join(f"{v / SIDE:.4f}" for v in box) + "]"
         ask = rng.choice((f"Locate the {shape}.", f"Find the {shape}.", f"Where is the {colour} icon?"))
         ask += " Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
-        questions.append(Question(ask, gold, f"The {colour} {shape} is at {gold}.", (box,), "point"))
+        trace, names = f"The {colour} {shape} is at {gold}.", {"thing": shape}
+        questions.append(Question(ask, gold, trace, (box,), "point", asks="find_icon", names=names))
     return Drawing([canvas], questions)
 
 

@@ -9,15 +9,20 @@ from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import CATEGORIES, COLOURS
 
-__all__ = ["chain", "geometry", "table_value"]
+__all__ = ["chain", "geometry", "scaled_geometry", "table_value"]
 
 INK = (25, 25, 30)
+MINUS = "−"
 
 Lengths = Iterator[tuple[str, int, Box]]  # name, value, box of the written number
 
 
-def chain(rng: random.Random, difficulty: int) -> Drawing:
-    """Evaluate an expression from left to right modulo ten: each step needs the one before."""
+def chain(rng: random.Random, difficulty: int, *, mended: bool = False) -> Drawing:
+    """Evaluate an expression from left to right modulo ten: each step needs the one before.
+
+    ``mended`` draws and writes a minus sign where else there is a hyphen.
+    """
+    minus = MINUS if mended else "-"
     steps = {1: rng.randint(2, 3), 2: 4, 3: rng.randint(5, 6)}[difficulty]
     value = rng.randint(1, 9)
     glyphs, trace = [str(value)], []
@@ -25,8 +30,9 @@ def chain(rng: random.Random, difficulty: int) -> Drawing:
         operator = rng.choice("+×-" if value else "+×+")
         number = rng.randint(1, value) if operator == "-" else rng.randint(2, 9)
         result = {"+": value + number, "-": value - number, "×": value * number}[operator] % 10
-        trace.append(f"{value} {operator} {number} is {result}.")
-        glyphs += [operator, str(number)]
+        sign = minus if operator == "-" else operator
+        trace.append(f"{value} {sign} {number} is {result}.")
+        glyphs += [sign, str(number)]
         value = result
     canvas, boxes = _line_up(rng, glyphs)
     ask = rng.choice(
@@ -35,7 +41,7 @@ def chain(rng: random.Random, difficulty: int) -> Drawing:
             "Evaluate from left to right, keeping only the last digit. What is the result?",
         )
     )
-    first = Question(ask, str(value), " ".join(trace), tuple(boxes), "number", steps=steps)
+    first = Question(ask, str(value), " ".join(trace), tuple(boxes), "number", steps=steps, asks="chain")
     return Drawing([canvas], [first])
 
 
@@ -52,7 +58,8 @@ def _line_up(rng: random.Random, glyphs: list[str]) -> tuple[Canvas, list[Box]]:
         line, place = divmod(i, per_line)
         kind = "number" if glyph.isdigit() else "operator"
         x, y = left + pitch * (place + 0.5), top + 30 * line
-        boxes.append(canvas.text((x, y), glyph, size=size, colour=INK, kind=kind))
+        says = "-" if glyph == MINUS else ""
+        boxes.append(canvas.text((x, y), glyph, size=size, colour=INK, kind=kind, says=says))
     return canvas, boxes
 
 
@@ -86,7 +93,10 @@ def table_value(rng: random.Random, difficulty: int) -> Drawing:
             box = canvas.text((x, y), str(value), size=9, kind="cell", key=name, second=head)
             ask = rng.choice((f"What is the value of {name} in {head}?", f"How much is {name} in {head}?"))
             trace = f"{name} in {head} reads {value}."
-            questions.append(Question(ask, str(value), trace, (box, row_box), "number"))
+            names = {"row": name, "column": head}
+            questions.append(
+                Question(ask, str(value), trace, (box, row_box), "number", asks="cell", names=names)
+            )
     return Drawing([canvas], questions)
 
 
@@ -103,7 +113,8 @@ def geometry(rng: random.Random, difficulty: int) -> Drawing:
                 (f"What is the {name} of the {shape}?", f"How long is the {name} of the {shape}?")
             )
             trace = f"The {name} of the {shape} says {value}."
-            questions.append(Question(ask, str(value), trace, (box,), "number"))
+            names = {"length": name, "figure": shape}
+            questions.append(Question(ask, str(value), trace, (box,), "number", asks="length", names=names))
     return Drawing([canvas], questions)
 
 
@@ -140,3 +151,62 @@ def _circle(rng: random.Random, canvas: Canvas, x: float, y: float) -> Lengths:
 
 def _length(canvas: Canvas, at: tuple[float, float], value: int, name: str, figure: str) -> Box:
     return canvas.text(at, str(value), size=9, kind="side", key=name, second=figure)
+
+
+def scaled_geometry(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a length off figures that are drawn to one scale; a diameter has to be computed."""
+    shapes = rng.sample(("rectangle", "triangle", "circle"), {1: 1, 2: 2, 3: 2}[difficulty])
+    unit = rng.uniform(2.6, 3.4)  # pixels of one unit of length, for all figures of the picture
+    canvas = Canvas(80 * len(shapes) if len(shapes) > 1 else 96, 80)
+    questions = []
+    for i, shape in enumerate(shapes):
+        x, y = 80 * i + 6 + rng.randint(0, 4), 6 + rng.randint(0, 4)
+        for name, value, box, why in _SCALED[shape](rng, canvas, x, y, unit):
+            trace = f"The {name} of the {shape} says {value}."
+            questions.append(
+                Question(
+                    f"What is the {name} of the {shape}?",
+                    str(value),
+                    why or trace,
+                    (box,),
+                    "number",
+                    asks="length",
+                    names={"length": name, "figure": shape},
+                )
+            )
+    return Drawing([canvas], questions)
+
+
+ScaledLengths = Iterator[tuple[str, int, Box, str]]  # and why, where it was computed
+
+
+def _scaled_rectangle(rng: random.Random, canvas: Canvas, x: float, y: float, unit: float) -> ScaledLengths:
+    wide, high = rng.randint(8, 13), rng.randint(7, 13)
+    w, h = wide * unit, high * unit
+    canvas.rectangle((x, y, x + w, y + h), _fill(rng), INK)
+    canvas.mark((x, y, x + w, y + h), "square")
+    yield "width", wide, _length(canvas, (x + w / 2, y + h + 8), wide, "width", "rectangle"), ""
+    yield "height", high, _length(canvas, (x + w + 10, y + h / 2), high, "height", "rectangle"), ""
+
+
+def _scaled_triangle(rng: random.Random, canvas: Canvas, x: float, y: float, unit: float) -> ScaledLengths:
+    wide, high = rng.randint(9, 14), rng.randint(8, 13)
+    w, h = wide * unit, high * unit
+    canvas.polygon([(x, y + h), (x + w, y + h), (x + w, y)], _fill(rng), INK)
+    canvas.mark((x, y, x + w, y + h), "triangle")
+    yield "width", wide, _length(canvas, (x + w / 2, y + h + 8), wide, "width", "triangle"), ""
+    yield "height", high, _length(canvas, (x + w + 10, y + h / 2), high, "height", "triangle"), ""
+
+
+def _scaled_circle(rng: random.Random, canvas: Canvas, x: float, y: float, unit: float) -> ScaledLengths:
+    radius = rng.randint(6, 9)
+    r = radius * unit
+    canvas.ellipse((x, y, x + 2 * r, y + 2 * r), (246, 246, 246), INK)
+    canvas.mark((x, y, x + 2 * r, y + 2 * r), "circle")
+    canvas.line([(x + r, y + r), (x + 2 * r, y + r)], INK)
+    box = _length(canvas, (x + 1.45 * r, y + r - 7), radius, "radius", "circle")
+    yield "radius", radius, box, ""
+    yield "diameter", 2 * radius, box, f"The diameter of the circle is 2 × {radius} = {2 * radius}."
+
+
+_SCALED = {"rectangle": _scaled_rectangle, "triangle": _scaled_triangle, "circle": _scaled_circle}

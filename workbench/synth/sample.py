@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,8 @@ class Question:
             "point" (the centre of the given box, or the given point, lies in ``boxes[0]``).
         steps: reasoning steps; 1 for perception.
         picture: the picture that the boxes refer to.
+        asks: the kind of question, of `wordings.WORDINGS`, in whose other words it can be asked; "" for none.
+        names: what it asks about, by the name of the gap in those wordings.
     """
 
     text: str
@@ -41,6 +44,8 @@ class Question:
     rule: str = "words"
     steps: int = 1
     picture: int = 0
+    asks: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

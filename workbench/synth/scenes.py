@@ -12,6 +12,7 @@ from .words import COLOURS, LETTERS, SHAPES, SIGNS
 __all__ = [
     "arrows",
     "draw_shape",
+    "named",
     "read_sign",
     "shape_change",
     "shape_colour",
@@ -38,13 +39,21 @@ def shape_colour(rng: random.Random, difficulty: int) -> Drawing:
     questions = []
     for place, (colour, shape) in things.items():
         trace = f"The {shape} is {colour}."
-        questions.append(Question(f"What colour is the {shape}?", colour, trace, (boxes[place],)))
-        questions.append(Question(f"Which shape is {colour}?", shape, trace, (boxes[place],)))
+        questions += named(colour, shape, trace, boxes[place])
     return Drawing([canvas], questions)
 
 
-def shape_count(rng: random.Random, difficulty: int) -> Drawing:
-    """Count the shapes of one colour or of one kind."""
+def named(colour: str, shape: str, trace: str, box: Box) -> list[Question]:
+    """A thing asked for by its shape, and by its colour."""
+    ask = f"What colour is the {shape}?"
+    return [
+        Question(ask, colour, trace, (box,), asks="colour", names={"shape": shape}),
+        Question(f"Which shape is {colour}?", shape, trace, (box,), asks="shape", names={"colour": colour}),
+    ]
+
+
+def shape_count(rng: random.Random, difficulty: int, *, mended: bool = False) -> Drawing:
+    """Count the shapes of one colour or of one kind; ``mended``: "There is 1 square." """
     count = {1: 3, 2: 5, 3: 7}[difficulty]
     shapes, colours = rng.sample(SHAPES, 3), rng.sample(list(COLOURS), 3)
     things = {p: (rng.choice(colours), rng.choice(shapes)) for p in _places(rng, 3, 3, count)}
@@ -54,13 +63,19 @@ def shape_count(rng: random.Random, difficulty: int) -> Drawing:
         found = [boxes[p] for p, thing in things.items() if thing[index] == name]
         what = f"{name} shapes" if index == 0 else _plural(name)
         trace = f"There are {len(found)} {what}."
+        if mended and len(found) == 1:
+            trace = f"There is 1 {name} shape." if index == 0 else f"There is 1 {name}."
         ask = f"How many {what} are there?"
-        questions.append(Question(ask, str(len(found)), trace, tuple(found) or ((0, 0, 96, 96),), "number"))
+        where = tuple(found) or ((0, 0, 96, 96),)
+        questions.append(
+            Question(ask, str(len(found)), trace, where, "number", asks="count", names={"things": what})
+        )
     return Drawing([canvas], questions)
 
 
-def shape_relation(rng: random.Random, difficulty: int) -> Drawing:
-    """Name the neighbour of a shape in a given direction."""
+def shape_relation(rng: random.Random, difficulty: int, *, mended: bool = False) -> Drawing:
+    """Name the neighbour of a shape in a given direction; ``mended``: "directly left of", of which there is
+    one."""
     count = {1: 4, 2: 6, 3: 8}[difficulty]
     colours = rng.sample(list(COLOURS), count)
     places = _places(rng, 3, 3, count)
@@ -68,7 +83,13 @@ def shape_relation(rng: random.Random, difficulty: int) -> Drawing:
         places = _places(rng, 3, 3, count)
     things = {p: (c, rng.choice(SHAPES)) for p, c in zip(places, colours, strict=True)}
     canvas, boxes = _scene(rng, 3, 3, things)
-    words = {"up": "directly above", "down": "directly below", "left": "left of", "right": "right of"}
+    beside = "directly " if mended else ""
+    words = {
+        "up": "directly above",
+        "down": "directly below",
+        "left": f"{beside}left of",
+        "right": f"{beside}right of",
+    }
     questions = []
     for place, (colour, shape) in things.items():
         for direction, words_for in words.items():
@@ -76,7 +97,9 @@ def shape_relation(rng: random.Random, difficulty: int) -> Drawing:
                 answer = " ".join(things[there])
                 ask = f"What is {words_for} the {colour} {shape}?"
                 trace = f"The {answer} is {words_for} the {colour} {shape}."
-                questions.append(Question(ask, answer, trace, (boxes[there], boxes[place])))
+                names = {"side": direction, "thing": f"{colour} {shape}"}
+                where = (boxes[there], boxes[place])
+                questions.append(Question(ask, answer, trace, where, asks="relation", names=names))
     return Drawing([canvas], questions)
 
 
@@ -94,7 +117,8 @@ def shape_change(rng: random.Random, difficulty: int) -> Drawing:
     answer = " ".join(after[changed])
     trace = f"The {things[changed][1]} was {things[changed][0]} and is now {colours[-1]}."
     ask = rng.choice(("What changed in the second picture?", "Which shape changed its colour, and to what?"))
-    return Drawing([first, second], [Question(ask, answer, trace, (boxes[changed],), picture=1)])
+    question = Question(ask, answer, trace, (boxes[changed],), picture=1, asks="change")
+    return Drawing([first, second], [question])
 
 
 def read_sign(rng: random.Random, difficulty: int) -> Drawing:
@@ -113,7 +137,8 @@ def read_sign(rng: random.Random, difficulty: int) -> Drawing:
         ink = (30, 30, 30) if colour == "yellow" else (255, 255, 255)
         canvas.text((x + width / 2, y), word, size=10, colour=ink, bold=True, kind="sign", named=colour)
         ask = rng.choice((f"What does the {colour} sign say?", f"Read the {colour} sign."))
-        questions.append(Question(ask, word, f"The {colour} sign says {word}.", (box,)))
+        trace, names = f"The {colour} sign says {word}.", {"colour": colour}
+        questions.append(Question(ask, word, trace, (box,), asks="sign", names=names))
     return Drawing([canvas], questions)
 
 
@@ -145,7 +170,10 @@ def arrows(rng: random.Random, difficulty: int) -> Drawing:
                 f"Follow the arrows from {board[start]} {steps} times. Which letter is it?",
             )
         )
-        questions.append(Question(ask, board[at], " ".join(trace), tuple(dict.fromkeys(seen)), steps=steps))
+        names, cells = {"start": board[start], "steps": str(steps)}, tuple(dict.fromkeys(seen))
+        questions.append(
+            Question(ask, board[at], " ".join(trace), cells, steps=steps, asks="arrows", names=names)
+        )
     return Drawing([canvas], questions)
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "ASPECTS",
     "BUTTONS",
     "CATEGORIES",
+    "CHARACTERS",
     "COLOURS",
     "KINDS",
     "LETTERS",
@@ -100,3 +101,8 @@ ASPECTS = (
 
 #: The names that can tell an aspect, where not all can.
 TOLD_BY = {"text": TEXTS, "kind": KINDS, "colour": tuple(COLOURS)}
+
+#: Single characters that are told of a patch; 0 is none.
+CHARACTERS = (
+    "", *"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", *".,:;!?%$&/()+-=#@'",
+)  # fmt: skip

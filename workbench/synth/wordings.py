@@ -1,0 +1,421 @@
+"""The words in which a question is asked: a small grammar of wordings and manners, some held out.
+
+Every kind of question has sentences with gaps ("What is the value of {label}?").  They are asked as they are, in
+lower case, or politely.  For each kind, five sentences and some manners are held out: training never asks them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["MANNERS", "WORDINGS", "Wording", "asked", "wordings"]
+
+#: What is asked for of a place on the screen, as the official grounding prompt says it.
+BBOX = " Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
+
+#: Which side of a thing is meant, each in words that name exactly one neighbour.
+SIDES = {
+    "up": ("directly above", "just above", "right on top of"),
+    "down": ("directly below", "just below", "right beneath"),
+    "left": ("directly left of", "immediately to the left of", "just left of"),
+    "right": ("directly right of", "immediately to the right of", "just right of"),
+}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The sentences of one kind of question: those of training, five that are held out, and what always follows."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    then: str = ""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """A manner of asking: words before and after a sentence, whose first letter is made small by ``joined``."""
+
+    before: str = ""
+    after: str = ""
+    joined: bool = False
+
+    def __call__(self, sentence: str) -> str:
+        """The sentence in this manner."""
+        if self.joined:
+            sentence = sentence[0].lower() + sentence[1:]
+        return f"{self.before}{sentence}{self.after}"
+
+
+#: Manners of training, the plain one first, and those that are held out.
+MANNERS = (
+    Manner(),
+    Manner("Please: ", joined=True),
+    Manner(after=" Thank you."),
+    Manner("Tell me, ", joined=True),
+    Manner("Look at the picture. "),
+    Manner(after=" Answer in one word.", joined=False),
+)
+HELD_OUT_MANNERS = (
+    Manner("Hi! "),
+    Manner("I would like to know: ", joined=True),
+    Manner(after=" Please answer."),
+)
+
+#: Kind of question -> its sentences.
+WORDINGS: dict[str, Wording] = {
+    "value": Wording(
+        (
+            "What is the value of {label}?",
+            "What is the value for {label}?",
+            "How much is {label}?",
+            "Which value does {label} have?",
+            "What number belongs to {label}?",
+            "Read the value of {label}.",
+            "Give the value of {label}.",
+            "What does the chart show for {label}?",
+        ),
+        (
+            "What value is shown for {label}?",
+            "How high is {label}?",
+            "State the number for {label}.",
+            "What is {label} at?",
+            "Name the value that {label} has.",
+        ),
+    ),
+    "share": Wording(
+        (
+            "What share is {label}?",
+            "How many percent is {label}?",
+            "What is the share of {label}?",
+            "How large is the slice {label}?",
+            "What percentage does {label} have?",
+            "Read the share of {label}.",
+            "Give the percentage of {label}.",
+            "How much of the pie is {label}?",
+        ),
+        (
+            "What percentage is {label}?",
+            "How big a share does {label} take?",
+            "State the share of {label}.",
+            "Which percentage belongs to {label}?",
+            "How many percent go to {label}?",
+        ),
+    ),
+    "walk": Wording(
+        (
+            "Start at {start} and move right by the number on the bar, after F comes A. "
+            "Where are you after {steps} moves?",
+            "Each bar says how far to move right. Start at {start}. Where are you after {steps} moves?",
+            "Begin at {start}. Every bar tells how many bars to go right. Where do {steps} moves lead?",
+            "From {start}, move right as far as each bar says, {steps} times. Where do you end?",
+            "Go right from {start} by the number on the bar, {steps} times. Which letter is it?",
+            "Make {steps} moves to the right from {start}, each as far as the bar says. Where are you?",
+        ),
+        (
+            "Starting at {start}, take {steps} moves to the right by the bars' numbers. Where are you then?",
+            "You are at {start}. Move right by each bar's number {steps} times. Where are you?",
+            "The bars tell how far to go right. Where are you {steps} moves after {start}?",
+            "Where do you end after {steps} moves to the right from {start}, as the bars say?",
+            "Name the letter that {steps} moves from {start} lead to, each as far right as its bar says.",
+        ),
+    ),
+    "cell": Wording(
+        (
+            "What is the value of {row} in {column}?",
+            "How much is {row} in {column}?",
+            "What does the table say for {row} in {column}?",
+            "Read the cell of {row} and {column}.",
+            "Which number is in row {row}, column {column}?",
+            "Give the value for {row} in {column}.",
+            "In {column}, what is {row}?",
+            "What number does {row} have in {column}?",
+        ),
+        (
+            "What is {row} for {column}?",
+            "State the number of {row} under {column}.",
+            "Under {column}, how much is {row}?",
+            "Which value does {row} have in {column}?",
+            "Look up {row} in {column}.",
+        ),
+    ),
+    "length": Wording(
+        (
+            "What is the {length} of the {figure}?",
+            "How long is the {length} of the {figure}?",
+            "Read the {length} of the {figure}.",
+            "Give the {length} of the {figure}.",
+            "Which {length} does the {figure} have?",
+            "What {length} does the {figure} have?",
+            "How much is the {length} of the {figure}?",
+            "What does the picture say about the {length} of the {figure}?",
+        ),
+        (
+            "State the {length} of the {figure}.",
+            "How large is the {length} of the {figure}?",
+            "The {figure} has which {length}?",
+            "What is the {figure} like in {length}?",
+            "Find the {length} of the {figure}.",
+        ),
+    ),
+    "chain": Wording(
+        (
+            "Work from left to right and keep only the last digit after each step. What is left?",
+            "Evaluate from left to right, keeping only the last digit. What is the result?",
+            "Calculate from left to right and keep the last digit of every step. What do you get?",
+            "Step by step from left to right, keep only the last digit. What is the result?",
+            "Go from left to right and after each step keep its last digit. What is the answer?",
+            "Compute this from left to right, only the last digit each time. What is left?",
+        ),
+        (
+            "What is left if you work from left to right and always keep the last digit?",
+            "Do the steps from left to right, dropping all but the last digit. What is the result?",
+            "What do you get from left to right when only the last digit is kept?",
+            "From left to right, always the last digit alone: what is the result?",
+            "Solve it from left to right and keep just the last digit each time.",
+        ),
+    ),
+    "find": Wording(
+        (
+            "Locate the {button} button.",
+            "Find the {button} button.",
+            "Where is {button}?",
+            "Where is the {button} button?",
+            "Show me the {button} button.",
+            "Point to {button}.",
+            "I want to click {button}.",
+            "Which button says {button}?",
+        ),
+        (
+            "Where do I click for {button}?",
+            "Give the place of the {button} button.",
+            "Search for {button}.",
+            "Click on {button}.",
+            "Where can I find {button}?",
+        ),
+        BBOX,
+    ),
+    "find_icon": Wording(
+        (
+            "Locate the {thing}.",
+            "Find the {thing}.",
+            "Where is the {thing}?",
+            "Show me the {thing}.",
+            "Point to the {thing}.",
+            "I want to click the {thing}.",
+        ),
+        (
+            "Where do I click for the {thing}?",
+            "Give the place of the {thing}.",
+            "Search for the {thing}.",
+            "Click on the {thing}.",
+            "Where can I find the {thing}?",
+        ),
+        BBOX,
+    ),
+    "state": Wording(
+        (
+            "Is {option} on or off?",
+            "Is the {option} setting on or off?",
+            "What is the state of {option}?",
+            "Is {option} switched on or off?",
+            "Which state does {option} have, on or off?",
+            "Tell whether {option} is on or off.",
+            "How is {option} set?",
+            "Look up whether {option} is on or off.",
+        ),
+        (
+            "On or off: {option}?",
+            "Is the switch of {option} on or off?",
+            "What is {option} set to?",
+            "Say if {option} is on or off.",
+            "In which state is {option}?",
+        ),
+    ),
+    "links": Wording(
+        (
+            "Start at {start} and follow the link {steps} times. On which page do you end?",
+            "Follow the links from {start} {steps} times. Which page is it?",
+            "Begin on {start} and click the link {steps} times. Where do you end?",
+            "From {start}, follow {steps} links. Which page do you reach?",
+            "Go {steps} links on from {start}. On which page are you?",
+            "Which page do you reach when you follow the link {steps} times from {start}?",
+        ),
+        (
+            "You are on {start}. Follow the link {steps} times. Which page is it?",
+            "Starting with {start}, where do {steps} links lead?",
+            "Where are you after {steps} links from {start}?",
+            "Name the page that is {steps} links after {start}.",
+            "Click on from {start} {steps} times. Which page do you see?",
+        ),
+    ),
+    "colour": Wording(
+        (
+            "What colour is the {shape}?",
+            "Which colour is the {shape}?",
+            "Which colour does the {shape} have?",
+            "What is the colour of the {shape}?",
+            "Name the colour of the {shape}.",
+            "In which colour is the {shape}?",
+            "Give the colour of the {shape}.",
+            "The {shape} is which colour?",
+        ),
+        (
+            "What colour does the {shape} have?",
+            "State the colour of the {shape}.",
+            "Of which colour is the {shape}?",
+            "How is the {shape} coloured?",
+            "What colour was used for the {shape}?",
+        ),
+    ),
+    "shape": Wording(
+        (
+            "Which shape is {colour}?",
+            "What is the {colour} shape?",
+            "What shape is {colour}?",
+            "Name the {colour} shape.",
+            "Which of the shapes is {colour}?",
+            "What is {colour}?",
+            "Which shape has the colour {colour}?",
+            "The {colour} thing is which shape?",
+        ),
+        (
+            "What kind of shape is {colour}?",
+            "State which shape is {colour}.",
+            "Which thing is {colour}?",
+            "Which one is {colour}?",
+            "What shape has the colour {colour}?",
+        ),
+    ),
+    "count": Wording(
+        (
+            "How many {things} are there?",
+            "How many {things} do you see?",
+            "Count the {things}.",
+            "How many {things} are in the picture?",
+            "What is the number of {things}?",
+            "How many {things} can you find?",
+            "Give the number of {things}.",
+            "How many of the things are {things}?",
+        ),
+        (
+            "How many {things} does the picture have?",
+            "State how many {things} there are.",
+            "What number of {things} is there?",
+            "How many {things} were drawn?",
+            "Tell how many {things} you count.",
+        ),
+    ),
+    "relation": Wording(
+        (
+            "What is {side} the {thing}?",
+            "Which shape is {side} the {thing}?",
+            "What do you see {side} the {thing}?",
+            "Name what is {side} the {thing}.",
+            "Which thing is {side} the {thing}?",
+            "What stands {side} the {thing}?",
+            "Give the shape {side} the {thing}.",
+            "What can be found {side} the {thing}?",
+        ),
+        (
+            "What lies {side} the {thing}?",
+            "State what is {side} the {thing}.",
+            "Find the shape {side} the {thing}.",
+            "What was drawn {side} the {thing}?",
+            "Which neighbour is {side} the {thing}?",
+        ),
+    ),
+    "change": Wording(
+        (
+            "What changed in the second picture?",
+            "Which shape changed its colour, and to what?",
+            "What is different in the second picture?",
+            "What changed from the first to the second picture?",
+            "Which shape has another colour now, and which?",
+            "Name the shape that changed, with its new colour.",
+            "Compare the pictures. What changed?",
+            "What has a new colour in the second picture?",
+        ),
+        (
+            "What is not the same in the second picture?",
+            "Which shape is different now?",
+            "State what changed between the pictures.",
+            "What changed its colour?",
+            "Find the change in the second picture.",
+        ),
+    ),
+    "sign": Wording(
+        (
+            "What does the {colour} sign say?",
+            "Read the {colour} sign.",
+            "What is written on the {colour} sign?",
+            "Which word is on the {colour} sign?",
+            "What can you read on the {colour} sign?",
+            "Give the word on the {colour} sign.",
+            "What word does the {colour} sign show?",
+            "Tell what the {colour} sign says.",
+        ),
+        (
+            "What is the text of the {colour} sign?",
+            "State the word on the {colour} sign.",
+            "What stands on the {colour} sign?",
+            "Which text does the {colour} sign have?",
+            "The {colour} sign says what?",
+        ),
+    ),
+    "arrows": Wording(
+        (
+            "Start at {start} and follow the arrows {steps} times. Where do you end?",
+            "Follow the arrows from {start} {steps} times. Which letter is it?",
+            "Begin at {start} and go with the arrows {steps} times. Where are you?",
+            "From {start}, follow {steps} arrows. Which letter do you reach?",
+            "Go {steps} arrows on from {start}. On which letter are you?",
+            "Which letter do you reach when you follow the arrows {steps} times from {start}?",
+        ),
+        (
+            "You are at {start}. Follow the arrow {steps} times. Which letter is it?",
+            "Starting with {start}, where do {steps} arrows lead?",
+            "Where are you after {steps} arrows from {start}?",
+            "Name the letter that is {steps} arrows after {start}.",
+            "Move with the arrows from {start} {steps} times. Which letter do you see?",
+        ),
+    ),
+}
+
+
+def wordings(kind: str, *, held_out: bool = False) -> Iterator[str]:
+    """All sentences of a kind of question in all manners, with their gaps; lower case is left to `asked`."""
+    wording = WORDINGS[kind]
+    manners = HELD_OUT_MANNERS if held_out else _manners(kind)
+    for sentence in wording.held_out if held_out else wording.train:
+        for manner in (MANNERS[0], *manners) if held_out else manners:
+            yield manner(sentence) + wording.then
+
+
+def _manners(kind: str) -> tuple[Manner, ...]:
+    """Manners that suit a kind of question: a box, or steps, are no single word."""
+    several = ("find", "find_icon", "relation", "change", "walk", "links", "arrows", "chain")
+    return MANNERS[:-1] if kind in several else MANNERS
+
+
+def asked(kind: str, names: Mapping[str, str], rng: random.Random, *, held_out: bool = False) -> str:
+    """A question of a kind in one of its wordings: half of them plain, a fifth in lower case.
+
+    Args:
+        kind: of `WORDINGS`.
+        names: what fills the gaps.
+        rng: chooses.
+        held_out: whether to ask in the sentences and manners that training never uses.
+    """
+    wording = WORDINGS[kind]
+    sentence = rng.choice(wording.held_out if held_out else wording.train)
+    manner = MANNERS[0]
+    if rng.random() < 0.4:
+        manner = rng.choice(HELD_OUT_MANNERS if held_out else _manners(kind))
+    filled = dict(names)
+    if "side" in filled:
+        filled["side"] = rng.choice(SIDES[filled["side"]])
+    # Gaps are filled first, so that a name at the start keeps its capital only where nothing goes before it.
+    text = manner(sentence.format_map(filled)) + wording.then
+    return text.lower() if rng.random() < 0.2 else text

@@ -1,0 +1,138 @@
+"""The drawn worlds: the first, on a grid in one typeface, and the second, free, lettered and worn.
+
+What was recorded (the suite, the league, the runs) was drawn in the first world, which stays as it is to the
+byte.  The second draws the same things and asks the same questions, but places, sizes, typefaces, themes and
+wordings vary, and some questions have no answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..errors import InputError
+from .fonts import FACES, HELD_OUT_FACES
+from .look import choose
+from .sample import Drawing, Question
+from .wordings import asked
+from .words import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES
+
+__all__ = ["NONE", "WORLD_1", "WORLD_2", "World", "dressed"]
+
+#: The answer to a question about something that is not there.
+NONE = "none"
+
+#: How often a drawing's first question asks for something that is not there.
+UNANSWERABLE = 0.06
+
+
+@dataclass(frozen=True)
+class World:
+    """Which world is drawn.
+
+    Args:
+        version: 1, on a grid in one typeface; or 2.
+        worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training (version 2).
+        held_out: of "fonts" and "wordings": those which training never uses take the place of its own.
+    """
+
+    version: int = 1
+    worn: bool = False
+    held_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.version not in (1, 2):
+            raise InputError(f"world={self.version!r}", "1, the recorded one, or 2, the free one")
+        if not set(self.held_out) <= {"fonts", "wordings"}:
+            raise InputError(f"held_out={self.held_out!r}", "of fonts and wordings")
+
+
+WORLD_1 = World(1)
+WORLD_2 = World(2)
+
+
+def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
+    """A drawing of the first world made one of the second: a look for its pictures, other words, boxes moved.
+
+    All pictures of a drawing get the same look, apart from their noise.
+    """
+    questions = [*drawing.questions]
+    absent = _absent(questions, drawing, rng) if rng.random() < UNANSWERABLE else None
+    if absent is not None:
+        questions.insert(0, absent)
+    colours = any(set(f"{q.text} {q.answer} {q.trace}".lower().split()) & _COLOURED for q in questions)
+    first = drawing.canvases[0]
+    faces = HELD_OUT_FACES if "fonts" in world.held_out else FACES
+    look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
+    for number, canvas in enumerate(drawing.canvases):
+        canvas.dress(replace(look, seed=look.seed + number))
+    held_out = "wordings" in world.held_out
+    return Drawing(
+        drawing.canvases, [_reworded(_moved(q, drawing), rng, held_out=held_out) for q in questions]
+    )
+
+
+_COLOURED = {*COLOURS, "colour"}
+
+
+def _moved(question: Question, drawing: Drawing) -> Question:
+    """A question whose boxes lie where the look put them; so does an answer that is a place."""
+    canvas = drawing.canvases[question.picture]
+    place = question.rule == "point"
+    boxes = tuple(canvas.placed(box, room=0 if place else 2) for box in question.boxes)
+    if not place:
+        return replace(question, boxes=boxes)
+    gold = "[" + ", ".join(f"{step / 40:.4f}" for step in canvas.steps(boxes[0])) + "]"
+    trace = question.trace.replace(question.answer, gold)
+    return replace(question, boxes=boxes, answer=gold, trace=trace)
+
+
+def _reworded(question: Question, rng: random.Random, *, held_out: bool) -> Question:
+    if not question.asks:
+        return question
+    return replace(question, text=asked(question.asks, question.names, rng, held_out=held_out))
+
+
+def _absent(questions: Iterable[Question], drawing: Drawing, rng: random.Random) -> Question | None:
+    """One of a drawing's questions asked about something that is not there; None where none can be."""
+    for question in questions:
+        if question.asks not in _ABSENCE:
+            continue
+        gap, what = _ABSENCE[question.asks]
+        shown = {mark.name for canvas in drawing.canvases for mark in canvas.marks}
+        shown |= {mark.facts.get("colour", "") for canvas in drawing.canvases for mark in canvas.marks}
+        shown |= {mark.kind for canvas in drawing.canvases for mark in canvas.marks}
+        others = [name for name in _kin(question.names[gap]) if name not in shown]
+        if not others:
+            continue
+        name = rng.choice(others)
+        canvas = drawing.canvases[question.picture]
+        return replace(
+            question,
+            names={**question.names, gap: name},
+            answer=NONE,
+            trace=f"There is no {what.format(name)}.",
+            boxes=((0.0, 0.0, float(canvas.width), float(canvas.height)),),
+            rule="words",
+        )
+    return None
+
+
+#: Kind of question -> the gap that can name what is absent, and how the thought says so.
+_ABSENCE = {
+    "value": ("label", "{}"),
+    "share": ("label", "{}"),
+    "cell": ("row", "{}"),
+    "find": ("button", "{} button"),
+    "state": ("option", "{} setting"),
+    "colour": ("shape", "{}"),
+    "shape": ("colour", "{} shape"),
+    "sign": ("colour", "{} sign"),
+}
+
+
+def _kin(name: str) -> tuple[str, ...]:
+    """The names of the same sort."""
+    sorts = (*CATEGORIES.values(), BUTTONS, OPTIONS, SHAPES, tuple(COLOURS))
+    return next((tuple(sort) for sort in sorts if name in sort), ())
