@@ -235,10 +235,8 @@ class Canvas:
 
     def steps(self, box: Box) -> tuple[int, int, int, int]:
         """A box in steps of a fortieth of the picture's width and height."""
-        x1, y1, x2, y2 = (
-            round(STEPS * v / n) for v, n in zip(box, (self.width, self.height) * 2, strict=True)
-        )
-        return x1, y1, x2, y2
+        across, down = STEPS / self.width, STEPS / self.height
+        return round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down)
 
     def placed(self, box: Box, *, room: float = ROOM) -> Box:
         """Where a box of the undressed drawing lies on the picture, with the whole of each text inside it."""
@@ -249,14 +247,7 @@ class Canvas:
         x1, y1, x2, y2 = self._look.hull(self._look.flat(box))
         if not room:
             return x1, y1, x2, y2
-        inside = [
-            self._places[t.box]
-            for t in self._texts
-            if t.box[0] >= box[0] - 1
-            and t.box[1] >= box[1] - 1
-            and t.box[2] <= box[2] + 1
-            and t.box[3] <= box[3] + 1
-        ]
+        inside = [self._places[text.box] for text in self._texts if _within(text.box, box)]
         lows, highs = [(x1, y1), *(b[:2] for b in inside)], [(x2, y2), *(b[2:] for b in inside)]
         return (*(min(v) for v in zip(*lows)), *(max(v) for v in zip(*highs)))  # type: ignore[return-value]
 
