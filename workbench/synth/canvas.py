@@ -211,7 +211,7 @@ class Canvas:
         return self.mark(box, kind, text=says or text, colour=named, **facts)
 
     def dress(self, look: Look) -> None:
-        """Give the finished drawing a look; ``width``, ``height`` and ``marks`` are the picture's from then on."""
+        """Give the finished drawing a look; its size and marks are the picture's from then on."""
         assert self._look is None, "a drawing is dressed once"
         self._look = look
         self.width, self.height = look.size
@@ -343,6 +343,16 @@ class Canvas:
                 h = min(y2, (row + 1) * PATCH) - max(y1, row * PATCH)
                 if w > 0 and h > 0 and w * h >= min(0.25 * area, 40):
                     yield row, col, w * h
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    """Whether a box lies in another, give or take a pixel."""
+    return (
+        inner[0] >= outer[0] - 1
+        and inner[1] >= outer[1] - 1
+        and inner[2] <= outer[2] + 1
+        and inner[3] <= outer[3] + 1
+    )
 
 
 def _fitted(text: Text, look: Look, rng: random.Random) -> tuple[float, float, ImageFont.FreeTypeFont, Box]:

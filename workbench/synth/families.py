@@ -1,4 +1,10 @@
-"""The table of families, and drawing samples from them."""
+"""The table of families, and drawing samples from them.
+
+A maker draws with a `canvas.Canvas` of its own size, in pixels at scale 1, and asks `Question`s with boxes of
+that canvas.  Where a question names its kind and gaps (``asks``, ``names``; `wordings.WORDINGS`), the second
+world asks it in other words; what the look of a picture does to boxes and to answers that are places, is done
+for the maker (`world.dressed`).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The words in which a question is asked: a small grammar of wordings and manners, some held out.
 
-Every kind of question has sentences with gaps ("What is the value of {label}?").  They are asked as they are, in
-lower case, or politely.  For each kind, five sentences and some manners are held out: training never asks them.
+Every kind of question has sentences with gaps ("What is the value of {label}?").  They are asked as they
+are, in lower case, or politely.  For each kind, five sentences and some manners are held out: training never
+asks them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Wording:
-    """The sentences of one kind of question: those of training, five that are held out, and what always follows."""
+    """The sentences of one kind of question, five of them held out, and what always follows."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
@@ -35,7 +36,7 @@ class Wording:
 
 @dataclass(frozen=True)
 class Manner:
-    """A manner of asking: words before and after a sentence, whose first letter is made small by ``joined``."""
+    """A manner of asking: words around a sentence, whose first letter ``joined`` makes small."""
 
     before: str = ""
     after: str = ""

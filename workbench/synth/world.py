@@ -33,7 +33,7 @@ class World:
 
     Args:
         version: 1, on a grid in one typeface; or 2.
-        worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training (version 2).
+        worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training.
         held_out: of "fonts" and "wordings": those which training never uses take the place of its own.
     """
 
