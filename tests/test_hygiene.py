@@ -104,12 +104,6 @@ def test_nothing_large_or_executable_by_pickle_is_kept() -> None:
         assert path.stat().st_size <= 26_000_000, path
 
 
-def test_the_readme_shows_the_tree_as_it_is() -> None:
-    command = [sys.executable, str(ROOT / "tools" / "readme_tree.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_links_in_the_documents_lead_somewhere() -> None:
     for path in ROOT.glob("*.md"):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
