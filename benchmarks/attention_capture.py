@@ -28,8 +28,7 @@ from typing import Any
 import torch
 from result import keep
 
-from workbench.models.capture import Capture
-from workbench.models.capture_record import attention_record
+from workbench.models.capture import Capture, attention_record
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 from workbench.train.card import hardware
 from workbench.types import PatchGrid, TokenLayout

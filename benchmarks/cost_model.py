@@ -19,10 +19,9 @@ import torch
 from result import keep
 from torch.utils.flop_counter import FlopCounterMode
 
-from workbench.ablate.cost import Shape, cost
+from workbench.ablate.cost import Shape, calibrate, cost
 from workbench.ablate.resolution import METHODS, feed
-from workbench.ablate.timing import calibrate
-from workbench.data import data_path
+from workbench.files import data_path
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 
 MID: dict[str, Any] = {

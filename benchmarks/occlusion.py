@@ -21,8 +21,8 @@ from result import keep
 
 import workbench
 from workbench.interpret import attribute
-from workbench.interpret.forward import Scorer
 from workbench.interpret.regions import make_regions
+from workbench.interpret.scoring import Scorer
 from workbench.train.card import hardware
 
 GRID = (12, 12)

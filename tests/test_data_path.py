@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import workbench
-from workbench.data import data_path
 from workbench.errors import InputError
+from workbench.files import data_path
 
 ROOT = Path(workbench.__file__).resolve().parent.parent
 

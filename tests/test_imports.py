@@ -16,16 +16,15 @@ PACKAGE = Path(workbench.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 # Which rooms a room may import, besides itself. The front door (workbench/__init__.py) is not a room.
-BASE = {"answer", "answer_file", "attention", "data", "errors", "images", "stats", "types"}
+BASE = {"answer", "attention", "errors", "files", "images", "stats", "types"}
 BELOW = {
     "errors": set(),
     "types": {"errors"},
-    "data": {"errors"},
+    "files": {"errors"},
     "images": {"errors", "types"},
     "stats": {"errors"},
     "attention": {"errors", "types"},
-    "answer": {"errors", "types", "images", "answer_file", "attention"},
-    "answer_file": {"errors", "types", "images", "answer", "attention"},
+    "answer": {"errors", "types", "images", "attention"},
     "models": BASE,
     "synth": BASE,
     "train": BASE | {"models", "synth"},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from workbench.data import data_path
+from workbench.files import data_path
 from workbench.synth import Sample
 from workbench.synth.collected import collected
 

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from workbench import synth
-from workbench.bench.tasks.pictures import picture_digest
+from workbench.bench.tasks.task import picture_digest
 
 #: Training draws from texts "train/...", its evaluation from 1_000_003, and drawn tasks from 2_000_003.
 SEED = 3_000_017

@@ -23,57 +23,8 @@ A tour, each line works in a notebook::
 Nothing heavy is imported until a name is used: `import workbench` loads neither torch nor transformers.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from . import ablate, bench, errors, interpret, synth, types, ui, viz
-    from .answer import Answer
-    from .data import data_path
-    from .models.doctor import doctor
-    from .models.load import load
-    from .models.plan import plan
-    from .types import Mode
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = [
-    "Answer",
-    "Mode",
-    "ablate",
-    "bench",
-    "data_path",
-    "doctor",
-    "errors",
-    "interpret",
-    "load",
-    "plan",
-    "synth",
-    "types",
-    "ui",
-    "viz",
-]
 
-_HOME = {
-    "Answer": "answer",
-    "Mode": "types",
-    "data_path": "data",
-    "doctor": "models.doctor",
-    "load": "models.load",
-    "plan": "models.plan",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name of the front door when it is first used."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f".{_HOME.get(name, name)}", __name__)
-    value = getattr(module, name) if name in _HOME else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

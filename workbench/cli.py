@@ -23,7 +23,7 @@ from .types import Mode
 
 if TYPE_CHECKING:
     from .answer import Answer
-    from .models.stream import Stream
+    from .models.asking import Stream
 
 __all__ = ["main"]
 

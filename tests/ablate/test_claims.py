@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.ablate.claims import claims
+from workbench.ablate.findings import claims
 from workbench.ablate.studies import STUDIES, study
 from workbench.synth import family
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from workbench.ablate.cost import Shape, cost, cost_table
+from workbench.ablate.cost import Shape, Timing, calibrate, cost, cost_table
 from workbench.ablate.resolution import METHODS, FedModel, feed, pixel_batch
-from workbench.ablate.timing import Timing, calibrate
-from workbench.data import data_path
 from workbench.errors import InputError
+from workbench.files import data_path
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 
 IMAGE = 3
@@ -98,7 +97,7 @@ def test_a_table_has_a_row_a_method():
 
 
 def test_rates_are_recovered_from_a_machine_that_follows_them():
-    from workbench.ablate.timing import _fit
+    from workbench.ablate.cost import _fit
 
     rows = [(1, 10 * n, n * n) for n in (4, 9, 16, 25)]
     truth = (2e-3, 1e-5, 3e-6)

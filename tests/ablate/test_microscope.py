@@ -8,8 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from workbench.ablate.legibility import RIGHT, read_back, readable_height
-from workbench.ablate.microscope import microscope
+from workbench.ablate.microscope import RIGHT, microscope, read_back, readable_height
 from workbench.ablate.resolution import METHODS
 from workbench.errors import InputError
 

@@ -14,7 +14,7 @@ from workbench.ablate.mixture import (
     repetition_caps,
     replicate_noise,
 )
-from workbench.ablate.parts import DOMAINS
+from workbench.ablate.recipe import DOMAINS
 from workbench.ablate.response import fit_response
 from workbench.ablate.simplex import best, bounds, onto
 from workbench.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 from workbench.ablate import Recipe
 from workbench.ablate.recipe import reasoning_rates
 from workbench.ablate.stream import make_plan
-from workbench.ablate.sweep_file import expand, read_sweep
+from workbench.ablate.sweep import expand, read_sweep
 from workbench.errors import InputError
 
 COUNTS = {"general": 4000, "maths": {"records": 1000, "repeat": 3, "cap": 5}, "computer_use": 3000}

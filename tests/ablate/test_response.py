@@ -12,9 +12,7 @@ from scipy.stats import spearmanr
 
 from workbench.ablate import regmix
 from workbench.ablate.methods import METHODS
-from workbench.ablate.response import Response, fit_response
-from workbench.ablate.response_agreement import agreement
-from workbench.ablate.response_check import learning_curve
+from workbench.ablate.response import Response, agreement, fit_response, learning_curve
 from workbench.errors import CapabilityError, InputError, WorkbenchError
 
 DOMAINS = ["general", "maths", "computer_use"]

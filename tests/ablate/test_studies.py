@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from ablate_tiny import TINY
 
-from workbench.ablate import Recipe, recording, studies
-from workbench.ablate.recording import again, record, recorded
+from workbench.ablate import Recipe, studies
+from workbench.ablate import studies as recording
+from workbench.ablate.studies import again, record, recorded
 from workbench.errors import InputError
 
 RUNS = [TINY.replace(budget=4, modes=["nothink"], seed=seed) for seed in (1, 2)]

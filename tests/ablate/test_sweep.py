@@ -14,8 +14,8 @@ from ablate_tiny import TINY
 from workbench import ablate
 from workbench.ablate import engines
 from workbench.ablate.store import held
-from workbench.ablate.sweep_progress import SweepProgress
-from workbench.bench.cluster import LOCAL, _read_settings_anew
+from workbench.ablate.sweep import SweepProgress
+from workbench.bench.engines import LOCAL, _read_settings_anew
 from workbench.errors import InputError, WorkbenchError
 
 RECIPES = [TINY.replace(seed=seed) for seed in range(2)]

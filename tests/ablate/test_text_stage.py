@@ -10,14 +10,13 @@ from ablate_tiny import TINY
 from tokenizers import Tokenizer
 
 from workbench import synth
-from workbench.ablate.parts import part_of
-from workbench.ablate.seeing import encoder_of
-from workbench.ablate.small_model import build_model
+from workbench.ablate.recipe import part_of
 from workbench.ablate.stream import make_plan, write_example
 from workbench.ablate.studies import PIPELINES, study
 from workbench.ablate.training import RecipeTrainer
+from workbench.ablate.variant import build_model, encoder_of
 from workbench.ablate.written import WRITTEN, written
-from workbench.data import data_path
+from workbench.files import data_path
 
 TOKENIZER = Tokenizer.from_file(str(data_path("nano", "tokenizer.json")))
 

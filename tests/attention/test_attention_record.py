@@ -85,7 +85,7 @@ def test_a_map_is_the_mean_over_the_chosen_tokens_layers_and_heads():
 def test_chunks_of_rows_change_nothing(monkeypatch):
     attention = record()
     whole = [attention.map(attention.tokens, reduce=how) for how in ("mean", "max", "none")]
-    monkeypatch.setattr("workbench.attention.rows.CHUNK", 1)
+    monkeypatch.setattr("workbench.attention.record.CHUNK", 1)
     for how, before in zip(("mean", "max", "none"), whole, strict=True):
         assert np.allclose(attention.map(attention.tokens, reduce=how), before, atol=1e-7)
 

@@ -7,7 +7,7 @@ from bench_fakes import FakeVLM
 from PIL import Image
 
 from workbench import bench
-from workbench.bench.browser import case_html, named_place
+from workbench.bench.cases import case_html, named_place
 from workbench.errors import InputError
 
 

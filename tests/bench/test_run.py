@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 import workbench
 from workbench import bench
-from workbench.bench.journal import Journal, only_writer
+from workbench.bench.store import Journal, only_writer
 from workbench.errors import ContextLengthError, InputError, ModeError
 
 MODES = ("auto", "think", "nothink")
@@ -275,7 +276,7 @@ def test_a_retrained_model_of_the_same_name_is_another_model() -> None:
 
     import torch
 
-    from workbench.bench.cache import model_fingerprint
+    from workbench.bench.store import model_fingerprint
 
     vlm = workbench.load(progress=False)
     before = model_fingerprint(vlm)
@@ -291,15 +292,15 @@ def test_a_retrained_model_of_the_same_name_is_another_model() -> None:
 
 
 def test_the_time_left_is_reckoned_by_mode(monkeypatch) -> None:
-    from workbench.bench import progress as module
     from workbench.bench.engines import Asking
+    from workbench.bench.run import Progress
 
     clock = iter([0.0, 10.0, 12.0])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     item = bench.Item("a", "?", "x")
     think = [Asking(f"t{i}", "task", item, "?", "think") for i in range(3)]
     direct = [Asking(f"d{i}", "task", item, "?", "nothink") for i in range(4)]
-    bar = module.Progress([*think, *direct], 0, show=False)
+    bar = Progress([*think, *direct], 0, show=False)
     bar.note(think[:1])  # 10 s for a thought; nothing is known of direct replies yet
     assert bar.seconds_left() == pytest.approx(6 * 10)
     bar.note(direct[:2])  # 1 s each

@@ -10,8 +10,7 @@ from bench_fakes import FakeVLM, yes_no
 
 import workbench
 from workbench import bench
-from workbench.bench.cluster import _share_out
-from workbench.bench.engines import Asking
+from workbench.bench.engines import Asking, _share_out
 from workbench.errors import CapabilityError, WorkbenchError
 
 

@@ -15,7 +15,7 @@ from bench_fakes import yes_no
 
 import workbench
 from workbench import bench
-from workbench.bench.journal import Journal
+from workbench.bench.store import Journal
 from workbench.errors import ServerError
 from workbench.models import server as server_module
 

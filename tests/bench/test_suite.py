@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from workbench import bench, data_path, synth
-from workbench.bench.tasks.pictures import picture_digest
+from workbench.bench.tasks.task import picture_digest
 from workbench.errors import InputError
 
 TOOLS = Path(__file__).parents[2] / "tools"

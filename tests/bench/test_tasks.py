@@ -10,7 +10,7 @@ from PIL import Image
 
 from workbench import bench, synth
 from workbench.bench.tasks.drawn import BENCHMARK_SEED, score_drawn
-from workbench.bench.tasks.pictures import keep_picture, picture_digest
+from workbench.bench.tasks.task import keep_picture, picture_digest
 from workbench.errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 import workbench
 from workbench.answer import Answer
 from workbench.errors import LoadError
-from workbench.models.handle import VLM
+from workbench.models.vlm import VLM
 from workbench.types import Mode, PatchGrid, Span, TokenLayout
 
 TESTS = Path(__file__).parents[1]

@@ -16,11 +16,11 @@ import workbench
 from workbench import synth
 from workbench.errors import OutOfMemoryError
 from workbench.interpret import attribute
-from workbench.interpret.attributing import _cells
-from workbench.interpret.forward import Scorer
+from workbench.interpret.attribution import _cells
 from workbench.interpret.methods import activation, greedy
 from workbench.interpret.methods.job import Job
 from workbench.interpret.regions import make_regions
+from workbench.interpret.scoring import Scorer
 from workbench.interpret.targets import Contrast
 from workbench.types import PatchGrid, TokenLayout
 

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 
 from workbench.errors import CapabilityError, InputError
-from workbench.interpret import baselines, curves, plausibility
-from workbench.interpret.examine import examine
-from workbench.interpret.faithfulness_record import Faithfulness
-from workbench.interpret.faithfulness_summary import FaithfulnessSummary, summarise
-from workbench.interpret.verdict import judge, outlook
+from workbench.interpret import curves
+from workbench.interpret import faithfulness as baselines
+from workbench.interpret import faithfulness as plausibility
+from workbench.interpret.faithfulness import (
+    Faithfulness,
+    FaithfulnessSummary,
+    examine,
+    judge,
+    outlook,
+    summarise,
+)
 from workbench.stats import bootstrap_mean
 from workbench.types import PatchGrid, Region
 
@@ -343,7 +349,7 @@ def test_an_unknown_masking_or_baseline_is_named() -> None:
 def test_records_load_and_show_without_torch(tmp_path) -> None:
     path = toy(WEIGHTS, WEIGHTS).save(tmp_path / "check.json")
     code = (
-        "import sys\nfrom workbench.interpret.faithfulness_record import Faithfulness\n"
+        "import sys\nfrom workbench.interpret.faithfulness import Faithfulness\n"
         f"record = Faithfulness.load({str(path)!r})\nrecord.verdict; record._repr_html_()\n"
         "print({'torch', 'transformers', 'captum'} & set(sys.modules) or 'light')"
     )

@@ -14,12 +14,11 @@ import workbench
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
 from workbench.interpret.effects import Knockout
-from workbench.interpret.inside import Decoder, cutting
-from workbench.interpret.knockout import attention_cut, knock_out
-from workbench.interpret.places import positions, region_positions, writers
-from workbench.interpret.replay import Replay, held
-from workbench.models.handle import VLM
+from workbench.interpret.interventions import attention_cut, knock_out
+from workbench.interpret.replay import Decoder, Replay, cutting, held
+from workbench.interpret.targets import positions, region_positions, writers
 from workbench.models.server import ServerVLM
+from workbench.models.vlm import VLM
 from workbench.types import Region, Span
 
 

@@ -9,10 +9,16 @@ import pandas as pd
 import pytest
 
 from workbench.errors import InputError
-from workbench.interpret import league
-from workbench.interpret.league_journal import Journal
-from workbench.interpret.league_rows import SINK, LeagueSettings, units
-from workbench.interpret.league_table import League, read_league, standings
+from workbench.interpret import leaderboard as league
+from workbench.interpret.leaderboard import (
+    SINK,
+    Journal,
+    League,
+    LeagueSettings,
+    read_league,
+    standings,
+    units,
+)
 
 FILLS = ("mean", "blur", "white")
 

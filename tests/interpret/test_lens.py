@@ -15,12 +15,11 @@ from attribution_cases import MODELS, ask, tiny_vlm
 import workbench
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError, OutOfMemoryError
-from workbench.interpret.inside import Decoder
 from workbench.interpret.lens_record import Lens
 from workbench.interpret.logit_lens import lens
-from workbench.interpret.replay import Replay, forward, held
-from workbench.models.handle import VLM
+from workbench.interpret.replay import Decoder, Replay, forward, held
 from workbench.models.server import ServerVLM
+from workbench.models.vlm import VLM
 
 
 @pytest.fixture(scope="module")

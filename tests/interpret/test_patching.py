@@ -13,9 +13,9 @@ import workbench
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
 from workbench.interpret.effects import Patching
-from workbench.interpret.patching import patch_region
-from workbench.models.handle import VLM
+from workbench.interpret.interventions import patch_region
 from workbench.models.server import ServerVLM
+from workbench.models.vlm import VLM
 from workbench.types import Region
 
 

@@ -14,8 +14,7 @@ import workbench
 from workbench import synth
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
-from workbench.interpret.alter import alter, control_regions, pixel_box, read_region
-from workbench.interpret.proving import Proof, prove
+from workbench.interpret.counterfactual import Proof, alter, control_regions, pixel_box, prove, read_region
 from workbench.types import Region
 
 
@@ -158,7 +157,8 @@ def test_a_proof_survives_saving_and_shows_text_as_text(vlm, answer, sample, tmp
     assert "<script>" not in html
     place = str(tmp_path / "proof")
     code = (
-        f"import sys\nfrom workbench.interpret.proving import Proof\nProof.load({place!r})._repr_html_()\n"
+        "import sys\nfrom workbench.interpret.counterfactual import Proof\n"
+        f"Proof.load({place!r})._repr_html_()\n"
         "print({'torch', 'transformers'} & set(sys.modules) or 'light')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

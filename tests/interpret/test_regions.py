@@ -8,8 +8,8 @@ from attribution_cases import MODELS, ask, record, tiny_vlm
 from PIL import Image
 
 from workbench.errors import InputError
-from workbench.interpret.forward import Scorer
 from workbench.interpret.regions import make_regions
+from workbench.interpret.scoring import Scorer
 from workbench.types import Region
 
 

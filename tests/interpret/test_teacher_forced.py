@@ -10,11 +10,9 @@ from attribution_cases import MODELS, ask, tiny_vlm
 import workbench
 from workbench import synth
 from workbench.errors import CapabilityError, InputError, OutOfMemoryError
-from workbench.interpret.forward import Scorer
-from workbench.interpret.pixels import FILLS, fill_picture
 from workbench.interpret.regions import make_regions
+from workbench.interpret.scoring import FILLS, Scorer, can_trim, fill_picture, trimmed_logits
 from workbench.interpret.targets import Contrast
-from workbench.interpret.trimmed import can_trim, trimmed_logits
 from workbench.models.server import ServerVLM
 from workbench.types import Span
 

@@ -13,11 +13,9 @@ import workbench
 from workbench.answer import Answer
 from workbench.attention import make_attention
 from workbench.errors import CapabilityError, InputError, ModeError
-from workbench.interpret.paired import ModePair, compare_thinking
-from workbench.interpret.sentences import sentences, step_boxes
-from workbench.interpret.thinking import looked_at, timeline
-from workbench.models.handle import VLM
+from workbench.interpret.thought import ModePair, compare_thinking, looked_at, sentences, step_boxes, timeline
 from workbench.models.server import ServerVLM
+from workbench.models.vlm import VLM
 from workbench.types import Mode, PatchGrid, Region, Span
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from workbench.models.handle import VLM
 from workbench.models.load import load
+from workbench.models.vlm import VLM
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "phi4_rv_tiny" / "checkpoint"
 PICTURE = CHECKPOINT.parent / "goldens" / "b_square" / "image_0.png"

@@ -13,8 +13,7 @@ from scripted import CLOSE, DIRECT, END, PICTURE, THINK, ids, replies, thinker, 
 from workbench.answer import Answer
 from workbench.errors import ContextLengthError, InputError, ModeError, WorkbenchError
 from workbench.models.families import Encoded
-from workbench.models.generate import ReplyControl, Row, Settings
-from workbench.models.reader import ReplyReader
+from workbench.models.generate import ReplyControl, ReplyReader, Row, Settings
 from workbench.types import Mode, Span, Turn
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from scripted import CLOSE, END, PICTURE, THINK, replies, thinker, tiny
 
 from workbench.errors import InputError, OutOfMemoryError
-from workbench.models.many import pair
+from workbench.models.asking import pair
 
 RED, WIDE = Image.new("RGB", (48, 48), "red"), Image.new("RGB", (160, 32), "green")
 IMAGES = [PICTURE, None, RED, [PICTURE, WIDE], WIDE]

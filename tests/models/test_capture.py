@@ -13,10 +13,15 @@ from tiny_families import Case, picture
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from workbench.errors import CapabilityError, InputError
-from workbench.models.capture import Capture, check_capture
-from workbench.models.capture_layers import DecoderLayer, StepMasks
-from workbench.models.capture_record import attention_record, token_texts
-from workbench.models.capture_vision import tower_records
+from workbench.models.capture import (
+    Capture,
+    DecoderLayer,
+    StepMasks,
+    attention_record,
+    check_capture,
+    token_texts,
+    tower_records,
+)
 from workbench.types import Turn
 
 LONG = "Read the red value and answer in one word, please. " * 5
@@ -250,7 +255,7 @@ def test_a_bias_in_the_mask_is_refused():
 
 def test_bfloat16_is_kept_bit_by_bit():
     from workbench.attention.store import unpack
-    from workbench.models.capture_record import to_numpy
+    from workbench.models.capture import to_numpy
 
     tensor = torch.randn(2, 3, 4).bfloat16()
     assert to_numpy(tensor).dtype == np.uint16

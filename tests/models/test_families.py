@@ -256,7 +256,7 @@ def test_each_model_type_has_one_family():
 
 def test_asking_through_the_handle(case):
     """Ask, modes, layout and batch, as a user meets them."""
-    from workbench.models.handle import VLM
+    from workbench.models.vlm import VLM
 
     vlm = VLM(model=case.model, processor=case.processor, family=case.spec, source=case.name, name=case.name)
     for mode in Mode:

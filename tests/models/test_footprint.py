@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.models.footprint import weight_bytes
+from workbench.models.memory_plan import weight_bytes
 
 
 def test_parameters_and_buffers_are_counted_and_tied_ones_once() -> None:

@@ -28,10 +28,8 @@ from workbench.models import device as device_module
 from workbench.models import load as load_module
 from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
-from workbench.models.headers import read_header
-from workbench.models.hub import hub_error
 from workbench.models.memory import container_room
-from workbench.models.source import parse_source
+from workbench.models.sources import hub_error, parse_source, read_header
 
 TINY = Path(__file__).parents[1] / "data" / "phi4_rv_tiny" / "checkpoint"
 CPU = torch.device("cpu")

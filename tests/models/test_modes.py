@@ -7,8 +7,7 @@ import tiny_families
 
 from workbench.errors import ModeError
 from workbench.models.families import family_of
-from workbench.models.families.prompt import split_generation_prompt
-from workbench.models.families.thinking import detect_thinking
+from workbench.models.families.prompt import detect_thinking, split_generation_prompt
 from workbench.models.modes import AS_IS, ModeRule, check_mode, split_reply
 from workbench.types import Mode, Span
 

@@ -18,10 +18,9 @@ from transformers.cache_utils import DynamicCache
 import workbench
 from workbench.errors import CapabilityError, CheckpointError, InputError
 from workbench.models import device as device_module
-from workbench.models import plan as plan_module
+from workbench.models import memory_plan as plan_module
 from workbench.models.build import build_model, model_config
-from workbench.models.headers import folder_headers
-from workbench.models.sizing import (
+from workbench.models.memory_plan import (
     ImageBudget,
     image_budget,
     kv_cache,
@@ -30,6 +29,7 @@ from workbench.models.sizing import (
     quantizable,
     vision_activations,
 )
+from workbench.models.sources import folder_headers
 
 TINY = Path(__file__).parents[1] / "data" / "phi4_rv_tiny" / "checkpoint"
 CPU = torch.device("cpu")

@@ -9,10 +9,9 @@ import torch
 
 import workbench
 from workbench.errors import CapabilityError, InputError
-from workbench.models import quantize
-from workbench.models.build import build_model, model_config
-from workbench.models.footprint import weight_bytes
-from workbench.models.quantize import quantization_config, quantizer_for
+from workbench.models import build as quantize
+from workbench.models.build import build_model, model_config, quantization_config, quantizer_for
+from workbench.models.memory_plan import weight_bytes
 
 TINY = Path(__file__).parents[1] / "data" / "phi4_rv_tiny" / "checkpoint"
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from workbench.data import data_path
+from workbench.files import data_path
 from workbench.synth.collected import collected
 
 LISTED = json.loads(data_path("samples", "samples.json").read_text(encoding="utf-8"))

@@ -8,8 +8,7 @@ import pytest
 
 from workbench.ablate import regmix
 from workbench.ablate.mixture import dirichlet_design, published_response
-from workbench.ablate.response import Response, fit_response
-from workbench.ablate.response_agreement import Agreement, agreement
+from workbench.ablate.response import Agreement, Response, agreement, fit_response
 from workbench.errors import InputError
 from workbench.viz import ablate as figures
 

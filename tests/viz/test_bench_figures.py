@@ -9,8 +9,8 @@ import pytest
 
 from workbench.bench import published, statistics
 from workbench.errors import InputError
+from workbench.viz import bench as drawn_tables
 from workbench.viz import bench as figures
-from workbench.viz import published as drawn_tables
 
 
 def rows(gain: float = 0.3, n: int = 120) -> list[dict]:

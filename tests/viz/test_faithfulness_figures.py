@@ -10,14 +10,12 @@ from PIL import Image
 from workbench.answer import Answer
 from workbench.errors import InputError
 from workbench.interpret.attribution import Attribution
-from workbench.interpret.examine import examine
-from workbench.interpret.faithfulness_record import Faithfulness
-from workbench.interpret.faithfulness_summary import summarise
-from workbench.interpret.proving import Proof
+from workbench.interpret.counterfactual import Proof
+from workbench.interpret.faithfulness import Faithfulness, examine, summarise
 from workbench.interpret.targets import Target
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.viz import faithfulness as figures
-from workbench.viz.league import league
+from workbench.viz.faithfulness import league
 
 GRID = PatchGrid(0, 3, 4, 2, (64, 48), (0, 0, 64, 48), 4)
 WEIGHTS = np.random.default_rng(0).exponential(size=12)

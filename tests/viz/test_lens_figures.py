@@ -15,8 +15,7 @@ from workbench.attention import make_attention
 from workbench.errors import InputError
 from workbench.interpret.effects import Knockout, Patching
 from workbench.interpret.lens_record import Lens
-from workbench.interpret.paired import ModePair
-from workbench.interpret.thinking import timeline
+from workbench.interpret.thought import ModePair, timeline
 from workbench.types import Mode, Region
 from workbench.viz import inside, lens
 

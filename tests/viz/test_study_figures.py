@@ -7,7 +7,7 @@ import pytest
 
 from workbench.ablate.findings import interval
 from workbench.errors import InputError
-from workbench.viz import studies as figures
+from workbench.viz import ablate as figures
 
 VALUES = pd.DataFrame(
     [

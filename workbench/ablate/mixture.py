@@ -12,8 +12,8 @@ from scipy.stats import chi2
 
 from ..bench.published import mixture as published_table
 from ..errors import InputError
-from .parts import DOMAINS, Domain, Mixture, number
-from .response_data import checked_metric, checked_shares, groups
+from .recipe import DOMAINS, Domain, Mixture, number
+from .response import checked_metric, checked_shares, groups
 from .simplex import bounds, spread_out
 
 __all__ = [

@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..data import data_path
 from ..errors import InputError
+from ..files import data_path
 from .methods import METHODS
-from .response_check import cross_validate, learning_curve, rank_correlation
+from .response import cross_validate, learning_curve, rank_correlation
 
 __all__ = ["TARGET", "load", "main", "recorded", "validate"]
 

@@ -5,26 +5,507 @@
 >>> print(response.cross_validate())    # how well it ranks mixtures that it has not seen
 >>> print(response.optimum())           # the best mixture, with the region that the bootstrap gives it
 >>> print(response.next_point())        # the run that is worth making next
+
+What a response is fitted to: runs with shares that sum to one and a metric; everything else is refused
+
+Whether a fit can be trusted: nested cross-validation, learning curves, refits to resampled runs
+
+What a fitted response says to do: its best mixture with a region, and the next mixture to try
+
+Several fits of the same runs side by side: what they agree on, and what others say of each one's advice
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, spearmanr
 
 from ..errors import InputError
 from .methods import METHODS, TABLE, Surface, method_of
-from .response_check import CrossValidation, cross_validate, resampled
-from .response_data import checked_metric, checked_shares, enough
-from .response_search import NextPoint, Optimum, next_point, optimum
+from .simplex import best, bounds, spread_out
 
-__all__ = ["METHODS", "Response", "fit_response"]
+__all__ = [
+    "Agreement",
+    "CrossValidation",
+    "METHODS",
+    "NextPoint",
+    "Optimum",
+    "Response",
+    "TOLERANCE",
+    "agreement",
+    "checked_metric",
+    "checked_shares",
+    "cross_validate",
+    "enough",
+    "fit_response",
+    "groups",
+    "learning_curve",
+    "next_point",
+    "optimum",
+    "rank_correlation",
+    "resampled",
+]
+
+
+#: How far from one shares may sum: published ones are rounded to a digit or three. They are then scaled.
+TOLERANCE = 0.01
+
+
+def checked_shares(shares: Any, domains: Sequence[str] | None = None) -> pd.DataFrame:
+    """Shares as a frame of floats whose rows sum to one exactly.
+
+    Args:
+        shares: a row a run, a column a domain.
+        domains: the columns that it must have, in the order to give them; None takes it as it comes.
+
+    Raises:
+        InputError: for columns that are missing or too many, anything but numbers, a negative share, and
+            rows that do not sum to one within `TOLERANCE`.
+    """
+    if not isinstance(shares, pd.DataFrame):
+        raise InputError(f"shares of type {type(shares).__name__}", "a pandas DataFrame, a column a domain")
+    frame = _columns(shares, domains)
+    try:
+        frame = frame.astype(float)
+    except (TypeError, ValueError):
+        other = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
+        raise InputError(f"shares with text in {other}", "numbers from 0 to 1") from None
+    values = frame.to_numpy()
+    _refuse(frame, ~np.isfinite(values).all(axis=1), "without a number in some domain", "a share everywhere")
+    _refuse(frame, (values < 0).any(axis=1), "with a negative share", "shares from 0 to 1")
+    total = values.sum(axis=1)
+    fix = "from record counts: counts.div(counts.sum(axis=1), axis=0)"
+    off = np.abs(total - 1) > TOLERANCE
+    what = f"whose shares sum to {total[off][0]:.4g}" if off.any() else ""
+    _refuse(frame, off, what, f"shares that sum to one (within {TOLERANCE})", fix)
+    return frame / total[:, None]
+
+
+def _columns(shares: pd.DataFrame, domains: Sequence[str] | None) -> pd.DataFrame:
+    if not shares.columns.is_unique:
+        twice = shares.columns[shares.columns.duplicated()].tolist()
+        raise InputError(f"two columns {twice[0]!r}", "each domain once")
+    if domains is None:
+        if shares.shape[1] < 2:
+            raise InputError(f"shares of {shares.shape[1]} domains", "at least two domains")
+        return shares
+    missing = [d for d in domains if d not in shares]
+    extra = [str(c) for c in shares if c not in domains]
+    if missing:
+        close = get_close_matches(str(missing[0]), extra, n=1)
+        fix = f"rename {close[0]!r} to {missing[0]!r}" if close else "a domain without data has the share 0"
+        raise InputError(f"shares without the columns {missing}", f"all of {list(domains)}", fix)
+    if extra:
+        raise InputError(f"shares with the columns {extra}", f"only {list(domains)}", "leave them out")
+    return shares[list(domains)]
+
+
+def _refuse(frame: pd.DataFrame, wrong: np.ndarray, what: str, expected: str, fix: str = "") -> None:
+    if wrong.any():
+        rows = [str(label) for label in frame.index[wrong][:3]]
+        more = f" and {wrong.sum() - 3} more" if wrong.sum() > 3 else ""
+        raise InputError(f"row {', '.join(rows)}{more} {what}", expected, fix)
+
+
+def checked_metric(metric: Any, index: pd.Index) -> pd.Series:
+    """The metric of each run, in the order of the shares.
+
+    Raises:
+        InputError: if it has other rows than the shares, holds no numbers, or is the same in every run.
+    """
+    series = metric if isinstance(metric, pd.Series) else pd.Series(np.asarray(metric), name="metric")
+    if not isinstance(metric, pd.Series) and len(series) == len(index):
+        series.index = index
+    if len(series) != len(index):
+        raise InputError(f"a metric of {len(series)} runs and shares of {len(index)}", "one number a run")
+    if not series.index.equals(index):
+        lost = index.difference(series.index)
+        if len(lost) or not (series.index.is_unique and index.is_unique):
+            what = f"no metric for the runs {list(lost[:3])}" if len(lost) else "rows with the same label"
+            raise InputError(what, "shares and metric with the same index", "or pass metric.to_numpy()")
+        series = series.loc[index]
+    try:
+        series = series.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"a metric of type {series.dtype}", "one number a run") from None
+    if not np.isfinite(series.to_numpy()).all():
+        bad = [str(label) for label in index[~np.isfinite(series.to_numpy())][:3]]
+        raise InputError(f"no metric in row {', '.join(bad)}", "one finite number a run", "drop these runs")
+    if np.ptp(series.to_numpy()) <= 1e-12 * max(1.0, abs(float(series.iloc[0]))):
+        raise InputError(
+            f"a constant metric ({series.iloc[0]:g} in all {len(series)} runs)",
+            "a metric that differs between runs",
+            "choose another metric, or an easier or harder one: at the floor or ceiling nothing can be seen",
+        )
+    return series
+
+
+def groups(shares: pd.DataFrame) -> np.ndarray:
+    """A number for each run, the same for runs of the same mixture: repetitions must stay together."""
+    return np.unique(shares.to_numpy().round(9), axis=0, return_inverse=True)[1].ravel()
+
+
+def enough(shares: pd.DataFrame, method: str) -> None:
+    """Refuse a method that these runs cannot carry.
+
+    Raises:
+        InputError: naming how many different mixtures the method needs, and methods that need fewer.
+    """
+    have, width = len(set(groups(shares))), shares.shape[1]
+    needed = max(3, TABLE[method].fewest(width))
+    if have < needed:
+        other = [m for m in TABLE if max(3, TABLE[m].fewest(width)) <= have]
+        raise InputError(
+            f"too few runs for {method!r}: {have} different mixtures of {width} domains",
+            f"at least {needed}",
+            f"use {' or '.join(map(repr, other))}, or run more mixtures" if other else "run more mixtures",
+        )
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a method predicted for runs that it had not seen.
+
+    Nested: penalty, offset, number of trees, lengths and noise are chosen anew inside each training part,
+    from its runs alone. Runs of the same mixture are always in the same part, so that a repetition cannot
+    tell what it repeats.
+
+    Attributes:
+        spearman: rank correlation of prediction and measurement over all left-out runs, with a 95% interval
+            from resampled mixtures. Runs beside each other in one design are not independent draws of a
+            new design, so it says how sure *these* runs make the number. A clearly negative value of few
+            runs is no anti-knowledge: a fit that says the mean of the others says less where a high run is
+            left out.
+        rmse, mae: root mean square and mean absolute miss, in the metric's unit.
+        baseline: rmse of always saying the training part's mean.
+        parts: a row a fold and repeat: runs, spearman, rmse.
+        predictions: the mean left-out prediction of each run.
+    """
+
+    method: str
+    runs: int
+    folds: int
+    repeats: int
+    seed: int
+    spearman: float
+    low: float
+    high: float
+    rmse: float
+    mae: float
+    baseline: float
+    parts: pd.DataFrame = field(repr=False)
+    predictions: pd.Series = field(repr=False)
+
+    @property
+    def explained(self) -> float:
+        """Share of the left-out variance that the fit explains; below zero it is worse than the mean."""
+        return 1 - (self.rmse / self.baseline) ** 2
+
+    def __str__(self) -> str:
+        worth = "" if self.explained > 0 else "; no better than the mean of the runs"
+        return (
+            f"{self.method}: Spearman {self.spearman:.3f} ({self.low:.3f} to {self.high:.3f}) left out, "
+            f"error {self.rmse:.4g} (the mean alone: {self.baseline:.4g}); {self.runs} runs{worth}"
+        )
+
+
+def cross_validate(
+    shares: Any, metric: Any, method: str = "log-ridge", *, folds: int = 5, repeats: int = 1, seed: int = 0
+) -> CrossValidation:
+    """Nested cross-validation of one method.
+
+    Raises:
+        InputError: as ``fit_response``; fewer than two folds, or fewer different mixtures than folds.
+    """
+    method = method_of(method)
+    frame = checked_shares(shares)
+    series = checked_metric(metric, frame.index)
+    enough(frame, method)
+    kind, x, y = groups(frame), frame.to_numpy(), series.to_numpy()
+    if folds < 2 or repeats < 1 or len(set(kind)) < folds:
+        raise InputError(
+            f"folds={folds}, repeats={repeats} with {len(set(kind))} different mixtures",
+            "at least two folds, one repeat, and a mixture a fold",
+        )
+    told, means, parts = np.zeros(len(y)), np.zeros(len(y)), []
+    for repeat in range(repeats):
+        for number, left in enumerate(_folds(kind, folds, seed + repeat)):
+            seen = ~left
+            surface = TABLE[method].build(seed=seed).fit(x[seen], y[seen])
+            predicted = surface.predict(x[left])
+            told[left] += predicted / repeats
+            means[left] += y[seen].mean() / repeats
+            miss = float(np.sqrt(np.mean((predicted - y[left]) ** 2)))
+            rank = rank_correlation(predicted, y[left])
+            parts.append(
+                {"repeat": repeat, "fold": number, "runs": int(left.sum()), "spearman": rank, "rmse": miss}
+            )
+    low, high = _rank_interval(told, y, kind, seed)
+    return CrossValidation(
+        method, len(y), folds, repeats, seed, rank_correlation(told, y), low, high,
+        float(np.sqrt(np.mean((told - y) ** 2))), float(np.mean(np.abs(told - y))),
+        float(np.sqrt(np.mean((means - y) ** 2))), pd.DataFrame(parts),
+        pd.Series(told, frame.index, name=series.name),
+    )  # fmt: skip
+
+
+def learning_curve(
+    shares: Any,
+    metric: Any,
+    *,
+    methods: Iterable[str] = METHODS,
+    sizes: Sequence[int] = (32, 64, 128, 256),
+    held_out: int = 128,
+    repeats: int = 3,
+    seed: int = 0,
+    unseen: tuple[Any, Any] | None = None,
+) -> pd.DataFrame:
+    """Spearman and error on held-out runs by method and number of training runs.
+
+    Args:
+        sizes: training runs; a method that needs more leaves its row out.
+        held_out: runs that are kept back in each repeat, where ``unseen`` is not given.
+        repeats: random choices of the training (and held-out) runs.
+        unseen: ``(shares, metric)`` of other runs to predict instead of held-out ones.
+
+    Returns:
+        ``method, runs, repeat, spearman, rmse``, a row a fit.
+
+    Raises:
+        InputError: for more training and held-out runs than there are, or no size that any method can use.
+    """
+    frame = checked_shares(shares)
+    y, names = checked_metric(metric, frame.index).to_numpy(), [method_of(m) for m in methods]
+    x, room = frame.to_numpy(), len(frame) - (0 if unseen else held_out)
+    if not sizes or max(sizes) > room or held_out < 3:
+        raise InputError(
+            f"sizes up to {max(sizes, default=0)}", f"at least one, none above {room} of {len(y)} runs"
+        )
+    test = None
+    if unseen is not None:
+        other = checked_shares(unseen[0], list(frame.columns))
+        test = other.to_numpy(), checked_metric(unseen[1], other.index).to_numpy()
+    rows = []
+    for repeat in range(repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(len(y))
+        at, truth = test or (x[order[room:]], y[order[room:]])
+        for size in sizes:
+            rows += _fits(
+                x[order[:size]], y[order[:size]], at, truth, names, seed, {"runs": size, "repeat": repeat}
+            )
+    if not rows:
+        raise InputError(f"sizes={tuple(sizes)}", f"as many runs as one of {', '.join(names)} needs")
+    return pd.DataFrame(rows)
+
+
+def _fits(
+    x: np.ndarray, y: np.ndarray, at: np.ndarray, truth: np.ndarray, names: list[str], seed: int, about: dict
+) -> list[dict]:
+    rows = []
+    for name in names:
+        if len(y) < TABLE[name].fewest(x.shape[1]):
+            continue
+        told = TABLE[name].build(seed=seed).fit(x, y).predict(at)
+        miss = float(np.sqrt(np.mean((told - truth) ** 2)))
+        rows.append({"method": name, **about, "spearman": rank_correlation(told, truth), "rmse": miss})
+    return rows
+
+
+def rank_correlation(told: np.ndarray, truth: np.ndarray) -> float:
+    """Spearman's correlation; 0 for a prediction that is the same everywhere, as it ranks nothing."""
+    if np.ptp(told) == 0 or np.ptp(truth) == 0 or len(told) < 2:
+        return 0.0
+    return float(spearmanr(told, truth).statistic)
+
+
+def resampled(
+    shares: pd.DataFrame, metric: pd.Series, surface: Surface, *, draws: int, seed: int
+) -> list[Surface]:
+    """Refits, with the chosen settings, to mixtures drawn with replacement (Efron 1979), all their runs."""
+    rng, kind = np.random.default_rng([seed, 7]), groups(shares)
+    x, y = shares.to_numpy(), metric.to_numpy()
+    found: list[Surface] = []
+    members = [np.flatnonzero(kind == k) for k in range(kind.max() + 1)]
+    while len(found) < draws:
+        rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        if np.ptp(y[rows]) > 0:
+            found.append(surface.again().fit(x[rows], y[rows]))
+    return found
+
+
+def _folds(kind: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """Masks of left-out runs; runs of one mixture stay together."""
+    order = np.random.default_rng([seed, 3]).permutation(kind.max() + 1)
+    return [(order % folds == fold)[kind] for fold in range(folds)]
+
+
+def _rank_interval(told: np.ndarray, y: np.ndarray, kind: np.ndarray, seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng([seed, 5])
+    members = [np.flatnonzero(kind == k) for k in range(kind.max() + 1)]
+    found = []
+    for _ in range(400):
+        rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        found.append(rank_correlation(told[rows], y[rows]))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The mixture that a fit likes best.
+
+    Attributes:
+        shares: a share a domain.
+        value: the predicted metric there, with its interval ``low`` to ``high`` over refits at this mixture.
+        region: a row a domain: share, and ``low`` to ``high`` of its optimal share over refits.
+        draws: the optimum of each refit, a row a draw, a column a domain.
+        gain: predicted value beyond the best of the runs' own mixtures, in the better direction.
+        sure: share of the refits in which this mixture beats that one.
+        at_cap: domains whose share is as high as caps and runs allowed: the true best may lie beyond.
+    """
+
+    method: str
+    goal: str
+    shares: pd.Series
+    value: float
+    low: float
+    high: float
+    gain: float
+    sure: float
+    level: float
+    at_cap: tuple[str, ...]
+    region: pd.DataFrame = field(repr=False)
+    draws: pd.DataFrame = field(repr=False)
+
+    def __str__(self) -> str:
+        largest = self.region.sort_values("share", ascending=False)
+        largest = largest[largest["share"] >= 0.005].head(6)
+        parts = [f"{d} {r.share:.0%} ({r.low:.0%} to {r.high:.0%})" for d, r in largest.iterrows()]
+        wall = f"; as high as allowed: {', '.join(self.at_cap)}" if self.at_cap else ""
+        return (
+            f"{self.method}: best mixture {', '.join(parts)}; predicted {self.value:.4g} "
+            f"({self.low:.4g} to {self.high:.4g}){wall}"
+        )
+
+
+@dataclass(frozen=True)
+class NextPoint:
+    """The run that is worth making next.
+
+    Attributes:
+        shares: a share a domain.
+        improvement: expected improvement over the best mixture so far, in the metric's unit.
+        value, error: prediction there and its standard error.
+        incumbent: the best *predicted* value among the runs' mixtures: one lucky run does not raise the bar.
+    """
+
+    method: str
+    goal: str
+    shares: pd.Series
+    improvement: float
+    value: float
+    error: float
+    incumbent: float
+
+    def __str__(self) -> str:
+        largest = self.shares.sort_values(ascending=False)
+        parts = [f"{d} {s:.0%}" for d, s in largest[largest >= 0.005].head(6).items()]
+        return (
+            f"next: {', '.join(parts)}; predicted {self.value:.4g} ± {self.error:.2g}, expected improvement "
+            f"{self.improvement:.2g} over {self.incumbent:.4g}"
+        )
+
+
+def optimum(
+    response: Response, *, caps: Mapping[str, float] | None, draws: int, level: float, extrapolate: bool
+) -> Optimum:
+    """See ``Response.optimum``."""
+    if draws < 0 or not 0 < level < 1:
+        raise InputError(f"draws={draws}, level={level}", "draws of at least 0 and a level between 0 and 1")
+    low, high = _allowed(response, caps, extrapolate)
+    runs, sign = response.shares.to_numpy(), 1.0 if response.goal == "max" else -1.0
+
+    def find(surface: Surface, climbs: int, stream: int) -> np.ndarray:
+        rng = np.random.default_rng([response.seed, 11, stream])
+        return best(lambda x: sign * surface.predict(x), low, high, rng, start=runs, climbs=climbs)
+
+    found = find(response.surface, 5, 0)
+    refits = resampled(response.shares, response.metric, response.surface, draws=draws, seed=response.seed)
+    places = np.array([find(one, 1, i + 1) for i, one in enumerate(refits)]).reshape(-1, len(low))
+    seen = sign * response.surface.predict(runs)
+    both = np.vstack([found, runs[np.argmax(seen)]])
+    heights = np.array([one.predict(both) for one in refits]).reshape(-1, 2)
+    value = float(response.surface.predict(both[:1])[0])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    nothing = np.full((2, len(low)), np.nan)
+    domains = list(response.domains)
+    edges = np.quantile(places, tails, axis=0) if draws else nothing
+    at_best = np.quantile(heights[:, 0], tails) if draws else nothing[:, 0]
+    return Optimum(
+        method=response.method,
+        goal=response.goal,
+        shares=pd.Series(found, domains, name="share"),
+        value=value,
+        low=float(at_best[0]),
+        high=float(at_best[1]),
+        gain=float(sign * value - seen.max()),
+        sure=float(np.mean(sign * (heights[:, 0] - heights[:, 1]) > 0)) if draws else float("nan"),
+        level=level,
+        at_cap=tuple(d for d, s, h in zip(domains, found, high, strict=True) if h < 1 and s > h - 1e-3),
+        region=pd.DataFrame({"share": found, "low": edges[0], "high": edges[1]}, index=domains),
+        draws=pd.DataFrame(places, columns=domains),
+    )
+
+
+def next_point(
+    response: Response, *, caps: Mapping[str, float] | None = None, extrapolate: bool = False
+) -> NextPoint:
+    """Expected improvement (Jones, Schonlau and Welch 1998) with a plug-in for noisy runs (Picheny 2013).
+
+    The surface's own error is used, not the noise of runs: a repetition of a known mixture improves nothing.
+    """
+    low, high = _allowed(response, caps, extrapolate)
+    runs, sign = response.shares.to_numpy(), 1.0 if response.goal == "max" else -1.0
+    incumbent = float((sign * response.surface.predict(runs)).max())
+
+    def improvement(x: np.ndarray) -> np.ndarray:
+        error = np.maximum(response.spread(x), 1e-12)
+        gain = sign * response.surface.predict(x) - incumbent
+        return gain * norm.cdf(gain / error) + error * norm.pdf(gain / error)
+
+    rng = np.random.default_rng([response.seed, 13])
+    at = best(improvement, low, high, rng, start=runs, candidates=400, climbs=2)
+    return NextPoint(
+        response.method, response.goal, pd.Series(at, list(response.domains), name="share"),
+        float(improvement(at[None])[0]), float(response.surface.predict(at[None])[0]),
+        float(response.spread(at[None])[0]), sign * incumbent,
+    )  # fmt: skip
+
+
+def _allowed(
+    response: Response, caps: Mapping[str, float] | None, extrapolate: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the search: the caps, and where the runs' shares lie."""
+    low, high = bounds(response.domains, caps)
+    if extrapolate:
+        return low, high
+    seen = response.shares.to_numpy()
+    tight_low, tight_high = np.maximum(low, seen.min(axis=0)), np.minimum(high, seen.max(axis=0))
+    if (tight_low > tight_high + 1e-9).any() or tight_high.sum() < 1 - 1e-9 or tight_low.sum() > 1 + 1e-9:
+        raise InputError(
+            f"caps={dict(caps or {})}, which no mixture within the runs' shares keeps",
+            "caps that overlap with what was tried",
+            "pass extrapolate=True to look beyond the runs",
+        )
+    return tight_low, np.maximum(tight_low, tight_high)
+
 
 #: Metrics that are better when small, told by their name.
 SMALLER = ("loss", "perplexity", "error", "bits_per_byte", "nll")
@@ -184,3 +665,116 @@ def fit_response(
         raise InputError(f"goal={goal!r}", "'max' (an accuracy) or 'min' (a loss)")
     surface = TABLE[method].build(seed=seed).fit(frame.to_numpy(), series.to_numpy())
     return Response(frame, series, method, goal, seed, surface)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Several fits of the same runs.
+
+    Attributes:
+        table: a row a method: ``spearman, low, high, rmse`` on left-out runs, ``value`` predicted at its own
+            optimum, ``others``: the mean that the other methods predict there.
+        ranks: Spearman of each two methods' predictions for mixtures all over the runs' range.
+        optima: a row a method, a column a domain: where each puts the best mixture.
+        crossed: a row a method's optimum, a column what each method predicts there.
+        skipped: methods that these runs cannot carry.
+        compromise: the mixture with the best mean over the methods, each in units of its own spread.
+    """
+
+    table: pd.DataFrame
+    ranks: pd.DataFrame
+    optima: pd.DataFrame
+    crossed: pd.DataFrame
+    compromise: pd.Series
+    skipped: tuple[str, ...]
+    goal: str
+    fits: Mapping[str, Response] = field(repr=False)
+
+    @property
+    def best(self) -> str:
+        """The method with the highest rank correlation on left-out runs."""
+        return str(self.table["spearman"].idxmax())
+
+    def __str__(self) -> str:
+        apart = self.optima.max() - self.optima.min()
+        pairs = self.ranks.to_numpy()[np.triu_indices(len(self.ranks), k=1)]
+        ranked = (
+            f"correlate by {pairs.min():.2f} to {pairs.max():.2f} (Spearman) over mixtures; "
+            if len(pairs)
+            else ""
+        )
+        return (
+            f"{len(self.table)} fits {ranked}their optima differ most in {apart.idxmax()} "
+            f"({self.optima[apart.idxmax()].min():.0%} to {self.optima[apart.idxmax()].max():.0%}); best on "
+            f"left-out runs: {self.best} ({self.table.at[self.best, 'spearman']:.3f})"
+        )
+
+
+def agreement(
+    shares: Any,
+    metric: Any,
+    *,
+    methods: Iterable[str] | None = None,
+    goal: str | None = None,
+    caps: Mapping[str, float] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Agreement:
+    """Fit several methods, cross-validate each, and compare what they say.
+
+    Args:
+        methods: of `METHODS`; None for all that these runs can carry and that are installed.
+        caps: highest share of some domains.
+
+    Raises:
+        InputError: as ``fit_response``; if not even two methods can be fitted.
+    """
+    frame = checked_shares(shares)
+    fits, skipped = _all_fits(frame, metric, methods, goal, seed)
+    if len(fits) < 2:
+        raise InputError(f"{len(fits)} methods that these {len(frame)} runs can carry", "at least two")
+    names, first = list(fits), next(iter(fits.values()))
+    checked = {name: fit.cross_validate(folds=folds) for name, fit in fits.items()}
+    best = {name: fit.optimum(caps=caps, draws=0) for name, fit in fits.items()}
+    optima = pd.DataFrame({name: one.shares for name, one in best.items()}).T
+    crossed = pd.DataFrame({name: fits[name].predict(optima) for name in names})
+    low, high = bounds(frame.columns, caps)
+    low, high = np.maximum(low, frame.min().to_numpy()), np.minimum(high, frame.max().to_numpy())
+    rng = np.random.default_rng([seed, 17])
+    points = np.vstack([spread_out(2000, low, np.maximum(low, high), rng), optima.to_numpy()])
+    told = pd.DataFrame({name: fit.surface.predict(points) for name, fit in fits.items()})
+    ranks = pd.DataFrame(
+        [[rank_correlation(told[a].to_numpy(), told[b].to_numpy()) for b in names] for a in names],
+        names,
+        names,
+    )
+    sign = 1.0 if first.goal == "max" else -1.0
+    mean = (sign * (told - told.mean()) / told.std().replace(0, 1.0)).mean(axis=1)
+    compromise = pd.Series(points[int(mean.to_numpy().argmax())], list(frame.columns), name="share")
+    return Agreement(
+        _table(checked, crossed), ranks, optima, crossed, compromise, tuple(skipped), first.goal, fits
+    )
+
+
+def _all_fits(
+    frame: pd.DataFrame, metric: Any, methods: Iterable[str] | None, goal: str | None, seed: int
+) -> tuple[dict[str, Response], list[str]]:
+    """The fits that can be made; a method that was named is never left out silently."""
+    if methods is not None:
+        names = [method_of(name) for name in methods]
+        return {name: fit_response(frame, metric, name, goal=goal, seed=seed) for name in names}, []
+    have, width = len(set(groups(frame))), frame.shape[1]
+    able = [name for name in METHODS if have >= max(3, TABLE[name].fewest(width)) and TABLE[name].installed()]
+    fits = {name: fit_response(frame, metric, name, goal=goal, seed=seed) for name in able}
+    return fits, [name for name in METHODS if name not in able]
+
+
+def _table(checked: Mapping[str, CrossValidation], crossed: pd.DataFrame) -> pd.DataFrame:
+    rows = {}
+    for name, one in checked.items():
+        others = [other for other in crossed.columns if other != name]
+        rows[name] = {
+            "spearman": one.spearman, "low": one.low, "high": one.high, "rmse": one.rmse,
+            "value": crossed.at[name, name], "others": crossed.loc[name, others].mean(),
+        }  # fmt: skip
+    return pd.DataFrame(rows).T

@@ -1,4 +1,7 @@
-"""One run: train a recipe in its folder, resumable at any moment, and measure what came out"""
+"""One run: train a recipe in its folder, resumable at any moment, and measure what came out
+
+What a run was made with: versions, commit, machine; and the most memory that it took
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,16 @@ import errno
 import json
 import os
 import shutil
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import files as data
 from ..errors import InputError, WorkbenchError
 from .recipe import Recipe
 from .store import FILES, held, read_recipe, read_result, seal, write_json
@@ -20,7 +27,8 @@ from .store import FILES, held, read_recipe, read_result, seal, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "run"]
+
+__all__ = ["Run", "peak_memory", "provenance", "run", "start_memory"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Run:
         Raises:
             InputError: if the run did not keep it.
         """
-        from .small_model import open_model
+        from .variant import open_model
 
         folder = self.folder / FILES["model"]
         if not folder.is_dir():
@@ -258,3 +266,68 @@ def told_of_full_disk(place: Path) -> Iterator[None]:
             "space for checkpoints and the finished model",
             "free some and make the same call: it goes on from there",
         ) from error
+
+
+def provenance() -> dict[str, Any]:
+    """Date, host, hardware, versions, threads, and the commit of the workbench where it is a checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch  # heavy; records of runs are read without it
+
+    from ..train.card import hardware  # needs torch
+
+    made: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+    }
+    made |= {**hardware(), "threads": torch.get_num_threads()}
+    with contextlib.suppress(PackageNotFoundError):
+        made["workbench"] = version("vlm-workbench")
+    return {**made, **_commit()}
+
+
+def _commit() -> dict[str, Any]:
+    place = Path(data.__file__).resolve().parent.parent
+    if not (place / ".git").exists():
+        return {"commit": None}
+    try:
+        asked = ["git", "-C", str(place)]
+        commit = subprocess.run([*asked, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20)
+        changed = subprocess.run(
+            [*asked, "status", "--porcelain", "--untracked-files=no", "--", "workbench"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {"commit": None}
+    return {"commit": commit.stdout.strip() or None, "changed": bool(changed.stdout.strip())}
+
+
+def start_memory(device: str) -> None:
+    """Begin to measure the most memory anew, where the system allows it."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux; elsewhere it is the most since the process began
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: str) -> int:
+    """Most bytes since `start_memory`: of the GPU where there is one, else resident in this process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if os.name != "posix":
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+    import resource
+
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from .store import runs
-from .sweep import sweep
-from .sweep_file import read_sweep
+from .sweep import read_sweep, sweep
 
 __all__ = ["list_runs", "run_sweep"]
 

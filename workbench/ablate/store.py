@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bench.journal import only_writer
-from ..bench.results_file import write_beside
+from ..bench.results import write_beside
+from ..bench.store import only_writer
 from ..errors import InputError
 from .recipe import Recipe
 

@@ -13,8 +13,7 @@ import numpy as np
 from .. import synth
 from ..synth.sample import Drawing
 from ..train.data import Batch, Encoder, Example, Mix, dealt
-from .parts import DOMAINS, STAGES
-from .recipe import Recipe, reasoning_rates
+from .recipe import DOMAINS, STAGES, Recipe, reasoning_rates
 from .written import WRITTEN, written
 
 __all__ = ["Plan", "StageSteps", "make_plan", "write_example"]

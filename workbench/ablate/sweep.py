@@ -1,25 +1,175 @@
-"""A sweep: many recipes, here or on a cluster; finished runs are kept, lost ones go on"""
+"""A sweep: many recipes, here or on a cluster; finished runs are kept, lost ones go on
+
+A sweep as a file: one recipe, and the fields that are varied
+
+How far a sweep is: runs finished, the share of the work done, and the time left
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
+import json
 import sys
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..bench.run import time_words
 from ..errors import InputError
 from .engines import Outcome, here, in_processes
-from .recipe import Recipe
+from .fields import refuse_unknown
+from .recipe import Recipe, read_mapping
 from .run import as_recipe
-from .store import read_result
-from .sweep_progress import SweepProgress
+from .store import FILES, read_result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENGINES", "Sweep", "sweep"]
+
+__all__ = ["ENGINES", "Sweep", "SweepProgress", "expand", "read_sweep", "sweep"]
+
+
+def read_sweep(path: str | Path) -> list[Recipe]:
+    """The recipes of a .yaml or .json file: a single recipe, or a sweep.
+
+    A sweep has the keys ``recipe`` (fields that all share), ``vary`` (dotted field -> list of values; all
+    combinations), ``rows`` (a list of fields, each a variant) and ``seeds`` (a number of replicates, or a
+    list)::
+
+        recipe: {budget: 10000, reasoning: {domains: [maths, computer_use]}}
+        vary:
+          reasoning.share: [0, 0.1, 0.2]
+        seeds: 3
+
+    Raises:
+        InputError: for a file that cannot be read, and for unknown or contradictory fields, by name.
+    """
+    return expand(read_mapping(path))
+
+
+def expand(fields: Mapping[str, Any]) -> list[Recipe]:
+    """The recipes of a sweep's fields; see `read_sweep`."""
+    names = ["recipe", "vary", "rows", "seeds"]
+    if not set(fields) & set(names):
+        return [Recipe.from_dict(fields)]
+    refuse_unknown(fields, names, "the sweep")
+    vary, rows = fields.get("vary") or {}, fields.get("rows") or [{}]
+    if not isinstance(vary, Mapping) or not all(isinstance(v, list) and v for v in vary.values()):
+        raise InputError(f"vary={vary!r}", "fields, each with a list of values")
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f"rows={rows!r}", "a list of fields")
+    made = []
+    for row in rows:
+        for values in itertools.product(*vary.values()):
+            own = copy.deepcopy(dict(fields.get("recipe") or {}))
+            for name, value in [*row.items(), *zip(vary, values, strict=True)]:
+                _put(own, name, value)
+            made += [Recipe.from_dict({**own, "seed": seed}) for seed in _seeds(fields, own)]
+    return made
+
+
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Set a dotted field."""
+    *path, last = str(name).split(".")
+    for part in path:
+        inner = fields.get(part)
+        fields[part] = dict(inner) if isinstance(inner, Mapping) else {}
+        fields = fields[part]
+    fields[last] = value
+
+
+def _seeds(fields: Mapping[str, Any], own: Mapping[str, Any]) -> list[Any]:
+    seeds = fields.get("seeds")
+    if seeds is None:
+        return [own.get("seed", 0)]
+    if "seed" in own:
+        raise InputError("seed beside seeds", "one of the two")
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
+        return list(range(seeds))
+    if isinstance(seeds, list) and seeds:
+        return seeds
+    raise InputError(f"seeds={seeds!r}", "a number of replicates, or a list of seeds")
+
+
+class SweepProgress:
+    """A bar over runs, with the time left reckoned from the steps that all of them have made.
+
+    Args:
+        root: folder of the runs; their state files tell how far each is, wherever it is worked at.
+        waiting: what is to be run.
+        done: how many are finished already.
+        show: whether to show the bar.
+    """
+
+    def __init__(self, root: Path, waiting: Mapping[str, Recipe], *, done: int, show: bool) -> None:
+        from tqdm.auto import tqdm
+
+        self._root = root
+        self._share = {name: self._read(name) for name in waiting}
+        samples = {name: recipe.budget.samples for name, recipe in waiting.items()}
+        comparable = None not in samples.values()  # a budget in FLOPs has no samples before it begins
+        self._size = {name: float(n) if comparable and n else 1.0 for name, n in samples.items()}
+        self._begun, self._first = time.perf_counter(), self.work_done()
+        self._looked = 0.0
+        shape = "{desc}: {n_fmt}/{total_fmt} |{bar}| [{elapsed}{postfix}]"
+        self._bar = tqdm(
+            total=len(waiting) + done, initial=done, disable=not show, desc="sweep", bar_format=shape
+        )
+
+    def _read(self, name: str) -> float:
+        """Share of a run's steps that are done."""
+        try:
+            state: dict[str, Any] = json.loads((self._root / name / FILES["state"]).read_text())
+            return float(state["step"]) / float(state["steps"])
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # not begun, or just replaced
+            return 0.0
+
+    def work_done(self) -> float:
+        """Share of all work that is done, 0 to 1; a run counts as much as its budget."""
+        total = sum(self._size.values())
+        return sum(self._size[n] * s for n, s in self._share.items()) / total if total else 1.0
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the last run, from the pace since the sweep began; None before there is one."""
+        made = self.work_done() - self._first
+        if made <= 0:
+            return None
+        return (time.perf_counter() - self._begun) * (1 - self.work_done()) / made
+
+    def look(self) -> None:
+        """Read how far the runs are, at most twice a second."""
+        if time.perf_counter() - self._looked < 0.5:
+            return
+        for name in self._share:
+            self._share[name] = max(self._share[name], self._read(name))
+        self._looked = time.perf_counter()
+        left = self.seconds_left()
+        told = f"{self.work_done():.0%} of the steps"
+        if left is not None:  # what the final evaluation takes is not in it
+            told += f", training {time_words(left)} more" if left else ", measuring"
+        self._bar.set_postfix_str(told)
+
+    def finish(self, name: str) -> None:
+        """A run has ended."""
+        self._share[name] = 1.0
+        self._bar.update()
+        self._looked = 0.0
+        self.look()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
 
 ENGINES = ("local", "ray")
 
@@ -166,7 +316,7 @@ def _outcomes(
     if not recipes:
         return here([], root, options, look=bar.look)
     if engine == "ray":
-        from .cluster import on_cluster
+        from .engines import on_cluster
 
         return on_cluster(recipes, root, options, workers=workers, address=address, look=bar.look)
     if min(workers or 1, len(recipes)) == 1:

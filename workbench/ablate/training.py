@@ -12,8 +12,7 @@ import torch
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..train.data import Batch, Encoder
 from ..train.loop import TrainConfig, Trainer
-from .parts import part_of
-from .recipe import Recipe
+from .recipe import Recipe, part_of
 from .stream import Plan
 from .variant import image_mask
 

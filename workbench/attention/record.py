@@ -1,22 +1,234 @@
-"""The record `Attention`: what each token of a reply looked at, at any layer and head"""
+"""The record `Attention`: what each token of a reply looked at, at any layer and head
+
+Exact rows of a record, and what is averaged over them: the lower half of `Attention`
+
+Attention sinks: positions that draw attention whatever the row is about
+
+Attention rollout: attention multiplied over the layers, for one token at a time
+
+Tables over a record: tokens over time, the words that looked at a region, the heads that point
+
+How an `Attention` lies on disk: one safetensors file, its layout and texts in the header
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from ..errors import CapabilityError, InputError
-from ..types import Box, Region
-from .rows import AttentionRows
-from .select import Layers, Tokens, grid_positions, numbers, token_rows
+from ..types import Box, PatchGrid, Region, Span, TokenLayout
+from .select import Layers, Tokens, grid_positions, numbers, picture_grids, region_positions, token_rows
+from .store import LayerStore
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["REDUCE", "Attention"]
+
+__all__ = [
+    "Attention",
+    "AttentionRows",
+    "REDUCE",
+    "find_sinks",
+    "flow",
+    "load_attention",
+    "over_time",
+    "rank_heads",
+    "received",
+    "reverse",
+    "save_attention",
+    "sink_table",
+]
+
+
+CHUNK = 1 << 25  # numbers in one piece of work: 128 MiB of float32
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRows:
+    """Rows of attention, computed when asked for; the fields are those of `Attention`."""
+
+    store: tuple[LayerStore, ...]
+    layout: TokenLayout
+    texts: tuple[str, ...]
+    tokens: Span
+    masks: tuple[np.ndarray, ...] = ()
+    ahead: int = 1
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.store, "a record of no layer"
+        sizes = {(layer.queries.shape[1], layer.keys.shape[1]) for layer in self.store}
+        assert sizes == {(len(self.tokens), self.positions)}, (sizes, self.tokens, self.positions)
+        assert len({layer.heads for layer in self.store}) == 1, [layer.heads for layer in self.store]
+
+    # -- its size --------------------------------------------------------------------------------
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.store)
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads in a layer."""
+        return self.store[0].heads
+
+    @property
+    def layers(self) -> range:
+        """The layers' numbers."""
+        return range(self.n_layers)
+
+    @property
+    def positions(self) -> int:
+        """Number of positions that can be looked at, the length of a row."""
+        return self.tokens.stop - self.ahead
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def reply(self, index: int) -> int:
+        """Position of the reply's token number ``index``; negative ones count from its end.
+
+        Raises:
+            InputError: if the reply is shorter.
+        """
+        start = self.layout.length if self.ahead else self.tokens.start
+        count = self.tokens.stop - start
+        if not -count <= index < count:
+            raise InputError(f"reply token {index}", f"a token from 0 to {count - 1}")
+        return start + index % count
+
+    def row(self, token: int, layer: int, head: int) -> np.ndarray:
+        """What one head looked at when the model chose ``token``.
+
+        Returns:
+            float32 ``[positions]``, summing to one; zero where it may not look.
+
+        Raises:
+            InputError: for a token, layer or head out of range.
+        """
+        return self.rows(token, layers=[layer], heads=[head])[0, 0, 0]
+
+    def rows(self, tokens: Tokens, *, layers: Layers = None, heads: Layers = None) -> np.ndarray:
+        """Exact rows of several tokens, layers and heads.
+
+        Returns:
+            float32 ``[layers, heads, tokens, positions]``.
+
+        Raises:
+            InputError: for a token, layer or head out of range.
+        """
+        rows = token_rows(tokens, self.tokens, self.ahead)
+        return np.stack([self.layer_rows(layer, rows, heads) for layer in self._layers(layers)])
+
+    def mean(
+        self, tokens: Tokens, *, layers: Layers = None, heads: Layers = None, sinks: bool = True
+    ) -> np.ndarray:
+        """Rows averaged over layers and heads, float32 ``[tokens, positions]``.
+
+        Raises:
+            InputError: for a token, layer or head out of range.
+        """
+        rows = token_rows(tokens, self.tokens, self.ahead)
+        chosen = self._layers(layers)
+        out = np.zeros((len(rows), self.positions), dtype=np.float32)
+        for places, part in self.chunks(rows):
+            for layer in chosen:
+                out[places] += self.drop_sinks(self.layer_rows(layer, part, heads), sinks).mean(axis=0)
+        return out / np.float32(len(chosen))
+
+    def drop_sinks(self, rows: np.ndarray, sinks: bool = False) -> np.ndarray:
+        """Rows ``[..., positions]`` without the sinks, each summing to one again; unchanged where ``sinks``.
+
+        A row that looked at nothing but sinks becomes zero.
+        """
+        if sinks or not self.sink_positions:
+            return rows
+        kept = rows.copy()
+        kept[..., list(self.sink_positions)] = 0
+        total = kept.sum(axis=-1, keepdims=True)
+        return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
+
+    def allowed(self, layer: int, rows: Sequence[int]) -> np.ndarray:
+        """Where rows (counted from the first kept one) may look in a layer, bool ``[rows, positions]``."""
+        at = np.asarray(rows, dtype=int) + self.tokens.start - self.ahead  # positions of the queries
+        number = self.store[layer].mask
+        if number is None:
+            return np.arange(self.positions) <= at[:, None]
+        mask = self.masks[number]
+        return mask[np.asarray(rows, dtype=int)] if mask.ndim == 2 else mask == mask[at][:, None]
+
+    @cached_property
+    def sink_positions(self) -> tuple[int, ...]:
+        """Positions of `sinks` at its defaults, which ``sinks=False`` leaves out."""
+
+        return tuple(int(p) for p in np.flatnonzero(find_sinks(self.received, self.visible)))
+
+    @cached_property
+    def received(self) -> np.ndarray:
+        """Attention that positions draw: mean over the rows that see them, ``[layers, heads, positions]``."""
+
+        return received(self)
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """Part of the kept rows that may look at a position, most of any layer ``[positions]``."""
+        rows = range(len(self.tokens))
+        seen = {layer.mask: number for number, layer in enumerate(self.store)}
+        return np.max([self.allowed(n, rows).mean(axis=0) for n in seen.values()], axis=0)
+
+    # -- pictures -------------------------------------------------------------------------------
+
+    def grid(self, image: int = 0, tile: int | None = None) -> PatchGrid:
+        """The grid that shows a picture as a whole, or one of its crops.
+
+        Raises:
+            InputError: if there is no such picture or crop.
+        """
+        whole, *crops = picture_grids(self.layout, image)
+        if tile is None:
+            return whole
+        if not 0 <= tile < len(crops):
+            what = f"a crop from 0 to {len(crops) - 1}" if crops else "no tile: this picture has no crops"
+            raise InputError(f"tile={tile!r}", what)
+        return crops[tile]
+
+    def picture(self, image: int = 0) -> np.ndarray:
+        """Positions of all tokens that show a picture, crops included ``[positions]``."""
+        grids = picture_grids(self.layout, image)
+        return np.sort(np.concatenate([grid_positions(grid).ravel() for grid in grids]))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def part(self, token: int) -> str:
+        """Which part of the reply a token belongs to: "thought", "answer" or ""."""
+        return next((name for name, span in self.spans.items() if token in span), "")
+
+    def _layers(self, layers: Layers) -> list[int]:
+        return numbers(layers, self.n_layers, "layer")
+
+    def layer_rows(self, layer: int, rows: Sequence[int], heads: Layers) -> np.ndarray:
+        """``[heads, rows, positions]`` of one layer."""
+        chosen = numbers(heads, self.n_heads, "head")
+        return self.store[layer].rows(rows, chosen, self.allowed(layer, rows))
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[tuple[slice, list[int]]]:
+        """Rows in pieces that fit in memory with all heads."""
+        step = max(1, CHUNK // (self.n_heads * self.positions))
+        for start in range(0, len(rows), step):
+            part = list(rows[start : start + step])
+            yield slice(start, start + len(part)), part
+
 
 REDUCE = ("mean", "max", "none")
 
@@ -148,7 +360,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: for a picture, layer or head out of range.
         """
-        from .tables import over_time
 
         return over_time(self, image, layers=layers, heads=heads, sinks=sinks)
 
@@ -170,7 +381,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: for a region that is not inside its picture; a layer or head out of range.
         """
-        from .tables import reverse
 
         return reverse(self, region, layers=layers, heads=heads, sinks=sinks)
 
@@ -193,7 +403,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: for a region that is not inside its picture, or a token out of range.
         """
-        from .tables import rank_heads
 
         return rank_heads(self, region, tokens, sinks=sinks)
 
@@ -211,7 +420,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: for a factor or share out of range.
         """
-        from .sinks import sink_table
 
         return sink_table(self, factor=factor, share=share)
 
@@ -248,7 +456,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: for a token, layer or residual out of range.
         """
-        from .rollout import flow
 
         return flow(self, token, layers=layers, residual=residual, sinks=sinks)
 
@@ -260,7 +467,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: if it cannot be written there.
         """
-        from .attention_file import save_attention
 
         return save_attention(self, path)
 
@@ -271,7 +477,6 @@ class Attention(AttentionRows):
         Raises:
             InputError: if it is not there, damaged, or of another format.
         """
-        from .attention_file import load_attention
 
         return load_attention(path)
 
@@ -282,3 +487,270 @@ class Attention(AttentionRows):
             f"Attention({self.n_layers} layers x {self.n_heads} heads, {len(self.tokens)} {what} over "
             f"{self.positions} positions{tower}, {self.nbytes / 2**20:.1f} MiB)"
         )
+
+
+SEEN = 0.5  # part of the rows that must see a position before it is judged
+
+
+def received(attention: AttentionRows) -> np.ndarray:
+    """Attention that each position draws, mean over the rows that see it.
+
+    Returns:
+        float32 ``[layers, heads, positions]``.
+    """
+    rows = range(len(attention.tokens))
+    total = np.zeros((attention.n_layers, attention.n_heads, attention.positions), dtype=np.float32)
+    seen = np.zeros((attention.n_layers, 1, attention.positions), dtype=np.float32)
+    for _, part in attention.chunks(rows):
+        for layer in attention.layers:
+            total[layer] += attention.layer_rows(layer, part, None).sum(axis=1)
+            seen[layer, 0] += attention.allowed(layer, part).sum(axis=0)
+    return total / np.maximum(seen, 1)
+
+
+def find_sinks(
+    received: np.ndarray, visible: np.ndarray, *, factor: float = 10.0, share: float = 0.5
+) -> np.ndarray:
+    """Which positions are sinks, bool ``[positions]``; see `Attention.sinks`."""
+    return (head_share(received, factor) >= share) & (visible >= SEEN)
+
+
+def head_share(received: np.ndarray, factor: float) -> np.ndarray:
+    """Part of all heads in which a position draws more than ``factor`` times an even look ``[positions]``."""
+    return (received > factor / received.shape[-1]).mean(axis=(0, 1))
+
+
+def sink_table(attention: AttentionRows, *, factor: float, share: float) -> pandas.DataFrame:
+    """See `Attention.sinks`."""
+    import pandas as pd
+
+    if not factor > 0:
+        raise InputError(f"factor={factor!r}", "a number above 0")
+    if not 0 < share <= 1:
+        raise InputError(f"share={share!r}", "a number above 0, at most 1")
+    found = np.flatnonzero(find_sinks(attention.received, attention.visible, factor=factor, share=share))
+    shares = head_share(attention.received, factor)
+    means = attention.received.mean(axis=(0, 1))
+    table = []
+    for position in map(int, found):
+        place = attention.layout.locate(position)
+        image, row, col = (-1, -1, -1) if place is None else (place[0].image, place[1], place[2])
+        where = {"position": position, "text": attention.texts[position], "image": image}
+        numbers = {"head_share": float(shares[position]), "attention": float(means[position])}
+        table.append({**where, "row": row, "col": col, **numbers})
+    columns = ["position", "text", "image", "row", "col", "head_share", "attention"]
+    frame = pd.DataFrame(table, columns=columns)
+    return frame.sort_values("attention", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def flow(attention: Attention, token: int, *, layers: Layers, residual: float, sinks: bool) -> np.ndarray:
+    """See `Attention.flow`.
+
+    One row of the product of all layers' matrices is a vector times one matrix after the other, from
+    the last layer down: no matrix of positions x positions is ever kept.
+    """
+    if not 0 <= residual <= 1:
+        raise InputError(f"residual={residual!r}", "a number from 0 to 1")
+    first = attention.tokens.start - attention.ahead  # position of the first kept query
+    (row,) = token_rows([token], attention.tokens, attention.ahead)
+    weights = np.zeros(attention.positions, dtype=np.float32)
+    weights[first + row] = 1
+    for layer in reversed(numbers(layers, attention.n_layers, "layer")):
+        active = [int(p) - first for p in np.flatnonzero(weights) if p >= first]
+        passed = weights.copy()
+        passed[[first + r for r in active]] *= residual  # positions without a row pass on themselves
+        for _, part in attention.chunks(active):
+            rows = attention.drop_sinks(attention.layer_rows(layer, part, None), sinks).mean(axis=0)
+            passed += (1 - residual) * (weights[[first + r for r in part]] @ rows)
+        weights = passed
+    return weights
+
+
+def over_time(
+    attention: Attention, image: int, *, layers: Layers, heads: Layers, sinks: bool
+) -> pandas.DataFrame:
+    """See `Attention.over_time`."""
+    import pandas as pd
+
+    picture = attention.picture(image)
+    tokens = reply_tokens(attention)
+    raw = attention.mean(tokens, layers=layers, heads=heads)
+    kept = raw if sinks else attention.mean(tokens, layers=layers, heads=heads, sinks=False)
+    bits = entropy(kept[:, picture])
+    most = np.log2(len(picture)) if len(picture) > 1 else 1.0
+    return pd.DataFrame(
+        {
+            **_names(attention, tokens),
+            "share": kept[:, picture].sum(axis=1),
+            "entropy": bits,
+            "entropy_share": bits / most,
+            "sink_share": raw[:, list(attention.sink_positions)].sum(axis=1),
+        }
+    )
+
+
+def reverse(
+    attention: Attention, region: Region | Box, *, layers: Layers, heads: Layers, sinks: bool
+) -> pandas.DataFrame:
+    """See `Attention.reverse`."""
+    import pandas as pd
+
+    inside, found = region_positions(attention.layout, region)
+    picture = attention.picture(found.image)
+    tokens = reply_tokens(attention)
+    rows = attention.mean(tokens, layers=layers, heads=heads, sinks=sinks)
+    share, on_image = rows[:, inside].sum(axis=1), rows[:, picture].sum(axis=1)
+    part = ratio(share, on_image)
+    lift = part * (len(picture) / len(inside))
+    return pd.DataFrame({**_names(attention, tokens), "share": share, "inside": part, "lift": lift})
+
+
+def rank_heads(
+    attention: Attention, region: Region | Box, tokens: Tokens | None, *, sinks: bool
+) -> pandas.DataFrame:
+    """See `Attention.heads`."""
+    import pandas as pd
+
+    inside, found = region_positions(attention.layout, region)
+    picture = attention.picture(found.image)
+    rows = token_rows(
+        reply_tokens(attention) if tokens is None else tokens, attention.tokens, attention.ahead
+    )
+    shape = (attention.n_layers, attention.n_heads)
+    on_region, on_image, hit = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for _, part in attention.chunks(rows):
+        for layer in attention.layers:
+            looks = attention.drop_sinks(attention.layer_rows(layer, part, None), sinks)
+            on_region[layer] += looks[..., inside].sum(axis=(1, 2))
+            on_image[layer] += looks[..., picture].sum(axis=(1, 2))
+            hit[layer] += np.isin(picture[looks[..., picture].argmax(axis=-1)], inside).sum(axis=1)
+    on_region, on_image, hit = (total / len(rows) for total in (on_region, on_image, hit))
+    layers, heads = np.indices(shape)
+    frame = pd.DataFrame(
+        {
+            "layer": layers.ravel(),
+            "head": heads.ravel(),
+            "score": (on_region - on_image * (len(inside) / len(picture))).ravel(),
+            "on_region": on_region.ravel(),
+            "on_image": on_image.ravel(),
+            "inside": ratio(on_region, on_image).ravel(),
+            "hit": hit.ravel(),
+        }
+    )
+    return frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def reply_tokens(attention: Attention) -> Span:
+    """The tokens of the reply; in the vision tower all patches."""
+    start = attention.layout.length if attention.ahead else attention.tokens.start
+    return Span(max(start, attention.tokens.start), attention.tokens.stop)
+
+
+def entropy(weights: np.ndarray) -> np.ndarray:
+    """Entropy in bits of each row of ``[rows, cells]``, which need not sum to one."""
+    p = ratio(weights, weights.sum(axis=-1, keepdims=True))
+    return -(p * np.log2(np.where(p > 0, p, 1))).sum(axis=-1)
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole``, 0 where there is no whole."""
+    part, whole = np.broadcast_arrays(part, whole)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _names(attention: Attention, tokens: Span) -> dict[str, Any]:
+    texts = [attention.texts[token] for token in tokens]
+    return {"token": list(tokens), "text": texts, "part": [attention.part(token) for token in tokens]}
+
+
+FORMAT = "workbench.attention"
+VERSION = 1
+
+
+def save_attention(attention: Attention, path: str | Path) -> Path:
+    """Write a record; see `Attention.save`."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputError(f"path={str(path)!r} is a folder", "the name of a file")
+    tensors, about = _parts(attention, "")
+    header = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about, ensure_ascii=False)}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, beside, metadata=header)
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"path={str(path)!r}: {error.strerror or error}", "a place to write") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def load_attention(path: str | Path) -> Attention:
+    """Read a record back; see `Attention.load`."""
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "is a folder")
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if (header.get("format"), header.get("version")) != (FORMAT, str(VERSION)):
+                raise InputError(f"path={str(path)!r} has another format", f"{FORMAT} version {VERSION}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return _whole(tensors, json.loads(header["about"]), "")
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"path={str(path)!r}: {error.strerror or error}", "a file that Attention.save wrote"
+        ) from None
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise InputError(
+            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
+            "a file that Attention.save wrote",
+            "save the record again",
+        ) from None
+
+
+def _parts(attention: Attention, prefix: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    tensors: dict[str, np.ndarray] = {}
+    for number, layer in enumerate(attention.store):
+        tensors[f"{prefix}queries.{number}"] = np.ascontiguousarray(layer.queries)
+        tensors[f"{prefix}keys.{number}"] = np.ascontiguousarray(layer.keys)
+    for number, mask in enumerate(attention.masks):
+        tensors[f"{prefix}mask.{number}"] = np.ascontiguousarray(mask)
+    about: dict[str, Any] = {
+        "layers": [[layer.scale, layer.mask] for layer in attention.store],
+        "masks": len(attention.masks),
+        "layout": attention.layout.to_dict(),
+        "texts": list(attention.texts),
+        "tokens": [attention.tokens.start, attention.tokens.stop],
+        "ahead": attention.ahead,
+        "spans": {name: [span.start, span.stop] for name, span in attention.spans.items()},
+        "model": attention.model,
+        "vision": None,
+    }
+    if attention.tower is not None:
+        more, about["vision"] = _parts(attention.tower, f"{prefix}vision.")
+        tensors |= more
+    return tensors, about
+
+
+def _whole(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], prefix: str) -> Attention:
+
+    store = tuple(
+        LayerStore(tensors[f"{prefix}queries.{n}"], tensors[f"{prefix}keys.{n}"], float(scale), mask)
+        for n, (scale, mask) in enumerate(about["layers"])
+    )
+    vision = about["vision"]
+    return Attention(
+        store=store,
+        layout=TokenLayout.from_dict(about["layout"]),
+        texts=tuple(about["texts"]),
+        tokens=Span(*about["tokens"]),
+        masks=tuple(tensors[f"{prefix}mask.{n}"] for n in range(about["masks"])),
+        ahead=int(about["ahead"]),
+        tower=None if vision is None else _whole(tensors, vision, f"{prefix}vision."),
+        spans={name: Span(*span) for name, span in about["spans"].items()},
+        model=str(about["model"]),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ..errors import InputError
-from .records import Results
+from .results import Results
 from .statistics import paired, scores
 
 __all__ = ["answerable_blind", "blind_control"]

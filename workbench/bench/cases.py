@@ -1,17 +1,30 @@
-"""Items with the replies of all modes side by side: what a failure browser and a report show"""
+"""Items with the replies of all modes side by side: what a failure browser and a report show
+
+Items as HTML: pictures with boxes, gold answers, and the replies of all modes, everything escaped
+"""
 
 from __future__ import annotations
 
+import base64
+import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..types import Box
-from .records import Results
+from PIL import Image
 
-__all__ = ["PATTERNS", "SORTS", "Case", "Reply", "cases"]
+from ..errors import InputError
+from ..models.coordinates import parse_box, parse_point
+from ..types import Box
+from .pages import page
+from .results import Results, write_beside
+
+__all__ = ["Case", "PATTERNS", "Reply", "SORTS", "case_html", "cases", "export_failures"]
+
 
 ORDER = ("nothink", "auto", "think")
 
@@ -166,3 +179,167 @@ def _case(rows: Sequence[Mapping[str, Any]]) -> Case:
 def _reply(row: Mapping[str, Any]) -> Reply:
     names = ("mode", "thought", "value", "parsed", "why", "tokens", "seconds", "p_think")
     return Reply(text=row["response"], **{name: row[name] for name in names})
+
+
+LARGEST = 900  # pixels of the longer side of a picture in a page; what the boxes refer to is kept
+MODES = {"nothink": "direct", "auto": "auto", "think": "thinking"}
+SHOWN = ("any wrong", "all wrong", "think only", "direct only", "modes differ", "all right")
+MARKS = {"nothink": "#DDAA33", "auto": "#BB5566", "think": "#004488"}
+
+
+def export_failures(
+    results: Results,
+    path: str | Path,
+    *,
+    pattern: str | None = "any wrong",
+    limit: int | None = 200,
+    title: str = "Failures",
+    **chosen: object,
+) -> Path:
+    """Write items with their pictures and replies into one HTML file that opens without a network.
+
+    The page filters, sorts and pages by itself; nothing in it is fetched.
+
+    Args:
+        results: of a run or an imported log.
+        path: of the file; replaced if it is there.
+        pattern: which items (see `workbench.bench.cases.PATTERNS`); None for all.
+        limit: most items; the page says how many there are.
+        title: of the page.
+        **chosen: ``benchmark``, ``category``, ``text`` and ``sort`` as for `workbench.bench.cases.cases`.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: for a pattern, sort or filter that does not exist.
+    """
+    found = cases(results, pattern=pattern, **chosen)  # type: ignore[arg-type]
+    shown = found if limit is None else found[:limit]
+    told = f"{len(shown)} of {len(found)} items" if len(shown) < len(found) else f"{len(found)} items"
+    told += f" ({pattern})" if pattern else ""
+    target = Path(path).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    body = f"<h1>{escape(title)}</h1><p>{escape(told)}</p>{browser_html(results, shown)}"
+    write_beside(target, iter([page(title, body).encode("utf-8", "replace")]))
+    return target
+
+
+def browser_html(results: Results, shown: Sequence[Case]) -> str:
+    """Filter, order, pages and items; the script of `workbench.bench.pages` brings them to life."""
+    names = sorted({case.benchmark for case in shown})
+    return (
+        '<form class="tools" data-browser>'
+        f"<label>benchmark {_select('benchmark', names)}</label> "
+        f"<label>replies {_select('pattern', SHOWN)}</label> "
+        f"<label>sort by {_select('sort', SORTS[1:], 'order')}</label> "
+        '<label>text <input type="search" data-by="text"></label> '
+        '<button type="button" data-step="-1">previous</button> <span data-place></span> '
+        '<button type="button" data-step="1">next</button></form>'
+        f"<div data-cases>{''.join(case_html(results, case) for case in shown)}</div>"
+    )
+
+
+def _select(name: str, values: Sequence[str], first: str = "all") -> str:
+    options = "".join(f"<option>{escape(value)}</option>" for value in values)
+    return f'<select data-by="{name}"><option value="">{first}</option>{options}</select>'
+
+
+def case_html(results: Results, case: Case) -> str:
+    """One item: pictures with boxes, question, gold answer, and the replies side by side."""
+    marks = " ".join(name.replace(" ", "-") for name in SHOWN if case.has(name))
+    keys = " ".join(f'data-{name}="{min(case.key(name), 1e12):.9g}"' for name in SORTS[1:])
+    head = " · ".join(part for part in (case.benchmark, case.item, case.category, case.control) if part)
+    pictures = "".join(_picture(results, case, number) for number in range(len(case.images)))
+    replies = "".join(_reply_html(reply) for reply in case.replies.values())
+    return (
+        f'<article class="case" data-benchmark="{escape(case.benchmark, quote=True)}" '
+        f'data-pattern="{marks}" {keys}>'
+        f"<h3>{escape(head)}</h3><div class=row><div class=pictures>{pictures}</div><div class=words>"
+        f"<p class=question>{escape(case.question)}</p><p>gold: <b>{escape(str(case.gold))}</b></p>"
+        f"<div class=replies>{replies}</div></div></div></article>"
+    )
+
+
+def _reply_html(reply: Reply) -> str:
+    verdict = "not scored" if math.isnan(reply.value) else ("right" if reply.right else "wrong")
+    if 0 < reply.value < 1:
+        verdict = f"{reply.value:.2f}"
+    facts = [verdict]
+    if not math.isnan(reply.tokens):
+        facts.append(f"{reply.tokens:.0f} tokens")
+    if not math.isnan(reply.seconds):
+        facts.append(f"{reply.seconds:.2f} s")
+    if not math.isnan(reply.p_think):
+        facts.append(f"p_think {reply.p_think:.2f}")
+    thought = ""
+    if reply.thought:
+        inside = f"<div class=thought>{escape(reply.thought)}</div>"
+        thought = f"<details><summary>thought</summary>{inside}</details>"
+    said = "(no reply)" if reply.text is None else reply.text
+    mark = f'<span style="color:{MARKS[reply.mode]}">&#9632;</span>'
+    told = f'<p class=facts title="{escape(reply.why, quote=True)}">{escape(", ".join(facts))}</p>'
+    return (
+        f'<div class="reply {verdict.replace(" ", "-")}"><h4>{mark} {MODES[reply.mode]}</h4>'
+        f"{thought}<p class=said>{escape(said)}</p>{told}</div>"
+    )
+
+
+def _picture(results: Results, case: Case, number: int) -> str:
+    """A picture as a data URI, gold boxes drawn solid and the places that replies name dashed."""
+    try:
+        image = results.images({"images": (case.images[number],)})[0]
+    except InputError as error:
+        return f"<p class=missing>picture not found: {escape(str(error))}</p>"
+    width, height = image.size
+    drawn = ""
+    if number == case.picture:
+        thin = max(width, height) / 200
+        drawn = "".join(_box(box, "#009988", thin, "") for box in case.boxes)
+        for mode, reply in case.replies.items():
+            if (place := named_place(case, reply, image.size)) is not None:
+                drawn += _box(place, MARKS[mode], thin, MODES[mode])
+    scale = max(1, 288 // max(width, height))
+    kind, across = "small" if scale > 1 else "large", min(width * scale, 640)
+    shown = f'<image href="{_data_uri(image)}" width="{width}" height="{height}"/>'
+    frame = f'class="{kind}" viewBox="0 0 {width} {height}" width="{across}" role="img"'
+    return f"<svg {frame}>{shown}{drawn}</svg>"
+
+
+def named_place(case: Case, reply: Reply, size: tuple[int, int]) -> Box | None:
+    """The box, or the point as a box without size, that a reply names; None where the item asks for none."""
+    asks = case.details.get("rule") == "point" or "gold_format" in case.details
+    text = reply.text or ""
+    if not asks or not re.search(r"\d", text):
+        return None
+    box = parse_box(text, "none", size)
+    if box is not None:
+        return box
+    point = parse_point(text, "none", size)
+    return None if point is None else (*point, *point)
+
+
+def _box(box: Box, colour: str, thin: float, label: str) -> str:
+    x1, y1, x2, y2 = box
+    title = f"<title>{escape(label or 'gold')}</title>"
+    style = f'fill="none" stroke="{colour}" stroke-width="{thin:.2f}"'
+    if (x1, y1) == (x2, y2):
+        return f'<circle cx="{x1:.1f}" cy="{y1:.1f}" r="{3 * thin:.1f}" {style}>{title}</circle>'
+    dashes = f' stroke-dasharray="{4 * thin:.1f} {3 * thin:.1f}"' if label else ""
+    corner = (
+        f'x="{min(x1, x2):.1f}" y="{min(y1, y2):.1f}" width="{abs(x2 - x1):.1f}" height="{abs(y2 - y1):.1f}"'
+    )
+    return f"<rect {corner} {style}{dashes}>{title}</rect>"
+
+
+def _data_uri(image: Image.Image) -> str:
+    shown = image
+    if max(image.size) > LARGEST:
+        shown = image.copy()
+        shown.thumbnail((LARGEST, LARGEST))
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    shown.save(png, "PNG", optimize=True)
+    if png.tell() < 40_000:  # drawings stay sharp
+        return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    shown.save(jpeg, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()

@@ -15,7 +15,7 @@ from PIL import Image
 from .. import synth
 from ..errors import InputError
 from ..images import open_image
-from .records import Results
+from .results import Results
 from .tasks.task import Task
 
 __all__ = ["PictureHash", "contamination", "folder_pictures", "picture_hash", "synth_pictures"]

@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from .records import Results
-from .results_file import write_beside
+from .results import Results, write_beside
 
 __all__ = ["export_lmms_eval"]
 

@@ -12,11 +12,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from .browser import MARKS, MODES, browser_html
-from .cases import cases
+from .cases import MARKS, MODES, browser_html, cases
 from .pages import page, table_html
-from .records import Results
-from .results_file import write_beside
+from .results import Results, write_beside
 from .statistics import efficiency, mode_lens, pareto, scores
 
 __all__ = ["report"]

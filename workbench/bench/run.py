@@ -1,30 +1,388 @@
-"""`run`: ask a model every item of some tasks in every mode, and keep each reply the moment it comes"""
+"""`run`: ask a model every item of some tasks in every mode, and keep each reply the moment it comes
+
+The folder of a run: what was asked, the replies, the pictures; and the results made from them
+
+What a run has to ask: every item of every task in every mode, minus what is answered already
+
+How far a run is, and how long it still takes
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..models.control import Settings
+from ..errors import InputError, ModeError
+from ..models.generate import Settings
 from ..types import Mode
-from .cache import Cache, cache_home, is_remote, model_fingerprint
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
-from .journal import Journal, only_writer
-from .plan import control_of, in_good_order, modes_of, planned, wanted_again
-from .progress import Progress
-from .records import Results
-from .run_folder import open_run, write_items
+from .results import Results, write_beside
+from .store import Cache, Journal, asking_key, cache_home, is_remote, model_fingerprint, only_writer
 from .tasks.catalog import resolve
 from .tasks.field import unlike_published
-from .tasks.task import Task
+from .tasks.task import Item, Task, keep_picture
 
-__all__ = ["MODES", "open_run", "run"]
+__all__ = [
+    "MODES",
+    "Progress",
+    "control_of",
+    "in_good_order",
+    "modes_of",
+    "open_run",
+    "planned",
+    "run",
+    "time_words",
+    "wanted_again",
+    "write_items",
+]
+
+
+FORMAT = {"format": "workbench.bench.run", "version": 1}
+NAME = "run.jsonl"
+PICTURES = "pictures"
+
+
+def write_items(
+    folder: Path,
+    tasks: Sequence[Task],
+    askings: Sequence[Asking],
+    *,
+    about: Mapping[str, Any],
+    warnings: Sequence[str],
+    rules: str,
+) -> None:
+    """Write down what a run asks, and its pictures: its results then need neither the tasks nor the model."""
+    by_name = {task.name: task for task in tasks}
+    header = {
+        **FORMAT,
+        "about": {
+            **about,
+            "tasks": {t.name: {"version": t.version, "origin": t.origin, "chance": t.chance} for t in tasks},
+        },
+        "warnings": list(warnings),
+        "rules": rules,
+    }
+    lines = [header]
+    kept: dict[tuple[str, str], list[str]] = {}
+    for asking in askings:
+        task, item = by_name[asking.task], asking.item
+        if (task.name, item.id) not in kept:
+            kept[task.name, item.id] = [
+                _kept(picture, digest, folder)
+                for picture, digest in zip(item.images, item.digests(), strict=True)
+            ]
+        lines.append(
+            {
+                "key": asking.key,
+                "benchmark": task.name,
+                "version": task.version,
+                "item": item.id,
+                "mode": asking.mode,
+                "control": asking.blind,
+                "question": asking.question,
+                "gold": item.gold,
+                "cluster": item.cluster,
+                "category": item.category,
+                "images": kept[task.name, item.id],
+                "scorer": task.scorer,
+                "details": {**item.scoring, **_evidence(item)},
+            }
+        )
+    write_beside(
+        folder / NAME,
+        ((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass") for line in lines),
+    )
+
+
+def _kept(picture: Any, digest: str, folder: Path) -> str:
+    path = keep_picture(picture, digest, folder / PICTURES)
+    return path if Path(path).is_absolute() else f"{PICTURES}/{path}"
+
+
+def _evidence(item: Any) -> dict[str, Any]:
+    evidence: dict[str, Any] = {}
+    if item.boxes:
+        evidence["boxes"] = [list(box) for box in item.boxes]
+    if item.picture:
+        evidence["picture"] = item.picture
+    if item.size:
+        evidence.setdefault("image_size", list(item.scoring.get("image_size", item.size)))
+    return evidence
+
+
+def open_run(folder: str | Path, *, rules: str | None = None) -> Results:
+    """The results of a run so far, finished or not; needs neither its tasks nor its model.
+
+    Args:
+        folder: of the run.
+        rules: whose scoring rules; None for those that the run was made with.
+
+    Raises:
+        InputError: if there is no run in the folder, or it is damaged.
+    """
+    place = Path(folder).expanduser()
+    header, items = _read_items(place)
+    journal = Journal(place / "journal.jsonl")
+    chosen = rules or header["rules"]
+    rows, unasked, failed = [], 0, []
+    for entry in items:
+        reply = journal.entries.get(entry["key"])
+        if reply is None:
+            unasked += 1
+            continue
+        if "error" in reply:
+            failed.append(f"{entry['benchmark']}/{entry['item']} in mode {entry['mode']}: {reply['error']}")
+        rows.append(_row(entry, reply, header["about"], chosen))
+    warnings = list(header["warnings"])
+    if unasked:
+        warnings.append(f"not asked yet: {unasked} of {len(items)}; the same call of run goes on")
+    if failed:
+        warnings.append(f"failed: {len(failed)} of {len(items)} could not be asked (the first: {failed[0]})")
+    table: Any = rows
+    if not rows:
+        import pandas as pd
+
+        table = pd.DataFrame(columns=["benchmark", "item", "mode"])
+    return Results.of(table, folder=place, warnings=warnings, about={**header["about"], "folder": str(place)})
+
+
+def _read_items(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    try:
+        with (place / NAME).open(encoding="utf-8", errors="surrogatepass") as file:
+            lines: Iterator[Any] = (json.loads(line) for line in file)
+            header = next(lines, None)
+            if not isinstance(header, dict) or {k: header.get(k) for k in FORMAT} != FORMAT:
+                raise InputError(f"{str(place / NAME)!r} has another format", f"{FORMAT}")
+            return header, list(lines)
+    except OSError as error:
+        raise InputError(
+            f"no run in {str(place)!r}: {error.strerror}",
+            "a folder that workbench.bench.run wrote",
+            "check folder=",
+        ) from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{str(place / NAME)!r} is damaged: {error}", "a run's items", "make the same call of run again"
+        ) from None
+
+
+def _row(
+    entry: Mapping[str, Any], reply: Mapping[str, Any], about: Mapping[str, Any], rules: str
+) -> dict[str, Any]:
+    """A row of the table: what was asked, the reply, and its score."""
+    names = ("benchmark", "version", "item", "mode", "control", "question", "cluster", "category", "images")
+    row: dict[str, Any] = {name: entry[name] for name in names}
+    gold = entry["gold"]
+    row.update(
+        gold=gold if isinstance(gold, str) else json.dumps(gold, ensure_ascii=False),
+        harness="workbench",
+        model=about["model"],
+        rules=rules,
+        details={**entry["details"], "scorer": entry["scorer"]},
+    )
+    if "error" in reply:
+        return {**row, "response": None, "value": math.nan, "why": f"not asked: {reply['error']}"}
+    told = (
+        "thought",
+        "stopped",
+        "created",
+        "prompt_tokens",
+        "image_tokens",
+        "thought_tokens",
+        "answer_tokens",
+    )
+    row.update({name: reply[name] for name in (*told, "seconds", "seconds_to_first_token", "p_think")})
+    row["details"] |= {"at_once": reply["at_once"], "cached": bool(reply.get("cached"))}
+    row["response"] = reply["text"]
+    return {**row, **_scored(entry, reply["text"], rules)}
+
+
+def _scored(entry: Mapping[str, Any], text: str, rules: str) -> dict[str, Any]:
+    from .scoring import SCORING, score
+
+    item = {name: value for name, value in entry["details"].items() if name in SCORING}
+    made = score(entry["scorer"], text, entry["gold"], rules=rules, **{"category": entry["category"], **item})
+    return {"value": made.value, "parsed": made.parsed, "why": made.why}
+
+
+#: What ``blind=`` takes -> the ``control`` of the rows.
+CONTROLS = {False: "", None: "", "": "", True: "blind", "blind": "blind", "grey": "grey"}
+
+
+def control_of(blind: bool | str | None) -> str:
+    """How the picture is withheld: "" (not at all), "blind" (no picture) or "grey" (a grey one of its size).
+
+    Raises:
+        InputError: for anything else.
+    """
+    if blind not in CONTROLS:
+        raise InputError(f"blind={blind!r}", "False, True or 'blind' (no picture), or 'grey'")
+    return CONTROLS[blind]
+
+
+def modes_of(vlm: Any, modes: Sequence[str | Mode]) -> tuple[tuple[str, ...], list[str]]:
+    """The modes that are asked in, and a warning for each that the model does not have.
+
+    Raises:
+        ModeError: for a mode that does not exist, or if the model has none of them.
+    """
+    asked = tuple(
+        dict.fromkeys(Mode.of(mode).value for mode in ([modes] if isinstance(modes, str) else modes))
+    )
+    there = {Mode.of(mode).value for mode in vlm.modes}
+    kept = tuple(mode for mode in asked if mode in there)
+    if not kept:
+        raise ModeError(
+            f"modes={asked!r} for {vlm.name}",
+            f"at least one of {', '.join(sorted(there))}",
+            "choose modes= among them",
+        )
+    return kept, [
+        f"mode {mode!r}: {vlm.name} does not have it; not asked" for mode in asked if mode not in there
+    ]
+
+
+def planned(
+    tasks: Sequence[Task], modes: Sequence[str], *, model: str, control: str, settings: Settings
+) -> list[Asking]:
+    """All askings, in the order of the tables: task, item, mode."""
+    askings = []
+    for task in tasks:
+        for item in task.items:
+            question = task.asked(item)
+            shown = [] if control == "blind" else [f"{control}:{digest}" for digest in item.digests()]
+            for mode in modes:
+                options = _options(settings, item, mode)
+                key = asking_key(model, question, shown, mode, options)
+                askings.append(Asking(key, task.name, item, question, mode, control, options))
+    return askings
+
+
+def _options(settings: Settings, item: Item, mode: str) -> dict[str, Any]:
+    """Arguments of ``ask`` for one item.  A sampled reply has its own seed, whatever is asked beside it."""
+    options = settings.to_dict()
+    if settings.temperature > 0:
+        told = f"{settings.seed or 0}/{item.id}/{mode}".encode()
+        options["seed"] = int.from_bytes(hashlib.sha256(told).digest()[:6])
+    return options
+
+
+def wanted_again(again: bool | str | Iterable[str], askings: Sequence[Asking]) -> set[str]:
+    """Keys of what is asked anew although it is answered: all (True), or items by id or "task/id".
+
+    Raises:
+        InputError: for an item that is not there.
+    """
+    if isinstance(again, bool):
+        return {asking.key for asking in askings} if again else set()
+    names = {again} if isinstance(again, str) else set(again)
+    keys = {a.key for a in askings if names & {a.item.id, f"{a.task}/{a.item.id}"}}
+    if missing := names - {n for a in askings for n in (a.item.id, f"{a.task}/{a.item.id}")}:
+        raise InputError(f"again={sorted(missing)[0]!r}", "ids of items of these tasks, or 'task/id'")
+    return keys
+
+
+def in_good_order(askings: Iterable[Asking]) -> list[Asking]:
+    """What has to be asked, each once, so that neighbours cost alike: task, mode, then pictures and length.
+
+    A batch takes as long as its longest prompt and reply.
+    """
+    unique: dict[str, Asking] = {}
+    places: dict[tuple[str, str], int] = {}
+    for asking in askings:
+        unique.setdefault(asking.key, asking)
+        places.setdefault((asking.task, asking.mode), len(places))
+
+    def cost(asking: Asking) -> tuple[int, int, int, int]:
+        width, height = asking.item.size or (0, 0)
+        place = places[(asking.task, asking.mode)]
+        return (place, len(asking.item.images), width * height, len(asking.question))
+
+    return sorted(unique.values(), key=cost)
+
+
+class Progress:
+    """A bar with the time left, reckoned by task and mode: a thought takes many times a direct reply.
+
+    Args:
+        waiting: what is to be asked.
+        done: how many are answered already.
+        show: whether to show the bar.
+    """
+
+    def __init__(self, waiting: Sequence[Asking], done: int, *, show: bool) -> None:
+        from tqdm.auto import tqdm
+
+        self._left = Counter((a.task, a.mode) for a in waiting)
+        self._spent: dict[tuple[str, str], list[float]] = {}
+        self._last = time.perf_counter()
+        shape = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+        self._bar = tqdm(
+            total=len(waiting) + done,
+            initial=done,
+            disable=not show,
+            unit="reply",
+            bar_format=shape,
+            desc="benchmark",
+        )
+
+    def note(self, replies: Sequence[Asking]) -> None:
+        """Replies came; the time since the last ones is theirs."""
+        now = time.perf_counter()
+        each = (now - self._last) / max(1, len(replies))
+        self._last = now
+        for asking in replies:
+            group = (asking.task, asking.mode)
+            self._left[group] -= 1
+            spent = self._spent.setdefault(group, [0.0, 0.0])
+            spent[0] += each
+            spent[1] += 1
+        self._bar.set_postfix_str(f"{time_words(self.seconds_left())} left", refresh=False)
+        self._bar.update(len(replies))
+
+    def seconds_left(self) -> float:
+        """Seconds until the last reply, from what each task and mode took so far.
+
+        A task that has not begun in some mode is taken to cost what that mode costs elsewhere; a mode that
+        has not begun, what the average reply costs.
+        """
+        total = [sum(s) for s in zip(*self._spent.values())] or [0.0, 0.0]
+        left = 0.0
+        for (task, mode), n in self._left.items():
+            of_mode = [sum(s) for s in zip(*(v for (_, m), v in self._spent.items() if m == mode))]
+            spent = self._spent.get((task, mode)) or of_mode or total
+            left += n * spent[0] / max(1.0, spent[1])
+        return left
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def time_words(seconds: float) -> str:
+    """Seconds as a reader takes them: about 5 min, for instance."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
 
 MODES = ("auto", "think", "nothink")
 
@@ -69,7 +427,7 @@ def run(
             answered so needs no picture (the rows' ``control`` says it).
         again: items to ask anew although they are answered: ids, or True for all.
         cache: keep replies across runs and take them from there: True for `cache_home`, a folder, or False.
-        engine: "here", or "ray" to share the items out over a Ray cluster (see `workbench.bench.cluster`).
+        engine: "here", or "ray" to share the items out over a Ray cluster (see `workbench.bench.engines`).
         rules: whose scoring rules; `rescore` changes them later without asking again.
         progress: show a bar with the time left.
 
@@ -164,7 +522,7 @@ def _names(asking: Asking) -> dict[str, Any]:
 
 def _engine(vlm: Any, engine: str, *, batch_size: int, workers: int) -> Callable[[list[Asking]], Replies]:
     if engine == "ray":
-        from .cluster import ask_on_cluster
+        from .engines import ask_on_cluster
 
         return lambda askings: ask_on_cluster(vlm, askings, batch_size=batch_size, workers=workers)
     if is_remote(vlm):

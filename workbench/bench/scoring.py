@@ -1,16 +1,25 @@
-"""`score`: one reply against its gold answer, under the rules of one's choice"""
+"""`score`: one reply against its gold answer, under the rules of one's choice
+
+`rescore`: the same responses under other rules, and the items that flip
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
+
 from ..errors import InputError
-from .scorers import BENCHMARKS, RULES, Asked, Score, canonical
+from .results import Results
+from .scorers import BENCHMARKS, RULES, Asked, Score, canonical, recognise
 from .scorers.base import golds_of, options_of, reply_for
 
-__all__ = ["SCORING", "score"]
+__all__ = ["FLIP_COLUMNS", "Rescored", "SCORING", "rescore", "score"]
+
 
 SCORING = (
     *("options", "precision", "answer_type", "question_type", "category", "image_size", "gold_format"),
@@ -103,3 +112,128 @@ def _size(value: Any) -> tuple[float, float] | None:
     if not (0 < width < math.inf and 0 < height < math.inf):
         raise InputError(f"image_size={value!r}", "a positive width and height")
     return width, height
+
+
+FLIP_COLUMNS = (
+    *("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "rules_before", "before"),
+    *("parsed_before", "why_before", "rules_after", "after", "parsed_after", "why_after", "images"),
+)
+_SEEN = ("benchmark", "response", "gold", "category", "details", "images")
+_KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "images")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rescored(Results):
+    """Results under other rules; ``flips`` lists the items whose value changed.
+
+    ``flips`` has `FLIP_COLUMNS`, one row an item and mode; ``images`` are the picture references, which
+    ``images(row)`` opens.
+    """
+
+    flips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FLIP_COLUMNS)))
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {len(self.flips)} flips)"
+
+
+def rescore(results: Results, rules: str = "workbench") -> Rescored:
+    """Score all responses anew, without asking again.
+
+    What is scored is the response without its thought, also under the rules of VLMEvalKit, which by default
+    (without SPLIT_THINK) would read the thought too.  Nothing is dropped: a row that cannot be scored (no
+    response, no gold answer, a benchmark without rules here) has the value NaN, and a warning counts it.
+
+    Args:
+        results: of a run or an imported log.
+        rules: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
+
+    Raises:
+        InputError: for unknown rules.
+
+    Example:
+        >>> flips = rescore(results, "lmms-eval").flips
+        >>> flips[["item", "response", "gold", "before", "after", "why_after"]]
+    """
+    if rules not in RULES:
+        raise InputError(f"rules={rules!r}", f"one of {', '.join(map(repr, RULES))}")
+    before, table = results.table, results.table.copy()
+    reasons: Counter[str] = Counter()
+    columns = [before[name].tolist() for name in _SEEN]
+    scores = [_score(results, dict(zip(_SEEN, row)), rules, reasons) for row in zip(*columns)]
+    table["value"] = [math.nan if s is None else s.value for s in scores]
+    for name in ("parsed", "why"):
+        texts = [None if s is None else getattr(s, name) for s in scores]
+        table[name] = pd.Series(texts, index=table.index, dtype=object)
+    table["rules"] = rules
+    again = results.replaced(table, warnings=_warnings(reasons, scores, rules))
+    return Rescored(again.table, again.folder, again.warnings, again.about, _flips(before, again.table))
+
+
+def _score(results: Results, row: Mapping[str, Any], rules: str, reasons: Counter[str]) -> Score | None:
+    name = row["details"].get("scorer") or row["benchmark"]
+    if row["response"] is None:
+        reasons["no response"] += 1
+        return None
+    if row["gold"] is None:
+        reasons["no gold answer"] += 1
+        return None
+    try:
+        return score(_known(name), row["response"], row["gold"], rules=rules, **_item(results, row))
+    except InputError as error:
+        reasons[error.given if "benchmark" not in error.given else f"no rules for {name}"] += 1
+        return None
+
+
+def _known(name: str) -> str:
+    if name == "drawn" or name.startswith("synth:"):
+        return name
+    found = recognise(name)
+    return found[0] if found else canonical(name)
+
+
+def _item(results: Results, row: Mapping[str, Any]) -> dict[str, Any]:
+    item = {name: row["details"][name] for name in SCORING if name in row["details"]}
+    item.setdefault("category", row["category"])
+    if row["benchmark"].startswith("ScreenSpot") and "image_size" not in item and row["images"]:
+        item["image_size"] = _shown_size(results, row["images"][0])
+    return item
+
+
+def _shown_size(results: Results, ref: str) -> tuple[int, int] | None:
+    """Size of a picture from its header; None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(results.place(ref)) as image:
+            return image.size
+    except (OSError, InputError, ValueError):
+        return None
+
+
+def _warnings(reasons: Counter[str], scores: list[Score | None], rules: str) -> list[str]:
+    found = []
+    if reasons:
+        listed = ", ".join(f"{count} rows: {reason}" for reason, count in reasons.most_common(5))
+        more = f", and {len(reasons) - 5} other reasons" if len(reasons) > 5 else ""
+        found.append(f"cannot be scored by {rules}: {listed}{more}")
+    if judged := sum(s.judged for s in scores if s is not None):
+        found.append(
+            f"judge: in {judged} rows the harness would ask a judge model; our extraction stood in for it"
+        )
+    if doubt := sum("could also be" in s.why for s in scores if s is not None):
+        found.append(
+            f"coordinates: {doubt} replies could be thousandths or pixels, and count if either hits; details "
+            "may hold coordinates='relative1000' or 'pixels'"
+        )
+    return found
+
+
+def _flips(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    assert len(before) == len(after), (len(before), len(after))
+    old, new = before["value"].to_numpy(), after["value"].to_numpy()
+    changed = (old != new) & ~(pd.isna(old) & pd.isna(new))
+    flips = after.loc[changed, list(_KEPT)].copy()
+    for name, column in (("rules", "rules"), ("", "value"), ("parsed", "parsed"), ("why", "why")):
+        flips[f"{name}_before" if name else "before"] = before.loc[changed, column]
+        flips[f"{name}_after" if name else "after"] = after.loc[changed, column]
+    return flips[list(FLIP_COLUMNS)].reset_index(drop=True)

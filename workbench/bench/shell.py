@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..errors import InputError
 from .importers import load_results
-from .records import Results
+from .results import Results
 
 __all__ = ["compare_results", "read_any", "report_results", "rescore_results", "run_tasks"]
 
@@ -64,7 +64,7 @@ def run_tasks(
 
 def rescore_results(path: str, rules: str, *, save: str | None = None) -> str:
     """Score under other rules; the scores before and after, and the items that flip, as text."""
-    from .rescoring import rescore
+    from .scoring import rescore
 
     before = read_any(path)
     after = rescore(before, rules)

@@ -1,39 +1,855 @@
-"""Can a map be trusted? `check` measures it against random, centre and sink baselines, with a verdict"""
+"""Can a map be trusted? `check` measures it against random, centre and sink baselines, with a verdict
+
+One honest line about a map: better than random or not, and whether a map can mean anything at all
+
+The rule reads measured numbers only and has no way to be kind: a map is called better than random when its
+gap exceeds what random orders reach, under every masking; under some only, the line says which.
+
+What every map is measured against: random orders, the middle of the picture, attention sinks alone
+
+Does a map point at the place that a person would name? Pointing game and IoU, apart from faithfulness
+
+A map can be plausible and wrong about the model, or faithful and surprising: so these two numbers never
+enter a verdict on faithfulness.
+
+What a check of a map measured, as a record that needs no model: curves, drop, plausibility, verdict
+
+Checks of many answers together: means with bootstrap intervals over samples, and one verdict
+
+The part of a check that needs no model: from a score over kept regions to curves of a map and baselines
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..answer import html_table
 from ..errors import CapabilityError, InputError
-from ..types import Box, Region
-from .baselines import blocks, sinks
-from .examine import FILLS, check_settings, examine
-from .faithfulness_record import Faithfulness
-from .faithfulness_summary import FaithfulnessSummary, summarise
-from .plausibility import Plausibility, plausibility
+from ..stats import bootstrap_mean
+from ..types import Box, PatchGrid, Region
+from .curves import Curve, Score, curves, ranking
+from .regions import FILLS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..answer import Answer
-    from ..models.handle import VLM
+    from ..models.vlm import VLM
     from ..synth import Sample
     from .attribution import Attribution
-    from .curves import Score
-    from .forward import Scorer
+    from .scoring import Scorer
 
 __all__ = [
+    "Estimate",
     "Faithfulness",
     "FaithfulnessSummary",
+    "Finding",
+    "LEAST_DROP",
+    "LEAST_RANDOM",
+    "MAP",
+    "Plausibility",
+    "RANDOM",
+    "SAME_MAP",
+    "above_random",
+    "baseline_orders",
+    "blocks",
+    "centre",
     "check",
     "check_many",
+    "check_settings",
+    "evidence",
     "evidence_of",
+    "examine",
+    "iou",
+    "judge",
+    "orders_of",
+    "outlook",
+    "plausibility",
+    "pointing",
+    "read_record",
+    "region_means",
     "score_over",
     "sink_maps",
+    "sinks",
+    "summarise",
+    "write_record",
 ]
+
+
+LEAST_DROP = 0.1
+"""Nats that the answer must lose without any picture, else no map of the picture means anything."""
+
+LEAST_RANDOM = 9
+"""Random orders without which nothing can be told apart at 5% a side."""
+
+SAME_MAP = 0.5
+"""Spearman correlation with the map of randomised weights from which a map is called unchanged by them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict: ``kind`` for programs, ``text`` for people.
+
+    Kinds: ``"no picture needed"``, ``"better than random"``, ``"depends on the masking"``,
+    ``"no better than random"``, ``"worse than random"``.
+    """
+
+    kind: str
+    text: str
+
+
+def outlook(random: Sequence[float], *, level: float = 0.05) -> tuple[float, float]:
+    """Between which gaps random orders stay, but for ``level`` of them on either side.
+
+    An order and its reverse have opposite gaps, so the distribution is symmetric, whatever its shape.  A
+    map that is no better than a random order exceeds the upper bound with a probability of at most
+    ``level``: an exact Monte Carlo test (Dwass 1957) against the orders and their reverses.
+
+    Args:
+        random: gaps of random orders; with fewer than ``LEAST_RANDOM`` of them the bounds are infinite.
+        level: probability of an error on one side.
+    """
+    heights = np.sort(np.abs(np.asarray(random, dtype=float)))[::-1]
+    allowed = math.floor(2 * level * (len(heights) + 1) + 1e-9) - 1  # of |gaps| that may be as large
+    bound = float(heights[allowed]) if 0 <= allowed < len(heights) else math.inf
+    return -bound, bound
+
+
+def above_random(gap: float, bounds: tuple[float, float]) -> int:
+    """1 above the interval, -1 below it, 0 inside."""
+    return int(gap > bounds[1]) - int(gap < bounds[0])
+
+
+def judge(
+    signs: Mapping[str, int],
+    *,
+    ahead: Mapping[str, float],
+    beaten: Mapping[str, bool],
+    drop: float,
+    needed: bool,
+    unchanged: float | None = None,
+    passed: Mapping[str, float] | None = None,
+) -> Finding:
+    """Put measurements into one line.
+
+    Args:
+        signs: masking -> 1 above random, 0 not told apart, -1 below.
+        ahead: masking -> nats by which the gap exceeds that of random orders.
+        beaten: other baseline ("centre", "sink") -> whether the map is ahead of it under every masking.
+        drop: nats that the answer loses without any picture.
+        needed: whether that drop is one.
+        unchanged: correlation with the map of randomised weights; None where it was not measured.
+        passed: masking -> share of random orders with a smaller gap, for a single answer.
+    """
+    told = ", ".join(f"{fill} {ahead[fill]:+.2f}" for fill in signs) + " nats against random"
+    if passed:
+        told += f"; ahead of {', '.join(f'{100 * passed[fill]:.0f}%' for fill in signs)} of random orders"
+    tail = ""
+    if unchanged is not None and abs(unchanged) >= SAME_MAP:
+        tail = f" It hardly changes with randomised weights (Spearman {unchanged:.2f})."
+    if not needed:
+        text = f"No map means anything here: without any picture the answer loses {_loss(drop)}."
+        return Finding("no picture needed", text)
+    better, worse = [f for f, s in signs.items() if s > 0], [f for f, s in signs.items() if s < 0]
+    if len(better) == len(signs):
+        rivals = _rivals(beaten)
+        return Finding("better than random", f"Better than random{rivals} ({told}).{tail}")
+    if better:
+        rest = " and ".join(f for f in signs if f not in better)
+        text = f"Better than random under {' and '.join(better)}, not under {rest} ({told}).{tail}"
+        return Finding("depends on the masking", text)
+    if len(worse) == len(signs):
+        return Finding("worse than random", f"Worse than random here ({told}).{tail}")
+    return Finding("no better than random", f"No better than random here ({told}).{tail}")
+
+
+def _loss(drop: float) -> str:
+    return f"{drop:.2f} nats" if drop >= 0.005 else f"nothing ({drop:+.2f} nats)"
+
+
+def _rivals(beaten: Mapping[str, bool]) -> str:
+    won, lost = [n for n, b in beaten.items() if b], [n for n, b in beaten.items() if not b]
+    parts = [f", and than {' and '.join(won)}"] if won else []
+    parts += [f", but not than {' and '.join(lost)}"] if lost else []
+    return "".join(parts)
+
+
+def blocks(grids: Sequence[PatchGrid], regions: tuple[int, int] | str) -> list[np.ndarray]:
+    """Divide every picture's cells into equal regions, numbered through all pictures.
+
+    Args:
+        grids: the pictures' grids.
+        regions: (rows, cols) of regions a picture, fewer where a picture has fewer cells; or
+            ``"patches"``, one region a cell.
+
+    Returns:
+        One int ``[rows, cols]`` a picture: each cell's region.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if regions != "patches" and not _is_pair(regions):
+        raise InputError(f"regions={regions!r}", "(rows, cols) of at least 1, or 'patches'")
+    labels, first = [], 0
+    for grid in grids:
+        wanted = (grid.rows, grid.cols) if regions == "patches" else regions
+        rows, cols = min(int(wanted[0]), grid.rows), min(int(wanted[1]), grid.cols)
+        row, col = np.indices((grid.rows, grid.cols))
+        labels.append(first + row * rows // grid.rows * cols + col * cols // grid.cols)
+        first += rows * cols
+    return labels
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in value)
+    )
+
+
+def region_means(maps: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of a map over each region, ``[regions]``."""
+    values = np.concatenate([np.asarray(part, dtype=float).ravel() for part in maps])
+    at = np.concatenate([part.ravel() for part in labels])
+    return np.bincount(at, weights=values) / np.bincount(at)
+
+
+def centre(grid: PatchGrid) -> np.ndarray:
+    """The centre prior: minus the distance to the middle, in picture widths and heights, ``[rows, cols]``."""
+    y = (np.arange(grid.rows) + 0.5) / grid.rows - 0.5
+    x = (np.arange(grid.cols) + 0.5) / grid.cols - 0.5
+    return -np.hypot(y[:, None], x[None, :])
+
+
+def sinks(grid: PatchGrid, norms: np.ndarray) -> np.ndarray:
+    """Sinks alone: how large each patch's hidden state is, by which sinks are known, ``[rows, cols]``.
+
+    Patches that draw attention whatever is asked carry massive activations (Sun et al. 2024, arXiv
+    2402.17762; in vision-language models Kang et al. 2025, arXiv 2503.03321).  A map that ranks patches
+    as this one does has found sinks.
+
+    Args:
+        grid: the picture's grid.
+        norms: one number a position of the prompt, ``[tokens]``.
+    """
+    positions = [[grid.position(row, col) for col in range(grid.cols)] for row in range(grid.rows)]
+    return np.asarray(norms, dtype=float)[np.array(positions)]
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """A map against the true evidence boxes.
+
+    Args:
+        pointing: whether the map's highest cell lies on the evidence (Zhang et al. 2018, arXiv
+            1608.00507): 0 or 1, or the share of the highest cells that do where several are equal.
+        iou: intersection over union of the evidence's cells with as many of the map's highest cells.
+        chance: share of all cells that are evidence: what pointing blindly would reach.
+    """
+
+    pointing: float
+    iou: float
+    chance: float
+
+
+def evidence(grids: Sequence[PatchGrid], regions: Sequence[Region]) -> list[np.ndarray]:
+    """Which cells lie on the evidence: one bool ``[rows, cols]`` a picture.
+
+    Raises:
+        InputError: for no box, a box of a picture that is not there, or one outside its picture.
+    """
+    if not regions:
+        raise InputError("no box", "at least one evidence box, or None for unknown")
+    inside = [np.zeros((grid.rows, grid.cols), dtype=bool) for grid in grids]
+    for region in regions:
+        if not 0 <= region.image < len(grids):
+            raise InputError(f"a box of picture {region.image}", f"pictures 0 to {len(grids) - 1}")
+        cells = grids[region.image].cells(region.box)
+        if not cells:
+            raise InputError(
+                f"the box {region.box}", f"one on picture {region.image}, {grids[region.image].size} pixels"
+            )
+        inside[region.image][tuple(np.array(cells).T)] = True
+    return inside
+
+
+def pointing(values: np.ndarray, inside: np.ndarray) -> float:
+    """Share of the highest cells that lie inside: 0 or 1 unless several cells are equally high."""
+    return float(inside[values == values.max()].mean())
+
+
+def iou(values: np.ndarray, inside: np.ndarray) -> float:
+    """IoU of the evidence with as many of the highest cells; equal cells at the threshold count in part."""
+    wanted = int(inside.sum())
+    threshold = np.sort(values)[::-1][wanted - 1]
+    above, level = values > threshold, values == threshold
+    chosen = above + level * (wanted - above.sum()) / level.sum()
+    return float(np.minimum(chosen, inside).sum() / np.maximum(chosen, inside).sum())
+
+
+def plausibility(
+    maps: Sequence[np.ndarray], grids: Sequence[PatchGrid], regions: Sequence[Region]
+) -> Plausibility:
+    """Pointing game and IoU of one map over all pictures together.
+
+    Args:
+        maps: signed ``[rows, cols]``, one a picture.
+        grids: the pictures' grids.
+        regions: the true evidence.
+
+    Raises:
+        InputError: as `evidence`, or if a map is not on its picture's grid.
+    """
+    for number, (values, grid) in enumerate(zip(maps, grids, strict=True)):
+        if values.shape != (grid.rows, grid.cols):
+            raise InputError(f"map {number} of shape {values.shape}", f"({grid.rows}, {grid.cols})")
+    inside = np.concatenate([part.ravel() for part in evidence(grids, regions)])
+    values = np.concatenate([np.asarray(part, dtype=float).ravel() for part in maps])
+    return Plausibility(pointing(values, inside), iou(values, inside), float(inside.mean()))
+
+
+MAP = "map"
+RANDOM = "random"
+FORMAT = {"format": "workbench.faithfulness", "version": 1}
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Whether one map tells what the answer depends on.
+
+    Scores are log-probabilities of the target, teacher-forced, in nats.
+
+    Args:
+        method: how the map was made.
+        target: what was scored, in words.
+        model: name of the model.
+        regions: how many regions the curves are made of; the same ones for every map and baseline.
+        curves: masking -> ``"map"``, ``"random 0"``, ``"random 1"`` ..., ``"centre"``, ``"sink"`` -> `Curve`.
+        full: score with the pictures as they are.
+        no_image: score of the same reply after the prompt without any picture; None where this family
+            cannot be asked so.
+        plausibility: against the true evidence boxes; None where they are not known.
+        randomisation: Spearman correlation with the same method's map after the weights were
+            randomised, one a seed (Adebayo et al. 2018, arXiv 1810.03292); None where it was not measured.
+        notes: what could not be measured, and why.
+        seconds: of the whole check.
+        forwards: states of the pictures that were scored, the baselines' included.
+        settings: fills, steps, random, regions, seed.
+        created: UTC time, ISO 8601.
+    """
+
+    method: str
+    target: str
+    model: str
+    regions: int
+    curves: Mapping[str, Mapping[str, Curve]] = field(hash=False)
+    full: float
+    no_image: float | None
+    plausibility: Plausibility | None = None
+    randomisation: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    forwards: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    created: str = ""
+
+    # -- what follows from the numbers -----------------------------------------------------------
+
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """The maskings."""
+        return tuple(self.curves)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The baselines besides random that were measured."""
+        names = next(iter(self.curves.values()))
+        return tuple(name for name in names if name != MAP and not name.startswith(RANDOM))
+
+    @property
+    def drop(self) -> float:
+        """Nats that the target loses without any picture; where that could not be asked, under the
+        masking that costs most with everything hidden."""
+        if self.no_image is not None:
+            return self.full - self.no_image
+        return max(self.full - named[MAP].insertion[0] for named in self.curves.values())
+
+    @property
+    def needed(self) -> bool:
+        """Whether the target needs the picture at all."""
+        return self.drop >= LEAST_DROP
+
+    def gap(self, fill: str, name: str = MAP) -> float:
+        """Insertion minus deletion AUC in nats, of the map or of a baseline; zero for "random"."""
+        named = self._named(fill)
+        if name == RANDOM:
+            return 0.0  # each random order counts with its reverse, whose gap is the opposite
+        if name not in named:
+            raise InputError(f"baseline {name!r}", f"one of {', '.join(map(repr, (RANDOM, *named)))}")
+        return named[name].gap
+
+    def random_gaps(self, fill: str) -> list[float]:
+        """The gaps of the random orders, in nats."""
+        return [curve.gap for name, curve in self._named(fill).items() if name.startswith(RANDOM)]
+
+    def ahead(self, fill: str, of: str = RANDOM) -> float:
+        """Nats by which the map's gap exceeds a baseline's."""
+        return self.gap(fill) - self.gap(fill, of)
+
+    def passed(self, fill: str) -> float:
+        """Share of random orders, each counted with its reverse, whose gap is smaller than the map's."""
+        gap, random = self.gap(fill), self.random_gaps(fill)
+        return sum((gap > one) + (gap > -one) for one in random) / (2 * len(random))
+
+    @cached_property
+    def finding(self) -> Finding:
+        """The verdict with its kind."""
+        return judge(
+            {f: above_random(self.gap(f), outlook(self.random_gaps(f))) for f in self.fills},
+            ahead={f: self.ahead(f) for f in self.fills},
+            beaten={name: all(self.ahead(f, name) > 0 for f in self.fills) for name in self.baselines},
+            drop=self.drop,
+            needed=self.needed,
+            unchanged=self.unchanged,
+            passed={f: self.passed(f) for f in self.fills},
+        )
+
+    @property
+    def unchanged(self) -> float | None:
+        """Mean correlation with the maps of randomised weights; None where it was not measured."""
+        return sum(self.randomisation) / len(self.randomisation) if self.randomisation else None
+
+    @property
+    def verdict(self) -> str:
+        """One line: whether this map is better than random, under which maskings, or means nothing."""
+        return self.finding.text
+
+    def frame(self) -> pd.DataFrame:
+        """A row a masking and order: insertion and deletion AUC and their gap, in nats.
+
+        For random orders, each counted with its reverse, these are means; ``low`` and ``high`` are the
+        gaps that a random order passes with a probability of 5% each: see `verdict.outlook`.
+        """
+        import pandas as pd
+
+        rows: list[tuple[Any, ...]] = []
+        for fill, named in self.curves.items():
+            shown = {name: curve for name, curve in named.items() if not name.startswith(RANDOM)}
+            for name, curve in shown.items():
+                rows.append((fill, name, curve.insertion_auc, curve.deletion_auc, curve.gap, None, None))
+            orders = [c for name, c in named.items() if name.startswith(RANDOM)]
+            height = sum(c.insertion_auc + c.deletion_auc for c in orders) / (2 * len(orders))
+            rows.append((fill, RANDOM, height, height, 0.0, *outlook([c.gap for c in orders])))
+        return pd.DataFrame(rows, columns=["fill", "order", "insertion", "deletion", "gap", "low", "high"])
+
+    def points(self, fill: str) -> pd.DataFrame:
+        """The curves under one masking as rows, for plots of your own: columns curve, map, fraction (0 to 1),
+        score; for random orders, each counted with its reverse, the mean and the range (low, high).
+
+        Raises:
+            InputError: for a masking that was not measured.
+        """
+        import numpy as np
+        import pandas as pd
+
+        named = self._named(fill)
+        orders = [c for name, c in named.items() if name.startswith(RANDOM)]
+        rows: list[tuple[Any, ...]] = []
+        for kind in ("insertion", "deletion"):
+            for name in (MAP, *self.baselines):
+                scores = getattr(named[name], kind)
+                rows += [(kind, name, x, y, y, y) for x, y in zip(named[name].share, scores, strict=True)]
+            heights = np.concatenate([curve.both_ways(kind) for curve in orders])
+            band = (heights.mean(0), heights.min(0), heights.max(0))
+            rows += [(kind, RANDOM, x, *y) for x, y in zip(orders[0].share, np.array(band).T, strict=True)]
+        return pd.DataFrame(rows, columns=["curve", "map", "fraction", "score", "low", "high"])
+
+    # -- kept and shown --------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Faithfulness:
+        """The inverse of `to_dict`."""
+        given = dict(data)
+        given["curves"] = {
+            fill: {name: Curve(**{k: tuple(v) for k, v in curve.items()}) for name, curve in named.items()}
+            for fill, named in given["curves"].items()
+        }
+        given["plausibility"] = Plausibility(**given["plausibility"]) if given["plausibility"] else None
+        given["randomisation"] = None if given["randomisation"] is None else tuple(given["randomisation"])
+        return cls(**{**given, "notes": tuple(given["notes"])})
+
+    def save(self, path: str | Path) -> Path:
+        """Save as one JSON file; returns its path."""
+        return write_record(path, {**FORMAT, **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Faithfulness:
+        """Load what `save` wrote.
+
+        Raises:
+            InputError: if it is not there, damaged, or something else.
+        """
+        return read_record(path, FORMAT, cls.from_dict)
+
+    def __repr__(self) -> str:
+        return f"Faithfulness({self.method}: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                row.fill,
+                row.order,
+                f"{row.insertion:.2f}",
+                f"{row.deletion:.2f}",
+                f"{row.gap:+.2f}",
+                _range(row),
+            ]
+            for row in self.frame().itertuples()
+        ]
+        header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
+        facts = "".join(f"<li>{escape(line)}</li>" for line in self._facts())
+        return (
+            '<div class="workbench-faithfulness" style="max-width:60em;line-height:1.45">'
+            f"<b>{escape(self.method)}</b>: {escape(self.verdict)}<ul>{facts}</ul>{html_table(header, rows)}"
+            '<div style="opacity:.6;font-size:.85em">AUC in nats of log-probability; insertion: higher is '
+            "better, deletion: lower is better, gap: their difference</div></div>"
+        )
+
+    def _facts(self) -> list[str]:
+        facts = [f"without any picture the answer loses {self.drop:.2f} nats (scored: {self.target})"]
+        if self.plausibility is not None:
+            p = self.plausibility
+            facts.append(
+                f"plausibility, apart from the verdict: pointing {p.pointing:.2f} (chance {p.chance:.2f}), "
+                f"IoU {p.iou:.2f} with the true evidence"
+            )
+        if self.unchanged is not None:
+            facts.append(f"Spearman correlation with the map of randomised weights: {self.unchanged:.2f}")
+        return [*facts, *self.notes, f"{self.forwards} scored states in {self.seconds:.1f} s"]
+
+    def _named(self, fill: str) -> Mapping[str, Curve]:
+        if fill not in self.curves:
+            raise InputError(f"masking {fill!r}", f"one of {', '.join(map(repr, self.curves))}")
+        return self.curves[fill]
+
+
+def _range(row: Any) -> str:
+    return f"{row.low:+.2f} to {row.high:+.2f}" if row.order == RANDOM else ""
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
+    """Write JSON beside its place and move it there.
+
+    Raises:
+        InputError: if the place is a folder.
+    """
+    from ..answer import write_file
+
+    place = Path(path).expanduser()
+    if place.is_dir():
+        raise InputError(f"path={str(path)!r} is a folder", "a file name, for example 'check.json'")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_file(place, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    return place
+
+
+def read_record(path: str | Path, header: Mapping[str, Any], build: Any) -> Any:
+    """Read JSON that `write_record` wrote, check its header, and build the record from the rest.
+
+    Raises:
+        InputError: if it cannot be read, is damaged, or has another format.
+    """
+    try:
+        data = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or {k: data.pop(k, None) for k in header} != dict(header):
+            raise InputError(
+                f"path={str(path)!r} has another format", f"{header['format']} version {header['version']}"
+            )
+        return build(data)
+    except OSError as error:
+        raise InputError(f"path={str(path)!r}: {error.strerror or error}", "a saved record") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
+            "a saved record",
+            "save it again",
+        ) from None
+
+
+SUMMARY_FORMAT = {"format": "workbench.faithfulness_summary", "version": 1}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over samples with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """From one value a sample."""
+        return cls(*bootstrap_mean(values), len(values))
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval lies on that side of zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True)
+class FaithfulnessSummary:
+    """Checks of one method's maps on several answers, which all measured the same things.
+
+    Args:
+        items: the single checks.
+    """
+
+    items: tuple[Faithfulness, ...]
+
+    @property
+    def method(self) -> str:
+        """How the maps were made."""
+        return self.items[0].method
+
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """The maskings."""
+        return self.items[0].fills
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Baselines besides random that every check has."""
+        shared = set.intersection(*(set(item.baselines) for item in self.items))
+        return tuple(name for name in self.items[0].baselines if name in shared)
+
+    def ahead(self, fill: str, of: str = RANDOM) -> Estimate:
+        """Nats by which the maps' gap exceeds a baseline's, paired by sample."""
+        return Estimate.of([item.ahead(fill, of) for item in self.items])
+
+    @property
+    def drop(self) -> Estimate:
+        """Nats that the targets lose without any picture."""
+        return Estimate.of([item.drop for item in self.items])
+
+    @property
+    def better(self) -> Estimate:
+        """Share of the answers whose own check says "better than random"."""
+        return Estimate.of([float(item.finding.kind == "better than random") for item in self.items])
+
+    @property
+    def randomisation(self) -> Estimate | None:
+        """Correlation with the maps of randomised weights."""
+        return self._known([item.unchanged for item in self.items])
+
+    def plausibility(self, name: str) -> Estimate | None:
+        """``"pointing"``, ``"iou"`` or ``"chance"`` over the answers whose evidence is known."""
+        known = [item.plausibility for item in self.items]
+        return self._known([None if one is None else float(getattr(one, name)) for one in known])
+
+    @cached_property
+    def finding(self) -> Finding:
+        """The verdict over all samples, with its kind: intervals of the paired differences decide."""
+        ahead = {fill: self.ahead(fill) for fill in self.fills}
+        changed = self.randomisation
+        return judge(
+            {fill: one.sign for fill, one in ahead.items()},
+            ahead={fill: one.mean for fill, one in ahead.items()},
+            beaten={name: all(self.ahead(f, name).sign > 0 for f in self.fills) for name in self.baselines},
+            drop=self.drop.mean,
+            needed=self.drop.low >= LEAST_DROP,
+            unchanged=None if changed is None else changed.mean,
+        )
+
+    @property
+    def verdict(self) -> str:
+        """One line over all samples."""
+        return f"Over {len(self.items)} answers: {self.finding.text[0].lower()}{self.finding.text[1:]}"
+
+    def curves(self, fill: str, name: str) -> Curve:
+        """The mean curves of the map or of a baseline; "random" is the mean of all random orders, each
+        with its reverse.  Answers with other numbers of regions are read at the same shares of them.
+
+        Raises:
+            InputError: for a baseline that was not measured.
+        """
+        found = [c for item in self.items for n, c in item.curves[fill].items() if _is(n, name)]
+        if not found:
+            raise InputError(f"baseline {name!r}", f"one of {', '.join((RANDOM, *self.baselines))}")
+        share = (
+            found[0].share if len({c.share for c in found}) == 1 else tuple(np.linspace(0, 1, 11).tolist())
+        )
+        means = []
+        for kind in ("insertion", "deletion"):
+            rows = [c.both_ways(kind).mean(0) if name == RANDOM else getattr(c, kind) for c in found]
+            means.append(
+                np.mean([np.interp(share, c.share, r) for c, r in zip(found, rows, strict=True)], axis=0)
+            )
+        return Curve(share, tuple(means[0].tolist()), tuple(means[1].tolist()))
+
+    def frame(self) -> pd.DataFrame:
+        """A row a measurement: what, masking, mean, low, high, n."""
+        import pandas as pd
+
+        rows: list[tuple[str, str, Estimate | None]] = [
+            (f"ahead of {name}", fill, self.ahead(fill, name))
+            for name in (RANDOM, *self.baselines)
+            for fill in self.fills
+        ]
+        rows += [("drop without pictures", "", self.drop), ("better than random", "", self.better)]
+        rows += [(name, "", self.plausibility(name)) for name in ("pointing", "iou", "chance")]
+        rows.append(("correlation with randomised", "", self.randomisation))
+        return pd.DataFrame(
+            [(what, fill, e.mean, e.low, e.high, e.n) for what, fill, e in rows if e is not None],
+            columns=["measured", "fill", "mean", "low", "high", "n"],
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Save as one JSON file; returns its path."""
+        return write_record(path, {**SUMMARY_FORMAT, "items": [item.to_dict() for item in self.items]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> FaithfulnessSummary:
+        """Load what `save` wrote.
+
+        Raises:
+            InputError: if it is not there, damaged, or something else.
+        """
+
+        def build(data: Mapping[str, Any]) -> FaithfulnessSummary:
+            return summarise([Faithfulness.from_dict(item) for item in data["items"]])
+
+        return read_record(path, SUMMARY_FORMAT, build)
+
+    def __repr__(self) -> str:
+        return f"FaithfulnessSummary({self.method}: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [row.measured, row.fill, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]
+            for row in self.frame().itertuples()
+        ]
+        table = html_table(("measured", "masking", "mean", "95% interval over samples", "n"), rows)
+        return f"<div><b>{escape(self.method)}</b>: {escape(self.verdict)}{table}</div>"
+
+    def _known(self, values: Sequence[float | None]) -> Estimate | None:
+        known = [value for value in values if value is not None]
+        return Estimate.of(known) if known else None
+
+
+def _is(found: str, wanted: str) -> bool:
+    return found == wanted or (wanted == RANDOM and found.startswith(f"{RANDOM} "))
+
+
+def summarise(items: Sequence[Faithfulness]) -> FaithfulnessSummary:
+    """Checks of one method together.
+
+    Raises:
+        InputError: for none, or checks of several methods or maskings.
+    """
+    if not items:
+        raise InputError("no check", "at least one")
+    kinds = {(item.method, item.fills) for item in items}
+    if len(kinds) > 1:
+        raise InputError(f"checks of {sorted(kinds)}", "checks of one method under the same maskings")
+    return FaithfulnessSummary(tuple(items))
+
+
+def check_settings(fills: Sequence[str], *, steps: int, random: int) -> None:
+    """Refuse what no check can be made of.
+
+    Raises:
+        InputError: for an unknown masking or none, fewer than two steps, or too few random orders.
+    """
+    if isinstance(fills, str) or not fills or any(fill not in FILLS for fill in fills):
+        raise InputError(f"fills={fills!r}", f"a sequence of {', '.join(map(repr, FILLS))}")
+    if steps < 2 or random < LEAST_RANDOM:
+        raise InputError(
+            f"steps={steps}, random={random}",
+            f"at least 2 steps and {LEAST_RANDOM} random orders",
+            "with fewer random orders nothing could be told apart from them",
+        )
+
+
+def orders_of(
+    maps: Mapping[str, Sequence[np.ndarray]], labels: Sequence[np.ndarray], *, seed: int
+) -> dict[str, np.ndarray]:
+    """Rank the regions by each map's mean over them; ties in random order."""
+    return {name: ranking(region_means(parts, labels), seed=seed) for name, parts in maps.items()}
+
+
+def baseline_orders(
+    grids: Sequence[PatchGrid],
+    labels: Sequence[np.ndarray],
+    *,
+    random: int,
+    seed: int,
+    sink: Sequence[np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Orders of the baselines: random ones, the centre prior, and the sinks where they are known."""
+    size = 1 + max(int(part.max()) for part in labels)
+    rng = np.random.default_rng((seed, 1))
+    found = {f"{RANDOM} {i}": rng.permutation(size) for i in range(random)}
+    maps: dict[str, Sequence[np.ndarray]] = {"centre": [centre(grid) for grid in grids]}
+    if sink is not None:
+        maps["sink"] = sink
+    return {**found, **orders_of(maps, labels, seed=seed)}
+
+
+def examine(
+    score: Score,
+    maps: Sequence[np.ndarray],
+    grids: Sequence[PatchGrid],
+    *,
+    regions: tuple[int, int] | str = (6, 6),
+    fills: Sequence[str] = FILLS,
+    steps: int = 6,
+    random: int = 19,
+    sink: Sequence[np.ndarray] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Curve]]:
+    """Curves of one map and of its baselines, as `Faithfulness.curves` holds them.
+
+    Args:
+        score: log-probability in nats with only some regions visible.
+        maps: signed ``[rows, cols]``, one a picture.
+        grids: the pictures' grids.
+        regions, fills, steps, random, seed: as for `workbench.interpret.faithfulness.check`.
+        sink: the sink baseline's maps.
+
+    Raises:
+        InputError: for settings that cannot be used, or a single region, which has no order.
+    """
+    check_settings(fills, steps=steps, random=random)
+    labels = blocks(grids, regions)
+    if sum(len(np.unique(part)) for part in labels) < 2:
+        raise InputError("a single region", "at least two, to have an order", "pass regions=(rows, cols)")
+    orders = baseline_orders(grids, labels, random=random, seed=seed, sink=sink)
+    orders = {**orders_of({MAP: maps}, labels, seed=seed), **orders}
+    return curves(score, orders, fills=fills, steps=steps)
 
 
 def check(
@@ -74,7 +890,7 @@ def check(
             without its model.
         CapabilityError: for a model behind a server.
     """
-    from .forward import Scorer
+    from .scoring import Scorer
 
     check_settings(fills, steps=steps, random=random)
     if isinstance(randomise, bool) or not isinstance(randomise, int) or randomise < 0:
@@ -191,8 +1007,7 @@ def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
     Raises:
         CapabilityError: for a decoder whose layers are not known.
     """
-    from .inside import Decoder, reading
-    from .replay import Replay, forward, held
+    from .replay import Decoder, Replay, forward, held, reading
 
     decoder, replay = Decoder(vlm), Replay.of(vlm, answer)
     norms: dict[int, np.ndarray] = {}

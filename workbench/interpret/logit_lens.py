@@ -11,13 +11,12 @@ import torch
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..types import Mode
-from .inside import Decoder, reading
 from .lens_record import Lens
-from .places import Place, positions
-from .replay import Replay, forward, held
+from .replay import Decoder, Replay, forward, held, reading
+from .targets import Place, positions
 
 if TYPE_CHECKING:
-    from ..models.handle import VLM
+    from ..models.vlm import VLM
 
 __all__ = ["lens", "token_texts"]
 
@@ -41,7 +40,7 @@ def lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", chunk: i
         vlm: the model that gave the answer.
         answer: any answer with a reply.
         k: how many tokens to keep of each position and layer.
-        place: which positions to read; see `workbench.interpret.places`.  The first position of the
+        place: which positions to read; see `workbench.interpret.targets`.  The first position of the
             reply is always read.
         chunk: positions at a time; lower it where memory is short.
 

@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from ..answer import Answer
-from ..answer_file import write_file
+from ..answer import Answer, write_file
 from ..errors import InputError
 
 __all__ = ["load_record", "save_record"]

@@ -20,7 +20,10 @@ from ..errors import InputError
 from ..models.layout import whole
 from ..types import Box, PatchGrid, Region
 
-__all__ = ["Regions", "make_regions"]
+__all__ = ["FILLS", "Regions", "make_regions"]
+
+FILLS = ("mean", "blur", "white")
+"""What a hidden region shows: its picture's mean colour, the picture blurred, or white."""
 
 ACCEPTED = '"patches", "superpixels", a grid (rows, cols), or a sequence of boxes or types.Region'
 

@@ -4,24 +4,206 @@
 `Capture` is open, a function of ours stands before the model's own: it keeps references (queries of
 the chosen rows, the cache's keys) and calls the kernel unchanged, so that nothing is computed twice
 and no row is formed.  Rows are computed later, from the record.
+
+What one attention layer shows while a model runs: queries, keys and masks, kept without copying much
+
+From what a capture kept to the records of its replies: padding cut off, plainly causal masks left out
+
+The vision tower's own attention as records: patches in reading order, on the pictures they show
+
+Capture of one batch of replies: opened while they are written, read into records afterwards
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 
+from ..answer import Answer
+from ..attention import Attention, LayerStore
 from ..errors import CapabilityError, InputError
-from .capture_layers import DecoderLayer, StepMasks, TowerLayer
+from ..types import PatchGrid, Span, TokenLayout
+from .families import Encoded
+from .layout import Crop
 
-__all__ = ["CAPTURE", "Capture", "check_capture"]
+if TYPE_CHECKING:
+    from .vlm import VLM
+
+__all__ = [
+    "CAPTURE",
+    "Capture",
+    "DecoderLayer",
+    "ReplyCapture",
+    "Step",
+    "StepMasks",
+    "TowerLayer",
+    "attention_record",
+    "check_capture",
+    "to_numpy",
+    "token_texts",
+    "tower_records",
+]
+
+
+MERGE = 64  # single queries that are put into one tensor, so that there are not thousands of small ones
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a layer: where its kept queries stood and what they might see.
+
+    Args:
+        first: position of the first kept query, batch padding counted in.
+        kept: number of kept queries.
+        offset: position of the first key that was there.
+        mask: rows of the mask for the kept queries, as the layer got them, ``[batch or 1, 1, kept, keys]``
+            (bool, or added to the scores), or ``[batch, keys]`` (padding alone); None for causal order.
+    """
+
+    first: int
+    kept: int
+    offset: int
+    mask: torch.Tensor | None
+
+
+class StepMasks:
+    """Cuts the kept rows out of a step's masks; layers that share a mask share the rows too."""
+
+    def __init__(self) -> None:
+        self._at = -1
+        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def rows(self, mask: torch.Tensor | None, kept: int, at: int) -> torch.Tensor | None:
+        """The last ``kept`` rows; ``at`` tells one step from the next."""
+        if mask is None:
+            return None
+        if at != self._at:
+            self._at, self._seen = at, []
+        for known, rows in self._seen:  # held, so that an address is not another mask's
+            if known is mask:
+                return rows
+        rows = mask.clone() if mask.ndim == 2 else mask[:, :, -kept:].clone()
+        self._seen.append((mask, rows))
+        return rows
+
+
+@dataclass
+class DecoderLayer:
+    """One layer of the decoder.
+
+    A cache that keeps everything is only referred to: its last keys are all keys.  A layer with a
+    sliding window forgets, so its keys are kept as they come.
+
+    Args:
+        scale: factor of the scores.
+        window: the layer's sliding window; None where it sees everything.
+        prompt_rows: whether the prompt's queries are kept.
+    """
+
+    scale: float
+    window: int | None
+    prompt_rows: bool
+    past: int = 0
+    queries: list[torch.Tensor] = field(default_factory=list)
+    pieces: list[torch.Tensor] = field(default_factory=list)
+    keys: torch.Tensor | None = None
+    steps: list[Step] = field(default_factory=list)
+    _single: int = 0
+
+    def take(
+        self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masks: StepMasks
+    ) -> None:
+        """Keep one call: ``[batch, heads, tokens, width]`` and ``[batch, key heads, keys, width]``."""
+        new, there, end = query.shape[2], key.shape[2], self.past + query.shape[2]
+        kept = new if self.prompt_rows or self.past else 1
+        self._add(query if kept == new else query[:, :, -kept:].clone())
+        if self.window is not None:
+            start = self.past if there >= end else there - new
+            self.pieces.append(key[:, :, start : start + new].clone())
+        elif there < end:
+            raise CapabilityError(
+                f"a cache of {there} positions after {end} tokens",
+                "one sequence with a cache that keeps every position",
+                "open one capture for each sequence",
+            )
+        else:
+            self.keys = key
+        rows = masks.rows(mask, kept, self.past)
+        self.steps.append(Step(end - kept, kept, max(0, end - there), rows))
+        self.past = end
+
+    def all_keys(self) -> torch.Tensor:
+        """Keys of every position, batch padding included ``[batch, key heads, positions, width]``."""
+        if self.keys is not None:
+            return self.keys[:, :, : self.past]
+        return torch.cat(self.pieces, dim=2)
+
+    def all_queries(self) -> torch.Tensor:
+        """The kept queries ``[batch, heads, rows, width]``."""
+        return torch.cat(self.queries, dim=2)
+
+    def _add(self, query: torch.Tensor) -> None:
+        self.queries.append(query)
+        self._single = self._single + 1 if query.shape[2] == 1 else 0
+        if self._single == MERGE:
+            self.queries[-MERGE:] = [torch.cat(self.queries[-MERGE:], dim=2)]
+            self._single = 0
+
+
+@dataclass
+class TowerLayer:
+    """One layer of the vision tower: all queries and keys, in the tower's own order.
+
+    Args:
+        scale: factor of the scores.
+        queries, keys: one ``[heads, patches, width]`` for each group of patches that see each other.
+    """
+
+    scale: float
+    queries: list[torch.Tensor] = field(default_factory=list)
+    keys: list[torch.Tensor] = field(default_factory=list)
+
+    def take(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        mask: torch.Tensor | None,
+        bounds: torch.Tensor | None,
+    ) -> None:
+        """Keep one call: ``[groups, heads, patches, width]``, padding left out.
+
+        Args:
+            query, key: of the patches.
+            mask: ``[groups, 1, patches or 1, patches]`` or ``[groups, patches]``; None where all are seen.
+            bounds: where groups begin and end in one long sequence, for kernels that take it so.
+        """
+        if bounds is not None:
+            lengths = (bounds[1:] - bounds[:-1]).tolist()
+            self.queries += [part[0] for part in query.split(lengths, dim=2)]
+            self.keys += [part[0] for part in key.split(lengths, dim=2)]
+            return
+        for group in range(query.shape[0]):
+            q, k = query[group], key[group]
+            if mask is not None:
+                own = mask[min(group, len(mask) - 1)]
+                row = own if own.ndim == 1 else own[0, 0]
+                added = row.is_floating_point() and own.ndim > 1  # added to the scores: 0 is seen
+                seen = row > -1.0 if added else row.bool()
+                q, k = q[:, seen], k[:, seen]
+            self.queries.append(q)
+            self.keys.append(k)
+
 
 CAPTURE = (False, True, "all")
 _NUMBER = itertools.count()
@@ -183,3 +365,331 @@ def _kernel(name: str, module: torch.nn.Module) -> Callable[..., Any]:
             'attention="sdpa"',
         )
     return own
+
+
+def attention_record(
+    capture: Capture,
+    number: int,
+    *,
+    prompt: int,
+    padded: int,
+    reply: int,
+    layout: TokenLayout,
+    texts: Sequence[str],
+    spans: Mapping[str, Span] | None = None,
+    tower: Attention | None = None,
+    model: str = "",
+) -> Attention:
+    """The record of one row of a captured batch.
+
+    Args:
+        capture: what was kept.
+        number: the row.
+        prompt, padded: tokens of its prompt, alone and with the batch's padding on the left.
+        reply: tokens of its reply; the last one was chosen, and never read.
+        layout: where the row's pictures stand.
+        texts: text of each token of prompt and reply.
+        spans: parts of the reply.
+        tower: the vision tower's record for its pictures.
+        model: name of the model.
+
+    Raises:
+        CapabilityError: if no attention came by, or of a kind that is not understood.
+    """
+    layers = list(capture.decoder.values())
+    if not layers:
+        raise CapabilityError(
+            "a model whose attention does not go through Transformers' AttentionInterface",
+            "one of the families of workbench, or a model that runs under sdpa",
+        )
+    pad, positions = padded - prompt, prompt + reply - 1
+    tokens = Span(1 if capture.prompt_rows else prompt, prompt + reply)
+    first = tokens.start - 1 + pad  # position of the first row's query
+    masks: list[np.ndarray] = []
+    known: dict[tuple[Any, ...], int | None] = {}
+    store = []
+    for layer in layers:
+        key = (layer.window, *(id(step.mask) for step in layer.steps))
+        if key not in known:
+            mask = _visible(layer, number, first, len(tokens), pad + positions)[:, pad:]
+            plain = np.array_equal(mask, np.tri(len(tokens), positions, tokens.start - 1, dtype=bool))
+            known[key] = None if plain else len(masks)
+            masks += [] if plain else [mask]
+        skip = first - layer.steps[0].first
+        queries = layer.all_queries()[number, :, skip : skip + len(tokens)]
+        keys = layer.all_keys()[number, :, pad : pad + positions]
+        store.append(LayerStore(to_numpy(queries), to_numpy(keys), layer.scale, known[key]))
+    return Attention(
+        store=tuple(store),
+        layout=layout,
+        texts=tuple(texts),
+        tokens=tokens,
+        masks=tuple(masks),
+        tower=tower,
+        spans=dict(spans or {}),
+        model=model,
+    )
+
+
+def _visible(layer: DecoderLayer, number: int, first: int, count: int, positions: int) -> np.ndarray:
+    """Where a row's queries might look, batch padding included, bool ``[count, positions]``."""
+    out = np.zeros((count, positions), dtype=bool)
+    at = np.arange(positions)
+    for step in layer.steps:
+        rows = np.arange(step.first, step.first + step.kept)
+        inside = (rows >= first) & (rows < first + count)
+        if not inside.any():
+            continue
+        seen = (at <= rows[:, None]) & (at >= step.offset)
+        if layer.window is not None:
+            seen &= at > rows[:, None] - layer.window
+        if step.mask is not None:
+            own = _as_bool(step.mask[min(number, len(step.mask) - 1)])
+            stop = min(positions, step.offset + own.shape[-1])
+            told = np.zeros((step.kept, positions), dtype=bool)
+            told[:, step.offset : stop] = own[..., : stop - step.offset]
+            seen = seen & told if own.ndim == 1 else told
+        out[rows[inside] - first] = seen[inside]
+    return out
+
+
+def _as_bool(mask: torch.Tensor) -> np.ndarray:
+    """A mask of one row of a batch: ``[keys]``, or ``[queries, keys]`` out of ``[1, queries, keys]``."""
+    if mask.ndim == 3 and len(mask) != 1:
+        raise CapabilityError("a mask that differs between heads", "one mask for all heads of a layer")
+    mask = mask[0] if mask.ndim == 3 else mask
+    if mask.dtype != torch.bool and mask.ndim == 2:
+        shut = mask <= torch.finfo(mask.dtype).min / 2
+        if bool(((mask != 0) & ~shut).any()):
+            raise CapabilityError("a mask that adds a bias to the scores", "a mask that says yes or no")
+        mask = ~shut
+    return mask.bool().cpu().numpy()
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A copy in main memory, in its own precision; bfloat16 as its raw bits in uint16."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(np.uint16).copy()
+    if tensor.dtype not in (torch.float16, torch.float32):
+        tensor = tensor.float()
+    return np.array(tensor.numpy(), copy=True)
+
+
+def token_texts(tokenizer: Any, prompt: Sequence[int], reply: Sequence[int]) -> list[str]:
+    """Text of each token alone; in the reply with the spaces that decoding all of it would give.
+
+    A character that several tokens spell is given to the last of them.
+    """
+    once = {token: tokenizer.decode([token]) for token in set(prompt)}
+    texts = [once[token] for token in prompt]
+    done = 0  # reply tokens before it are settled
+    for stop in range(1, len(reply) + 1):
+        before = tokenizer.decode(list(reply[max(0, done - 1) : done])) if done else ""
+        text = tokenizer.decode(list(reply[max(0, done - 1) : stop]))
+        if text.endswith("\ufffd") and stop < len(reply):
+            texts.append("")
+            continue
+        texts.append(text[len(before) :] if text.startswith(before) else tokenizer.decode([reply[stop - 1]]))
+        done = stop
+    return texts
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A crop on the tower's positions: ``extra`` tokens that show no patch, then ``rows * cols`` patches."""
+
+    crop: Crop
+    start: int
+    rows: int
+    cols: int
+    extra: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.extra + self.rows * self.cols
+
+
+def tower_records(
+    capture: Capture, crops: Sequence[Sequence[Crop]], order: torch.Tensor | None, *, model: str = ""
+) -> list[Attention | None]:
+    """The tower's records of a captured batch, one for each conversation.
+
+    Args:
+        capture: what was kept.
+        crops: what the tower took in for each conversation, in its order.
+        order: where the tower keeps the patches; see `FamilySpec.patch_order`.
+        model: name of the model.
+
+    Returns:
+        None for a conversation without pictures, and for all where the tower's sequences are not
+        those of the crops (a tower that this workbench does not know).
+    """
+    layers = list(capture.tower.values())
+    flat = [crop for row in crops for crop in row]
+    if not layers or not flat:
+        return [None] * len(crops)
+    flow = [_Sequence.of(layer, order) for layer in layers]
+    placed = _place(flat, layers[0], order)
+    if placed is None or any(len(s.groups) != placed[-1].stop for s in flow):
+        return [None] * len(crops)
+    records: list[Attention | None] = []
+    at = 0
+    for row in crops:
+        mine = placed[at : at + len(row)]
+        at += len(row)
+        records.append(_record(mine, flow, model) if mine else None)
+    return records
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """One layer's queries and keys ``[heads, patches, width]`` in reading order, and who sees whom."""
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    groups: np.ndarray
+    scale: float
+
+    @classmethod
+    def of(cls, layer: TowerLayer, order: torch.Tensor | None) -> _Sequence:
+        queries, keys = torch.cat(layer.queries, dim=1), torch.cat(layer.keys, dim=1)
+        groups = np.repeat(np.arange(len(layer.keys)), [k.shape[1] for k in layer.keys])
+        if order is not None and len(order) == queries.shape[1]:
+            index = order.to(queries.device)
+            queries, keys, groups = queries[:, index], keys[:, index], groups[order.numpy()]
+        return cls(queries, keys, groups, layer.scale)
+
+
+def _place(crops: Sequence[Crop], layer: TowerLayer, order: torch.Tensor | None) -> list[_Placed] | None:
+    """Lay the crops onto the tower's patches; None where the numbers do not fit."""
+    counts = [k.shape[1] for k in layer.keys]
+    if order is not None:  # one long sequence: every crop has the same number of patches for a token
+        tokens = sum(crop.rows * crop.cols for crop in crops)
+        counts = [sum(counts) * crop.rows * crop.cols // tokens for crop in crops]
+    if len(counts) != len(crops):
+        return None
+    placed, start = [], 0
+    for crop, count in zip(crops, counts, strict=True):
+        for extra in (0, 1):  # a class token stands before the patches
+            factor = math.isqrt((count - extra) // (crop.rows * crop.cols))
+            if factor and factor**2 * crop.rows * crop.cols == count - extra:
+                placed.append(_Placed(crop, start, crop.rows * factor, crop.cols * factor, extra))
+                break
+        else:
+            return None
+        start += count
+    return placed
+
+
+def _record(placed: Sequence[_Placed], flow: Sequence[_Sequence], model: str) -> Attention:
+    first, stop = placed[0].start, placed[-1].stop
+    masks: list[np.ndarray] = []
+    store = []
+    for layer in flow:
+        groups = layer.groups[first:stop]
+        groups = np.unique(groups, return_inverse=True)[1].astype(np.int32)
+        number = next((i for i, known in enumerate(masks) if np.array_equal(known, groups)), len(masks))
+        masks += [groups] if number == len(masks) else []
+        queries, keys = to_numpy(layer.queries[:, first:stop]), to_numpy(layer.keys[:, first:stop])
+        store.append(LayerStore(queries, keys, layer.scale, number))
+    grids = [_grid(one, first) for one in placed]
+    shown: dict[int, Any] = {}
+    for one, grid in zip(placed, grids, strict=True):  # a picture shown by crops alone: its first crop
+        if one.crop.overview or grid.image not in shown:
+            shown[grid.image] = grid
+    tiles = tuple(grid for grid in grids if grid is not shown[grid.image])
+    length = stop - first
+    return Attention(
+        store=tuple(store),
+        layout=TokenLayout(length, tuple(shown[image] for image in sorted(shown)), tiles),
+        texts=("",) * length,
+        tokens=Span(0, length),
+        masks=tuple(masks),
+        ahead=0,
+        model=model,
+    )
+
+
+def _grid(one: _Placed, first: int) -> PatchGrid:
+    return PatchGrid(
+        image=one.crop.image,
+        rows=one.rows,
+        cols=one.cols,
+        start=one.start + one.extra - first,
+        size=one.crop.size,
+        region=one.crop.region,
+        row_stride=one.cols,
+    )
+
+
+class ReplyCapture:
+    """A context manager around ``generate``, and the records of what it wrote.
+
+    Args:
+        vlm: the model.
+        encoded: the prompts.
+        capture: True, or "all" for the prompt's rows too.
+
+    Raises:
+        CapabilityError: if the model's decoder cannot be found.
+    """
+
+    def __init__(self, vlm: VLM, encoded: Encoded, capture: bool | str) -> None:
+        self._tokenizer, self._name = vlm.tokenizer, vlm.name
+        self._layouts, self._prompts = encoded.layouts, encoded.prompt_ids
+        self._padded = int(encoded.inputs["input_ids"].shape[1])
+        pictures = any(layout.images for layout in encoded.layouts)
+        tower = _find(vlm.model, vlm.family.vision_tower) if pictures else None
+        self._crops = [vlm.family.crops(vlm.processor, layout) for layout in encoded.layouts]
+        self._order = None if tower is None else vlm.family.patch_order(tower, encoded.inputs)
+        self._capture: Capture | None = Capture(
+            vlm.model,
+            decoder=vlm.family.decoder,
+            tower=vlm.family.vision_tower if tower is not None else None,
+            prompt_rows=capture == "all",
+        )
+
+    def __enter__(self) -> ReplyCapture:
+        assert self._capture is not None
+        self._capture.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._capture is not None
+        self._capture.__exit__(kind, error, trace)
+
+    def records(self, answers: list[Answer]) -> list[Attention | None]:
+        """One record for each answer; None for one that holds no token.  What was kept is let go."""
+        capture, self._capture = self._capture, None
+        assert capture is not None
+        if not any(answer.reply_ids for answer in answers):
+            return [None] * len(answers)
+        towers = tower_records(capture, self._crops, self._order, model=self._name)
+        return [
+            attention_record(
+                capture,
+                number,
+                prompt=answer.prompt_tokens,
+                padded=self._padded,
+                reply=len(answer.reply_ids),
+                layout=self._layouts[number],
+                texts=token_texts(self._tokenizer, self._prompts[number], answer.reply_ids),
+                spans={name: span for name, span in answer.spans.items() if len(span)},
+                tower=towers[number],
+                model=self._name,
+            )
+            if answer.reply_ids
+            else None
+            for number, answer in enumerate(answers)
+        ]
+
+
+def _find(model: torch.nn.Module, path: str) -> torch.nn.Module | None:
+    """A vision tower by its path; None where this model keeps it elsewhere."""
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None

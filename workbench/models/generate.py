@@ -3,13 +3,25 @@
 `ReplyControl` stands at both ends of a step: before a token is chosen it reads ``p_think`` from the
 raw scores, forces what a mode or a budget asks for, and samples from its own random generator; after
 it, it notes the token, feeds the reader, and ends rows.
+
+Reading a reply while it is being written: which token belongs to the thought, which to the answer.
+
+One reader follows one reply.  It decodes piece by piece without ever showing half a character or a
+delimiter, and counts the thought's tokens for the budget.
+
+Our hand on every step of a reply: what is read, forced, sampled, noted and ended.
+
+Everything is kept per row, so that a row of a batch gives the reply that it would give alone, and a
+run that is interrupted has lost nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -22,10 +34,340 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from .control import DEFAULT_MAX_TOKENS, Interrupted, OnPieces, ReplyControl, Row, Settings
+from ..errors import InputError
+from ..types import Piece
 from .families import Encoded
 
-__all__ = ["DEFAULT_MAX_TOKENS", "ReplyControl", "Row", "Settings", "run_generation"]
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "IncrementalText",
+    "Interrupted",
+    "OnPieces",
+    "ReplyControl",
+    "ReplyReader",
+    "Row",
+    "Settings",
+    "run_generation",
+]
+
+
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+
+
+class IncrementalText:
+    """Decode a growing list of token ids; each call gives the text that is now certain.
+
+    A character may be spread over several tokens: the last replacement character is held back
+    until its bytes are complete.  Only a window of recent tokens is decoded again.
+
+    Args:
+        decode: token ids to text.
+    """
+
+    WINDOW, KEPT = 32, 8  # 8 tokens are at least 8 bytes: more than the longest UTF-8 character
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._shown = 0  # characters of the window's text that were given out
+
+    def push(self, token: int) -> str:
+        """Text that this token completes."""
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        certain = text[:-1] if text.endswith(BROKEN) else text
+        new = certain[self._shown :]
+        self._shown = max(self._shown, len(certain))
+        if len(self._ids) > self.WINDOW:
+            self._ids = self._ids[-self.KEPT :]
+            text = self._decode(self._ids)
+            self._shown = len(text) - text.endswith(BROKEN)
+        return new
+
+    def flush(self) -> str:
+        """What was held back, when no more tokens will come."""
+        text = self._decode(self._ids)[self._shown :]
+        self._ids, self._shown = [], 0
+        return text
+
+
+class ReplyReader:
+    """Sort a reply's tokens into thought and answer as they come.
+
+    A delimiter of one token is recognised by its id; one of several tokens by its text, since its
+    characters may be merged with their neighbours'.  Text is given out without the white space at
+    the ends of thought and answer, so the pieces of a kind, joined, are the record's text.  A close
+    that nothing opened is left out; only the record, made at the end, can tell that what came before
+    it was a thought.
+
+    Args:
+        decode: token ids to text, special tokens left out.
+        think_open, think_close: ids of the delimiters; empty for a family without thoughts.
+        delimiters: their texts.
+        opened: the prompt itself already opened the thought.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[list[int]], str],
+        *,
+        think_open: Sequence[int] = (),
+        think_close: Sequence[int] = (),
+        delimiters: tuple[str, str] = ("", ""),
+        opened: bool = False,
+    ) -> None:
+        self._open, self._close = list(think_open), list(think_close)
+        self._delimiters = delimiters
+        self._text = IncrementalText(decode)
+        self._held = ""
+        self._started = False
+        self._closed = False
+        self.state = "thought" if opened else "start" if think_open else "answer"
+        self.thought_tokens = 0
+
+    def push(self, token: int) -> list[Piece]:
+        """Take the next token of the reply.
+
+        Returns:
+            The pieces that are now certain; mostly one, or none.
+        """
+        if self.state == "start" and len(self._open) == 1 and token == self._open[0]:
+            self._switch("thought")
+            return []
+        if not self._closed and len(self._close) == 1 and token == self._close[0]:
+            pieces = self._take(self._text.flush(), last=True)
+            self._closed = True
+            self._switch("answer")
+            return pieces
+        self.thought_tokens += self.state == "thought"
+        return self._take(self._text.push(token))
+
+    def finish(self) -> list[Piece]:
+        """What was held back, when the reply has ended."""
+        return self._take(self._text.flush(), last=True)
+
+    def _take(self, text: str, *, last: bool = False) -> list[Piece]:
+        if self.state == "start":
+            return self._at_start(text, last=last)
+        if self.state == "thought" and len(self._close) > 1 and not self._closed:
+            return self._until_close(text, last=last)
+        return self._give(text, last=last)
+
+    def _at_start(self, text: str, *, last: bool) -> list[Piece]:
+        """Nothing but white space so far: a thought may still open."""
+        self._held += text
+        begun = self._held.lstrip()
+        opener = self._delimiters[0] if len(self._open) > 1 else ""
+        if opener and begun.startswith(opener):
+            self._switch("thought", keep_text=True)
+            return self._take(begun[len(opener) :], last=last)
+        if begun and (last or not opener.startswith(begun)):
+            self._switch("answer", keep_text=True)
+            return self._take(begun, last=last)
+        return []
+
+    def _until_close(self, text: str, *, last: bool) -> list[Piece]:
+        """Give the thought out, but hold back what may become its closing delimiter."""
+        closer = self._delimiters[1]
+        text, self._held = self._held + text, ""
+        before, found, after = text.partition(closer)
+        if found:
+            pieces = self._give(before, last=True)
+            self._closed = True
+            self._switch("answer", keep_text=True)
+            return pieces + self._take(after, last=last)
+        sizes = range(min(len(closer) - 1, len(text)), 0, -1)
+        keep = 0 if last else next((n for n in sizes if text.endswith(closer[:n])), 0)
+        pieces = self._give(text[: len(text) - keep], last=last)
+        self._held += text[len(text) - keep :]
+        return pieces
+
+    def _give(self, text: str, *, last: bool = False) -> list[Piece]:
+        text, self._held = self._held + text, ""
+        if not self._started:
+            text = text.lstrip()
+        shown = text.rstrip()
+        if not last:
+            self._held = text[len(shown) :]
+        self._started = self._started or bool(shown)
+        return [Piece(shown, self.state)] if shown else []
+
+    def _switch(self, state: str, *, keep_text: bool = False) -> None:
+        self.state, self._held, self._started = state, "", False
+        if not keep_text:
+            self._text.flush()
+
+
+OnPieces = Callable[[int, list[Piece]], None]
+DEFAULT_MAX_TOKENS = 4096
+"""Length limit of a reply that asks for none, in tokens; the model's reported settings."""
+
+
+class Interrupted(Exception):
+    """Leaves ``generate`` at once; what was written is kept by the rows."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a reply is made.
+
+    Args:
+        max_tokens: most tokens of a reply, thought and delimiters included; None for
+            `DEFAULT_MAX_TOKENS`, or what the model's context leaves where that is less.
+        thinking_budget: tokens after which a thought is closed; None for no limit.
+        temperature: 0 is greedy; otherwise scores are divided by it and sampled, nothing cut away.
+        seed: for sampling; each reply has its own random generator, seeded with it.
+    """
+
+    max_tokens: int | None = None
+    thinking_budget: int | None = None
+    temperature: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:
+            _check_integer("max_tokens", self.max_tokens, least=1)
+        if self.thinking_budget is not None:
+            _check_integer("thinking_budget", self.thinking_budget, least=0)
+        if self.seed is not None:
+            _check_integer("seed", self.seed, least=0)
+        if isinstance(self.temperature, bool) or not isinstance(self.temperature, (int, float)):
+            raise InputError(f"temperature={self.temperature!r}", "a number from 0 (greedy) up")
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"temperature={self.temperature!r}", "a number from 0 (greedy) up")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def _check_integer(name: str, value: Any, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+        raise InputError(f"{name}={value!r}", f"a whole number, at least {least}")
+
+
+@dataclass
+class Row:
+    """One reply in the making.
+
+    Args:
+        reader: sorts the tokens into thought and answer.
+        max_tokens: most tokens of this reply.
+        random: its generator, where it is sampled.
+        ids: the reply so far, with delimiters and end token.
+        stopped: why it ended; ``"interrupted"`` until it did.
+        p_think: see `Answer`.
+        first_at, last_at: `time.perf_counter` of the first and the last token.
+    """
+
+    reader: ReplyReader
+    max_tokens: int
+    random: torch.Generator | None = None
+    ids: list[int] = field(default_factory=list)
+    stopped: str = "interrupted"
+    p_think: float | None = None
+    first_at: float | None = None
+    last_at: float | None = None
+    closing: list[int] | None = None  # what is still to be forced of a close; None: not closed by us
+    done: bool = False
+
+
+class ReplyControl:
+    """Choose, force, note and end, for every row of a batch.
+
+    Args:
+        encoded: the prompts.
+        rows: one per prompt.
+        settings: how to reply.
+        eos: ids that end a reply.
+        stop: when set, generation ends within a step.
+        on_pieces: called with the row's number and its new pieces, in the generating thread.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        rows: Sequence[Row],
+        settings: Settings,
+        *,
+        eos: set[int],
+        stop: threading.Event,
+        on_pieces: OnPieces | None = None,
+    ) -> None:
+        self.encoded, self.rows, self.settings = encoded, rows, settings
+        self.eos, self.stop, self.on_pieces = eos, stop, on_pieces
+
+    def choose(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores [batch, vocabulary] whose largest entry of a row is the token to take."""
+        if self.stop.is_set():
+            raise Interrupted
+        if self.encoded.think_open and not any(row.ids for row in self.rows):
+            opening = torch.softmax(scores.float(), dim=-1)[:, self.encoded.think_open[0]]
+            for row, probability in zip(self.rows, opening.tolist(), strict=True):
+                row.p_think = probability
+        scores = scores.clone()
+        for number, row in enumerate(self.rows):
+            token = None if row.done else self._token(row, scores[number])
+            if token is not None:
+                scores[number] = -torch.inf
+                scores[number, token] = 0.0
+        return scores
+
+    def note(self, tokens: Sequence[int]) -> list[bool]:
+        """Take one new token per row; says which rows are done."""
+        now = time.perf_counter()
+        for number, row in enumerate(self.rows):
+            if row.done:
+                continue
+            token = tokens[number]
+            row.ids.append(token)
+            row.first_at, row.last_at = row.first_at or now, now
+            pieces = [] if token in self.eos else row.reader.push(token)
+            if token in self.eos:
+                row.stopped = "end" if row.closing is None else "budget"
+            elif len(row.ids) >= row.max_tokens:
+                row.stopped = "length"
+            row.done = row.stopped != "interrupted"
+            self._show(number, pieces + (row.reader.finish() if row.done else []))
+        if self.stop.is_set():
+            raise Interrupted
+        return [row.done for row in self.rows]
+
+    def finish(self) -> None:
+        """Show what interrupted rows still held back."""
+        for number, row in enumerate(self.rows):
+            if not row.done:
+                self._show(number, row.reader.finish())
+
+    def _show(self, number: int, pieces: list[Piece]) -> None:
+        if pieces and self.on_pieces is not None:
+            self.on_pieces(number, pieces)
+
+    def _token(self, row: Row, scores: torch.Tensor) -> int | None:
+        """The token that is not simply the largest score; None where it is."""
+        if len(row.ids) < len(self.encoded.forced):
+            return self.encoded.forced[len(row.ids)]
+        if row.closing:
+            return row.closing.pop(0)
+        if row.closing is not None and len(self.encoded.think_open) == 1:
+            scores[self.encoded.think_open[0]] = -torch.inf  # the answer was forced: no second thought
+        token = self._sampled(row, scores) if self.settings.temperature > 0 else None
+        if row.closing is None and self._over_budget(row):
+            taken = int(scores.argmax()) if token is None else token
+            if [taken] != self.encoded.think_close:  # else the model closes it by itself
+                row.closing = list(self.encoded.think_close)
+                return row.closing.pop(0)
+        return token
+
+    def _over_budget(self, row: Row) -> bool:
+        budget = self.settings.thinking_budget
+        return budget is not None and row.reader.state == "thought" and row.reader.thought_tokens >= budget
+
+    def _sampled(self, row: Row, scores: torch.Tensor) -> int:
+        """Draw on the CPU from the row's own generator: the caller's random state stays as it is."""
+        chances = torch.softmax(scores.double().cpu() / self.settings.temperature, dim=-1)
+        return int(torch.multinomial(chances, 1, generator=row.random))
+
 
 # A checkpoint may ship sampling settings of its own.  Each is set to what leaves the scores alone, so
 # that temperature 0 is plain greedy decoding and p_think comes from the model's own distribution.

@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CapabilityError, CheckpointError, InputError, OutOfMemoryError
-from .build import build_model, build_processor, model_class, model_config, progress_bar
+from .build import (
+    build_model,
+    build_processor,
+    model_class,
+    model_config,
+    progress_bar,
+    quantization_config,
+    quiet_libraries,
+)
 from .device import pick_attention, pick_device, pick_dtype, release_memory
 from .families import FAMILIES, FamilySpec, family_of
-from .headers import folder_headers, shard_files
-from .hub import hub_folder
-from .plan import Plan, PlanRow, plan_source
-from .quantize import quantization_config
-from .quiet import quiet_libraries
-from .source import Source, parse_source
+from .memory_plan import Plan, PlanRow, plan_source
+from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
 from .worker import is_out_of_memory
 
 if TYPE_CHECKING:
-    from .handle import VLM
     from .server import ServerVLM
+    from .vlm import VLM
 
 __all__ = ["load"]
 
@@ -125,7 +129,7 @@ def _load(
     source: Source, target: torch.device, options: dict[str, Any], *, force: bool, progress: bool
 ) -> VLM:
     """Plan, refuse what does not fit, read the weights, and put the handle together."""
-    from .handle import VLM
+    from .vlm import VLM
 
     trust, revision = options["trust_remote_code"], options["revision"]
     if source.kind == "hub":

@@ -31,16 +31,13 @@ from ..errors import (
     WorkbenchError,
 )
 from ..types import Mode, Piece, Turn
-from .ask import Request, check_images, make_request
-from .chat import Chat
-from .compare import ModeComparison, compare_modes
+from .asking import Request, Stream, check_images, make_request, pair
 from .families import FAMILIES, FamilySpec
 from .families.prompt import check_turns
 from .generate import DEFAULT_MAX_TOKENS, Settings
-from .many import pair
 from .modes import AS_IS, ModeRule
 from .server_protocol import Endpoint, Nonsense, Refused, Rejected, ServedReply, Stopped
-from .stream import Stream
+from .vlm import Chat, ModeComparison, compare_modes
 from .worker import Worker
 
 __all__ = ["ServerVLM", "served_family"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..data import data_path
+from ..files import data_path
 from ..images import open_image
 from ..types import Box
 from .sample import Sample

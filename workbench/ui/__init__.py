@@ -4,9 +4,6 @@
 >>> AttentionExplorer(vlm.ask("screen.png", "Where is OK?", capture=True))  # where each word looked
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from .explorer import AttentionExplorer
-from .live import LiveAnswer
-
-__all__ = ["AttentionExplorer", "LiveAnswer"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

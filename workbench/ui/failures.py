@@ -7,10 +7,9 @@ from typing import Any
 
 import ipywidgets
 
-from ..bench.browser import case_html
-from ..bench.cases import PATTERNS, SORTS, Case, cases
+from ..bench.cases import PATTERNS, SORTS, Case, case_html, cases
 from ..bench.pages import STYLE
-from ..bench.records import Results
+from ..bench.results import Results
 from .static import static_only
 
 __all__ = ["FailureBrowser", "failures"]

@@ -20,7 +20,7 @@ STEP = 0.1  # seconds between two looks at the reply
 
 
 class Reply(Protocol):
-    """What is watched: a `workbench.models.stream.Stream`, or anything alike."""
+    """What is watched: a `workbench.models.asking.Stream`, or anything alike."""
 
     thought: str
     text: str

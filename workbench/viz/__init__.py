@@ -12,45 +12,6 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 ``figure.savefig("name.png")``.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from .attention import difference, sheet, timeline
-from .faithfulness import checks, curves, maps, proof
-from .inside import knockout, knockout_matrix, paired, patching, thought
-from .lens import decision, lens_sheet, lens_table
-from .overlay import overlay
-from .pictures import show, show_patches, show_sample
-from .strip import token_strip
-from .tables import confusion, costs, gains
-from .thinking import accuracy, budget, choice, cost, steps
-
-__all__ = [
-    "accuracy",
-    "budget",
-    "checks",
-    "choice",
-    "confusion",
-    "cost",
-    "costs",
-    "curves",
-    "decision",
-    "difference",
-    "gains",
-    "knockout",
-    "knockout_matrix",
-    "lens_sheet",
-    "lens_table",
-    "maps",
-    "overlay",
-    "paired",
-    "patching",
-    "proof",
-    "sheet",
-    "show",
-    "show_patches",
-    "show_sample",
-    "steps",
-    "thought",
-    "timeline",
-    "token_strip",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,7 @@
-"""Can a map be trusted? Insertion and deletion curves, checks over answers, and proofs"""
+"""Can a map be trusted? Insertion and deletion curves, checks over answers, and proofs
+
+The league of attribution methods: faithfulness, plausibility and cost, by method and mode
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from ..errors import InputError
-from ..interpret.faithfulness_record import MAP, RANDOM, Faithfulness
-from ..interpret.faithfulness_summary import FaithfulnessSummary
+from ..interpret.faithfulness import MAP, RANDOM, Faithfulness, FaithfulnessSummary
+from ..interpret.leaderboard import BASELINES
 from ..types import Box, Region
-from .overlay import draw_map, grid_of
-from .pictures import _frame, _picture
-from .style import FAINT, INK, SERIES, Figure, Look, panels, plain, titled, wrapped
+from .overlay import _frame, _picture, draw_map, grid_of
+from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled, wrapped
 
 if TYPE_CHECKING:
     from ..interpret.attribution import Attribution
-    from ..interpret.proving import Proof
+    from ..interpret.counterfactual import Proof
 
-__all__ = ["checks", "curves", "maps", "proof"]
+__all__ = ["checks", "curves", "league", "maps", "proof"]
+
 
 # The map dark and thick; what it is held against lighter, and each with a line of its own.
 LOOKS = {
@@ -232,3 +237,76 @@ def _losses(axes: Axes, found: Proof) -> None:
     axes.set_xticks([0, 1], ["the\nregion", "other\nplaces"])
     axes.set_ylabel("log-probability lost (nats)", fontsize=8)
     plain(axes, grid="y")
+
+
+NEEDED = (
+    *("mode", "method", "gap", "gap_low", "gap_high", "pointing", "pointing_low", "pointing_high"),
+    *("chance", "seconds", "verdict"),
+)
+
+
+def league(table: Any) -> Figure:
+    """Each method's faithfulness, plausibility and seconds, with 95% intervals over questions.
+
+    Args:
+        table: `workbench.interpret.read_league().table`, or such a league itself.
+
+    Raises:
+        InputError: for a table without rows or without a column that is needed.
+    """
+    rows = columns(getattr(table, "table", table), NEEDED, "workbench.interpret.read_league()")
+    names = _ranked(rows)
+    drawn, axes = panels(
+        1, 3, width=9.6, height=1.9 + 0.34 * len(names), sharey=True, width_ratios=[3, 2.2, 1.6]
+    )
+    modes = [mode for mode in MODES if mode in set(rows["mode"])]
+    for number, mode in enumerate(modes):
+        own = rows[rows["mode"] == mode].set_index("method")
+        shift = 0.22 * (number - (len(modes) - 1) / 2)
+        for place, name in enumerate(names):
+            if name in own.index:
+                _row(axes, own.loc[name], place + shift, mode, labelled=place == 0)
+        axes[1].axvline(100 * own["chance"].mean(), color=MODES[mode].colour, linewidth=1, linestyle=":")
+    axes[0].axvline(0, color=FAINT, linewidth=1)
+    axes[0].set_yticks(range(len(names)), [f"{n} (baseline)" if n in BASELINES else n for n in names])
+    axes[0].invert_yaxis()
+    axes[0].set_xlabel("faithfulness: insertion minus\ndeletion AUC (nats)", fontsize=9)
+    axes[1].set_xlabel("points at the true evidence\n(% of right answers; dotted: chance)", fontsize=9)
+    axes[1].set_xlim(-2, 102)
+    axes[2].set_xscale("log")
+    axes[2].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[2].set_xlabel("seconds a map", fontsize=9)
+    for panel in axes:
+        plain(panel)
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    titled(drawn, _title(rows))
+    return drawn
+
+
+def _ranked(rows: pd.DataFrame) -> list[str]:
+    """Methods by their faithfulness over the modes, the best first; baselines in their place among them."""
+    return rows.groupby("method")["gap"].mean().sort_values(ascending=False).index.tolist()
+
+
+def _row(axes: list[Axes], one: pd.Series, y: float, mode: str, *, labelled: bool) -> None:
+    look = MODES[mode]
+    interval(axes[0], y, one.gap, one.gap_low, one.gap_high, look, look.label if labelled else None)
+    if pd.notna(one.pointing):
+        interval(axes[1], y, 100 * one.pointing, 100 * one.pointing_low, 100 * one.pointing_high, look)
+    if one.seconds > 0:
+        axes[2].plot([one.seconds], [y], color=look.colour, marker=look.marker, markersize=5, linestyle="")
+
+
+def _title(rows: pd.DataFrame) -> str:
+    parts = []
+    for mode, own in rows.groupby("mode", sort=False):
+        real = own[~own["method"].isin(BASELINES)].sort_values("gap", ascending=False)
+        if real.empty:
+            continue
+        good = real["verdict"].str.startswith("better than random") & ~real["verdict"].str.endswith("only")
+        name = MODES[str(mode)].label if mode in MODES else str(mode)
+        parts.append(
+            f"{name}: {good.sum()} of {len(real)} better than random, first {real['method'].iloc[0]}"
+        )
+    return "; ".join(parts).capitalize() if parts else "Baselines of attribution"

@@ -17,13 +17,12 @@ from ..interpret.effects import Knockout, Patching
 from ..stats import bootstrap_mean
 from ..types import Box
 from .attention import difference
-from .findings import percent
-from .overlay import grid_of, sheet_colours
-from .pictures import _frame, _picture
+from .overlay import _frame, _picture, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled, wrapped
+from .tables import percent
 
 if TYPE_CHECKING:
-    from ..interpret.paired import ModePair
+    from ..interpret.thought import ModePair
 
 __all__ = ["knockout", "knockout_matrix", "paired", "patching", "thought"]
 

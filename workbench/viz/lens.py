@@ -12,9 +12,9 @@ from matplotlib.patheffects import withStroke
 from ..errors import InputError
 from ..interpret.lens_record import Lens, Says
 from ..stats import bootstrap_mean
-from .findings import percent
 from .overlay import colour_bar, draw_map, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, panels, plain, titled
+from .tables import percent
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ..stats import wilson
-from .findings import choices, enough, fall, gain, times
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
+from .tables import choices, enough, fall, gain, times
 
 __all__ = ["accuracy", "budget", "choice", "cost", "steps"]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from workbench.errors import CheckpointError, LoadError
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration, verify_checkpoint
-from workbench.models.phi4_rv.checkpoint import expected_tensors
+from workbench.models.phi4_rv.modeling import expected_tensors
 
 NORM = "model.norm.weight"
 TOWER = "model.vision_tower.vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight"

@@ -2,6 +2,8 @@
 
 S2 adds no weights to the tower: features of the scales are joined by channel, so that only the projector
 grows wider (Shi et al. 2024, arXiv 2403.13043).
+
+A planned picture as the tower's input: each view cut out, resized once, and split into patches
 """
 
 from __future__ import annotations
@@ -9,19 +11,81 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from ...errors import InputError
+from ...images import open_image
 from ...models.layout import place
 from ...models.phi4_rv import Phi4RVForConditionalGeneration
 from ...models.phi4_rv.modeling import Phi4RVOutput
 from ...types import TokenLayout
 from .feeding import MERGE, SCALES, Feed, View, method_name
-from .pixels import pixel_batch
 
-__all__ = ["FedModel", "ResolutionEncoder", "joined", "projector_width", "token_layout"]
+__all__ = [
+    "FedModel",
+    "ResolutionEncoder",
+    "joined",
+    "patchified",
+    "pixel_batch",
+    "projector_width",
+    "token_layout",
+    "view_pixels",
+]
+
+
+def view_pixels(picture: Image.Image, view: View, patch: int) -> Image.Image:
+    """A view of an RGB picture, resized once from the original (bilinear, by Pillow)."""
+    size = (view.cols * patch, view.rows * patch)
+    width, height = picture.size
+    x1, y1, x2, y2 = view.region
+    box = (max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2))
+    return picture.resize(size, resample=Image.Resampling.BILINEAR, box=box)
+
+
+def patchified(pixels: Image.Image, patch: int) -> np.ndarray:
+    """Patches float32 ``[rows * cols, patch**2 * 3]`` in -1..1, channels last within a patch."""
+    values = np.asarray(pixels, dtype=np.float32) / 127.5 - 1
+    rows, cols = values.shape[0] // patch, values.shape[1] // patch
+    return values.reshape(rows, patch, cols, patch, 3).transpose(0, 2, 1, 3, 4).reshape(rows * cols, -1)
+
+
+def pixel_batch(pictures: Sequence[Any], feeds: Sequence[Feed]) -> dict[str, Any]:
+    """Tensors of all views of all pictures, as the tower takes them.
+
+    Args:
+        pictures: anything that `workbench.images.open_image` takes.
+        feeds: a plan for each of them.
+
+    Returns:
+        ``pixel_values`` float32 ``[views, patches, patch**2 * 3]``, zero padded; ``pixel_attention_mask``
+        ``[views, patches]``; ``spatial_shapes`` ``[views, 2]`` as (rows, cols).
+
+    Raises:
+        InputError: for a picture that cannot be opened.
+    """
+    import torch
+
+    longest = max(view.rows * view.cols for plan in feeds for view in plan.views)
+    count, patch = sum(len(plan.views) for plan in feeds), feeds[0].patch
+    values = np.zeros((count, longest, 3 * patch**2), dtype=np.float32)
+    mask = np.zeros((count, longest), dtype=np.int64)
+    shapes = np.zeros((count, 2), dtype=np.int64)
+    at = 0
+    for given, plan in zip(pictures, feeds, strict=True):
+        picture = open_image(given)
+        assert picture.size == plan.size, f"a picture of {picture.size} pixels, planned for {plan.size}"
+        for view in plan.views:
+            filled = view.rows * view.cols
+            values[at, :filled] = patchified(view_pixels(picture, view, patch), patch)
+            mask[at, :filled] = 1
+            shapes[at] = view.rows, view.cols
+            at += 1
+    arrays = {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": shapes}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def projector_width(method: str, hidden: int) -> int:

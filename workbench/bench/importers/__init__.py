@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from ...errors import InputError
-from ..columns import table_of
-from ..records import Results
-from ..rescoring import rescore
-from ..run_folder import NAME as RUN_FILE
-from ..run_folder import open_run
+from ..results import Results, table_of
+from ..run import NAME as RUN_FILE
+from ..run import open_run
 from ..scorers import RULES
+from ..scoring import rescore
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import Notes, damaged, named
 

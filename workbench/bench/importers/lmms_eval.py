@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..columns import COLUMNS
+from ..results import COLUMNS
 from .common import Notes, json_lines, load_json, number, options_in, split_reply
 
 __all__ = ["is_results", "is_sample", "read_samples", "results_beside", "sample_files", "totals_of"]

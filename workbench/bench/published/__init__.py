@@ -11,11 +11,21 @@ Scores, differences and errors are in points (percent), as printed. The numbers 
 
 from __future__ import annotations
 
-from .audit import claims, claims_table
-from .claim import Claim
-from .margins import Margin, margin, mean_margin
+from .claims import Claim, claims, claims_table
 from .ranking import averages, four_of_ten, matrix, modes, rank_stability, subsets, tokens_against_score
-from .tables import FOUR, PHI, benchmarks, consistent, mixture, models, resolution, scores
+from .tables import (
+    FOUR,
+    PHI,
+    Margin,
+    benchmarks,
+    consistent,
+    margin,
+    mean_margin,
+    mixture,
+    models,
+    resolution,
+    scores,
+)
 
 __all__ = [
     "FOUR",

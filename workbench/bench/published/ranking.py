@@ -11,8 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ...errors import InputError
-from .margins import Margin, Z, margin, mean_margin
-from .tables import FOUR, PHI, models, scores
+from .tables import FOUR, PHI, Margin, Z, margin, mean_margin, models, scores
 
 __all__ = [
     "averages",

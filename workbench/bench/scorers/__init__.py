@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from ._table import BENCHMARKS, canonical, recognise
-from .base import RULES, Asked, Score
-from .groups import by_category, hallusion
+from .base import RULES, Asked, Score, by_category, hallusion
 
 __all__ = ["BENCHMARKS", "RULES", "Asked", "Score", "by_category", "canonical", "hallusion", "recognise"]

@@ -7,7 +7,23 @@ import functools
 import re
 
 from ...errors import InputError
-from . import chart, choice, choice_harness, grounding, grounding_harness, maths, maths_harness, ocr, yesno
+from . import (
+    chart,
+    choice,
+    grounding,
+    maths,
+    ocr,
+    yesno,
+)
+from . import (
+    choice as choice_harness,
+)
+from . import (
+    grounding as grounding_harness,
+)
+from . import (
+    maths as maths_harness,
+)
 from .base import RULES, Scorer
 
 __all__ = ["BENCHMARKS", "canonical", "recognise"]

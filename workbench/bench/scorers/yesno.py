@@ -1,6 +1,6 @@
 """HallusionBench: yes or no (Guan et al. 2023, arXiv 2310.14566)
 
-The gold answer is "Yes" or "No", or "1" or "0".  One item's value is its part of aAcc; `workbench.bench.scorers.groups`
+The gold answer is "Yes" or "No", or "1" or "0".  One item's value is its part of aAcc; `workbench.bench.scorers.base`
 makes fAcc and qAcc of them.
 
 | rules | quirk |

@@ -9,8 +9,16 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from .intervals import bootstrap_means, mean_interval
-from .items import averaged, clusters_of, groups_of, one_version, scored, warn
+from .intervals import (
+    averaged,
+    bootstrap_means,
+    clusters_of,
+    groups_of,
+    mean_interval,
+    one_version,
+    scored,
+    warn,
+)
 from .paired import holm, mcnemar, paired_interval, student
 
 __all__ = ["efficiency", "matthews", "mode_lens", "modes_wide"]

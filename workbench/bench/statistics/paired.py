@@ -11,8 +11,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from ...errors import InputError
-from .intervals import bootstrap_means, clustered_error
-from .items import averaged, clusters_of, one_version, scored, warn
+from .intervals import averaged, bootstrap_means, clustered_error, clusters_of, one_version, scored, warn
 
 __all__ = ["between", "holm", "mcnemar", "paired", "paired_interval", "student"]
 

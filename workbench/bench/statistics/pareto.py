@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from .intervals import resampled
-from .items import averaged, clusters_of, one_version, scored, warn
+from .intervals import averaged, clusters_of, one_version, resampled, scored, warn
 
 __all__ = ["on_front", "pareto"]
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from .drawn import drawn_names, drawn_task
+from .drawn import NAME as SUITE
+from .drawn import drawn_names, drawn_task, suite
 from .field import FIELD, field_task
-from .suite import NAME as SUITE
-from .suite import suite
 from .task import Task
 
 __all__ = ["resolve", "task", "task_names"]

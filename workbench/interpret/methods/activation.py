@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...errors import CapabilityError
-from ..forward import Scorer
+from ..scoring import Scorer
 from ..targets import Scored
 from .job import Job, Outcome
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from captum.attr import GradientShap, InputXGradient, IntegratedGradients
 
-from ..pixels import FILLS
+from ..regions import FILLS
 from .job import Job, Outcome, frozen, smaller_batches, whole_number
 
 __all__ = ["run"]

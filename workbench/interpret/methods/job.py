@@ -13,8 +13,8 @@ import torch
 from ...errors import InputError, OutOfMemoryError
 from ...models.device import release_memory
 from ...models.worker import is_out_of_memory
-from ..forward import Scorer
 from ..regions import Regions
+from ..scoring import Scorer
 
 __all__ = ["Job", "Outcome", "frozen", "smaller_batches", "whole_number"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..baselines import centre
+from ..faithfulness import centre
 from .job import Job, Outcome
 
 __all__ = ["run"]

@@ -15,9 +15,17 @@ from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
 from ..coordinates import parse_box, parse_point
 from ..layout import Block, Crop, place
 from ..modes import AS_IS, ModeRule, Reply, check_mode, split_reply
-from .controls import Shield, chat_template_of, control_strings
-from .prompt import check_turns, list_messages, render, render_plain, split_generation_prompt
-from .rows import Row, pad_left, read_rows
+from .processors import Row, pad_left, read_rows
+from .prompt import (
+    Shield,
+    chat_template_of,
+    check_turns,
+    control_strings,
+    list_messages,
+    render,
+    render_plain,
+    split_generation_prompt,
+)
 
 __all__ = ["Encoded", "FamilySpec"]
 

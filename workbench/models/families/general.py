@@ -18,8 +18,7 @@ from ...types import Box, Mode, TokenLayout, Turn
 from ..layout import Block, image_positions, place, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
-from .prompt import list_messages, string_messages, takes_parts
-from .thinking import detect_thinking
+from .prompt import detect_thinking, list_messages, string_messages, takes_parts
 
 __all__ = ["SPEC", "General"]
 

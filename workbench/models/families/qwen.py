@@ -14,7 +14,7 @@ from ...types import Mode
 from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
-from .thinking import generation_prompt
+from .prompt import generation_prompt
 
 __all__ = ["QWEN2_5", "QWEN3", "QwenVL"]
 

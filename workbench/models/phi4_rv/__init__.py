@@ -7,10 +7,9 @@ the published files and never ask whether to run the repository's own code.
 
 from __future__ import annotations
 
-from .checkpoint import CheckpointReport, verify_checkpoint
 from .configuration import Phi4RVConfig
 from .image_processing import Phi4RVImageProcessor, patch_grid
-from .modeling import Phi4RVForConditionalGeneration
+from .modeling import CheckpointReport, Phi4RVForConditionalGeneration, verify_checkpoint
 from .processing import Phi4RVProcessor
 from .registration import register
 

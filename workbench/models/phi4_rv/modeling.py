@@ -2,32 +2,276 @@
 
 One decoder token per image patch, no merging: token ``i`` of a picture shows row ``i // cols`` and
 column ``i % cols`` of its grid ``spatial_shapes = (rows, cols)``.
+
+The SigLIP2 NaFlex tower, as far as Phi-4-reasoning-vision runs it, and the projector behind it.
+
+Keeping pictures and rows together during generation.
+
+Tensor names: the published checkpoint's, and those of the native module tree.
+
+One table serves loading, saving (both through Transformers' weight conversions) and the check of a
+checkpoint's headers.
+
+Checking a checkpoint against the architecture by its headers, before a byte of weights is read.
+
+A tower left at random by a wrong name gives a model that runs and sees nothing; so every tensor
+must be there, in its shape, and no other.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import Cache, PreTrainedModel
+from transformers import Cache, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.core_model_loading import WeightRenaming
+from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import (
+    BaseModelOutput,
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
     CausalLMOutputWithPast,
 )
 from transformers.models.phi3.modeling_phi3 import Phi3Model
+from transformers.models.siglip2.configuration_siglip2 import Siglip2VisionConfig
+from transformers.models.siglip2.modeling_siglip2 import (
+    Siglip2Encoder,
+    Siglip2MultiheadAttentionPoolingHead,
+    Siglip2PreTrainedModel,
+    Siglip2VisionEmbeddings,
+)
+from transformers.utils import cached_file
 from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import capture_outputs
 
-from ...errors import CheckpointError, InputError
+from ...errors import CheckpointError, InputError, LoadError
+from ..sources import INDEX, SINGLE, TensorInfo, folder_headers, read_config, read_header, shard_files
 from .configuration import Phi4RVConfig
-from .generation import Phi4RVGenerationMixin
-from .names import weight_renamings
-from .vision import Phi4RVProjector, Phi4RVVisionTower
 
-__all__ = ["Phi4RVForConditionalGeneration", "Phi4RVModel", "Phi4RVOutput", "Phi4RVPreTrainedModel"]
+__all__ = [
+    "CheckpointReport",
+    "Phi4RVForConditionalGeneration",
+    "Phi4RVGenerationMixin",
+    "Phi4RVModel",
+    "Phi4RVOutput",
+    "Phi4RVPreTrainedModel",
+    "Phi4RVProjector",
+    "Phi4RVVisionTower",
+    "expected_tensors",
+    "fetch_checkpoint",
+    "images_of_rows",
+    "native_name",
+    "official_name",
+    "verify_checkpoint",
+    "weight_renamings",
+]
+
+
+class Phi4RVVisionEmbeddings(Siglip2VisionEmbeddings):
+    """Patch and position embeddings; the positions of equal grids are resized once per batch."""
+
+    def forward(self, pixel_values: torch.Tensor, spatial_shapes: torch.Tensor) -> torch.Tensor:
+        """Embed patches ``[images, patches, channels * patch**2]``; grids ``[images, 2]`` as (rows, cols)."""
+        patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
+        side = self.position_embedding_size
+        # Called, not read from its weight: an offloaded weight is fetched by the call.
+        grid = self.position_embedding(torch.arange(side**2, device=patches.device)).reshape(side, side, -1)
+        shapes, index = torch.unique(spatial_shapes, dim=0, return_inverse=True)
+        positions = self.resize_positional_embeddings(grid, shapes, max_length=pixel_values.shape[1])
+        return patches + positions[index.to(positions.device)]
+
+
+class Phi4RVVisionTower(Siglip2PreTrainedModel):
+    """The SigLIP2 tower up to its last layer's *input*, which is what the projector reads.
+
+    The last layer, the final norm and the pooling head are kept as modules, because the published
+    checkpoint holds them, and are never run.
+    """
+
+    config: Siglip2VisionConfig
+    base_model_prefix = "vision_tower"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _input_embed_layer = "patch_embedding"
+    # The library's tower lacks these only because of its pooling head.
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+
+    def __init__(self, config: Siglip2VisionConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Phi4RVVisionEmbeddings(config)
+        self.encoder = Siglip2Encoder(config)
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        if getattr(config, "vision_use_head", True):
+            self.head = Siglip2MultiheadAttentionPoolingHead(config)
+        self.post_init()
+
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        pixel_attention_mask: torch.Tensor,
+        spatial_shapes: torch.Tensor,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Encode patches.
+
+        Args:
+            pixel_values: ``[images, patches, channels * patch**2]``, padded with zeros.
+            pixel_attention_mask: ``[images, patches]``, 1 for patches and 0 for padding.
+            spatial_shapes: ``[images, 2]``, rows and columns.
+
+        Returns:
+            ``last_hidden_state`` ``[images, patches, hidden]``, the input of the tower's last layer.
+        """
+        hidden = self.embeddings(pixel_values, spatial_shapes)
+        mask = create_bidirectional_mask(
+            config=self.config, inputs_embeds=hidden, attention_mask=pixel_attention_mask
+        )
+        for layer in self.encoder.layers[:-1]:
+            hidden = layer(hidden, mask, **kwargs)
+        return BaseModelOutput(last_hidden_state=hidden)
+
+
+class Phi4RVProjector(nn.Module):
+    """Two linear layers with the *exact* GELU between them (the tanh form moves the logits by 1e-3)."""
+
+    def __init__(self, config: Phi4RVConfig) -> None:
+        super().__init__()
+        size = config.text_config.hidden_size
+        self.linear_1 = nn.Linear(config.vision_config.hidden_size, size)
+        self.act = nn.GELU(approximate="none")
+        self.linear_2 = nn.Linear(size, size)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map vision features ``[..., vision hidden]`` to ``[..., decoder hidden]``."""
+        return self.linear_2(self.act(self.linear_1(features)))
+
+
+IMAGE_INPUTS = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
+
+
+class Phi4RVGenerationMixin(GenerationMixin):
+    """Generation in which the first dimension of the picture tensors counts pictures, not rows."""
+
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
+        """One step's inputs: a picture goes in with its placeholders, and then lives in the cache."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        if inputs.get("pixel_values") is None:
+            return inputs
+        if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
+            return {name: value for name, value in inputs.items() if name not in IMAGE_INPUTS}
+        if (step_ids := inputs.get("input_ids")) is not None and step_ids.shape[1] < input_ids.shape[1]:
+            # A prompt that continues a cache: the pictures of its cached part are not read again.
+            rows = images_of_rows(input_ids, inputs["spatial_shapes"], self.config.image_token_id)
+            sizes = inputs["spatial_shapes"].prod(dim=1).tolist()
+            places = (step_ids == self.config.image_token_id).sum(dim=1).tolist()
+            keep = [i for row, left in zip(rows, places, strict=True) for i in _last_of(row, sizes, left)]
+            for name in IMAGE_INPUTS:
+                inputs[name] = inputs[name][keep] if keep else None
+        return inputs
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
+        """Repeat rows (for beams, or several replies), each with all its pictures."""
+        pictures = {name: kwargs.pop(name) for name in IMAGE_INPUTS if kwargs.get(name) is not None}
+        expanded, kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
+        )
+        if pictures and expand_size > 1:
+            rows = images_of_rows(input_ids, pictures["spatial_shapes"], self.config.image_token_id)
+            index = [i for row in rows for _ in range(expand_size) for i in row]
+            pictures = {name: tensor[index] for name, tensor in pictures.items()}
+        return expanded, {**kwargs, **pictures}
+
+
+def images_of_rows(
+    input_ids: torch.Tensor, spatial_shapes: torch.Tensor, image_token_id: int | None
+) -> list[list[int]]:
+    """Which pictures belong to which row of a batch, by the number of placeholders.
+
+    Raises:
+        InputError: if a row's placeholders are not those of whole pictures.
+    """
+    places = (input_ids == image_token_id).sum(dim=1).tolist()
+    sizes = spatial_shapes.prod(dim=1).tolist()
+    rows: list[list[int]] = []
+    at = 0
+    for left in places:
+        rows.append([])
+        while left > 0 and at < len(sizes):
+            rows[-1].append(at)
+            left -= sizes[at]
+            at += 1
+        if left:
+            break
+    if len(rows) < len(places) or left or at < len(sizes):
+        raise InputError(
+            f"rows with {places} image placeholders for pictures of {sizes} patches",
+            "each row with the placeholders of its own pictures",
+            "let the processor build input_ids and pixel_values together",
+        )
+    return rows
+
+
+def _last_of(row: list[int], sizes: list[int], patches: int) -> list[int]:
+    """The last pictures of a row that have so many patches together."""
+    kept: list[int] = []
+    while patches > 0 and len(kept) < len(row):
+        kept.insert(0, row[-1 - len(kept)])
+        patches -= sizes[kept[0]]
+    if patches:
+        raise InputError(
+            "a cache that ends inside a picture",
+            "a cache that holds whole pictures",
+            "start without the cache",
+        )
+    return kept
+
+
+# published prefix -> prefix in the native module tree; no prefix is the start of another
+_PREFIXES = {
+    "model.vision_tower.vision_tower.vision_model.": "model.vision_tower.",
+    "model.mm_projector.0.": "model.multi_modal_projector.linear_1.",
+    "model.mm_projector.2.": "model.multi_modal_projector.linear_2.",
+    "model.embed_tokens.": "model.language_model.embed_tokens.",
+    "model.layers.": "model.language_model.layers.",
+    "model.norm.": "model.language_model.norm.",
+}
+
+
+def native_name(name: str) -> str:
+    """Name in the native module tree of a published (or already native) tensor name."""
+    for official, native in _PREFIXES.items():
+        if name.startswith(official):
+            return native + name.removeprefix(official)
+    return name
+
+
+def official_name(name: str) -> str:
+    """Published name of a tensor of the native module tree."""
+    for official, native in _PREFIXES.items():
+        if name.startswith(native):
+            return official + name.removeprefix(native)
+    return name
+
+
+def weight_renamings() -> list[WeightRenaming]:
+    """The same table for Transformers, which applies it on loading and undoes it on saving."""
+    return [
+        WeightRenaming("^" + official.replace(".", r"\."), "^" + native.replace(".", r"\."))
+        for official, native in _PREFIXES.items()
+    ]
 
 
 @dataclass
@@ -319,7 +563,6 @@ class Phi4RVForConditionalGeneration(Phi4RVPreTrainedModel, Phi4RVGenerationMixi
         Raises:
             CheckpointError: if a tensor is missing, unknown, of another shape or truncated.
         """
-        from .checkpoint import fetch_checkpoint, verify_checkpoint
 
         if kwargs.get("state_dict") is None:
             folder = fetch_checkpoint(pretrained_model_name_or_path, kwargs)
@@ -345,3 +588,164 @@ def _refuse_partial(info: dict[str, Any], source: Any) -> None:
 
 
 register_checkpoint_conversion_mapping(Phi4RVConfig.model_type, weight_renamings(), overwrite=True)
+
+
+_DTYPES = ("F64", "F32", "F16", "BF16")
+_HUB_OPTIONS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+)
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """What a checked checkpoint holds: its files, number of tensors and parameters, bytes, dtypes."""
+
+    files: tuple[str, ...]
+    tensors: int
+    parameters: int
+    nbytes: int
+    dtypes: tuple[str, ...]
+
+
+def expected_tensors(config: Phi4RVConfig) -> dict[str, tuple[int, ...]]:
+    """Published name -> shape of every tensor that a checkpoint of this config must hold."""
+    with torch.device("meta"):
+        model = Phi4RVForConditionalGeneration(config)
+    shapes = {official_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        shapes.pop("lm_head.weight")
+    return shapes
+
+
+def verify_checkpoint(folder: str | Path, *, config: Any = None) -> CheckpointReport:
+    """Compare a folder's safetensors headers with the architecture that its config.json describes.
+
+    Reads headers only (kilobytes), so it takes no longer for 30 GB than for the built-in model.
+
+    Args:
+        folder: a folder in the published layout: config.json, and model.safetensors or shards
+            with their index.
+        config: the config to compare with instead of the folder's.
+
+    Raises:
+        LoadError: if there is no readable config.json, or it is of another model type.
+        CheckpointError: if weights are missing or only there as pickle, a file is truncated, or a
+            tensor is missing, unknown, there twice, of another shape or of no floating type.
+            The message names the tensor and the file.
+    """
+    folder = Path(folder)
+    fields = read_config(folder)
+    if not isinstance(config, PreTrainedConfig):
+        if fields["model_type"] != Phi4RVConfig.model_type:
+            raise LoadError(
+                f"{folder} holds a model of type {fields['model_type']!r}",
+                repr(Phi4RVConfig.model_type),
+                "load it with workbench.load, which knows the other families",
+            )
+        config = Phi4RVConfig.from_pretrained(folder)
+    found = _tensors(folder)
+    if "quantization_config" not in fields:  # packed weights have other names and shapes
+        _compare(folder, found, expected_tensors(config))
+    return CheckpointReport(
+        files=tuple(dict.fromkeys(info.file for info in found.values())),
+        tensors=len(found),
+        parameters=sum(info.numel for info in found.values()),
+        nbytes=sum(info.nbytes for info in found.values()),
+        dtypes=tuple(sorted({info.dtype for info in found.values()})),
+    )
+
+
+def _tensors(folder: Path) -> dict[str, TensorInfo]:
+    """All tensors by native name."""
+    files = shard_files(folder)
+    if not files:
+        raise CheckpointError(
+            f"no weights in {folder}",
+            f"{SINGLE}, or the shards that {INDEX} names",
+            "download the folder again",
+        )
+    folder_headers(folder)  # holds the index to what its shards contain
+    found: dict[str, TensorInfo] = {}
+    for path in files:
+        for name, info in read_header(path).items():
+            if (other := found.get(native_name(name))) is not None:
+                raise CheckpointError(
+                    f"tensor {name} is in {other.file} and in {info.file}", "each tensor once"
+                )
+            found[native_name(name)] = info
+    return found
+
+
+def _compare(folder: Path, found: dict[str, TensorInfo], expected: dict[str, tuple[int, ...]]) -> None:
+    files = sorted({info.file for info in found.values()})
+    where = f"{folder}/{files[0]}" if len(files) == 1 else f"the {len(files)} shards in {folder}"
+    shapes = {native_name(name): (name, shape) for name, shape in expected.items()}
+    fix = "download the checkpoint again, or correct its config.json"
+    if missing := [name for key, (name, _) in shapes.items() if key not in found]:
+        raise CheckpointError(f"{_some(missing)} missing from {where}", f"{len(expected)} tensors", fix)
+    for key, info in found.items():
+        name = official_name(key)
+        at = f"tensor {name} in {folder / info.file}"
+        if key not in shapes:
+            raise CheckpointError(
+                f"unknown {at}", f"only the {len(expected)} tensors of the architecture", fix
+            )
+        if info.shape != shapes[key][1]:
+            raise CheckpointError(f"{at} has shape {list(info.shape)}", f"{list(shapes[key][1])}", fix)
+        if info.dtype not in _DTYPES:
+            raise CheckpointError(f"{at} is of type {info.dtype}", f"one of {', '.join(_DTYPES)}", fix)
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"tensor{'s' if len(names) > 1 else ''} {', '.join(names[:limit])}{more}"
+
+
+def fetch_checkpoint(source: Any, options: dict[str, Any]) -> Path:
+    """The local folder of a source: itself, or where the Hub's files are kept after downloading.
+
+    Args:
+        source: folder or Hub id.
+        options: arguments of ``from_pretrained``; those about the Hub are used.
+
+    Raises:
+        LoadError: if there is no such folder or repository, or no config.json in it.
+    """
+    subfolder = options.get("subfolder") or ""
+    if Path(str(source)).is_dir():
+        return Path(str(source)) / subfolder
+    hub = {key: options[key] for key in _HUB_OPTIONS if options.get(key) is not None}
+
+    def fetch(name: str) -> Path | None:
+        try:
+            path = cached_file(source, name, _raise_exceptions_for_missing_entries=False, **hub)
+        except OSError as error:
+            raise LoadError(
+                f"{source} cannot be read: {str(error).strip().splitlines()[0]}",
+                "a folder that exists, or a Hub id 'owner/name' that can be reached",
+                "check the spelling and the connection",
+            ) from error
+        return None if path is None else Path(path)
+
+    config = fetch("config.json")
+    if config is None:
+        raise LoadError(f"{source} holds no config.json", "a model in the layout of Transformers")
+    index = fetch(INDEX)
+    for name in [SINGLE] if index is None else _shard_names(index):
+        fetch(name)
+    return config.parent
+
+
+def _shard_names(index: Path) -> list[str]:
+    """Shards to download; `verify_checkpoint` looks at the index itself."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return sorted(name for name in names if isinstance(name, str) and Path(name).name == name)

@@ -1,0 +1,16 @@
+from . import ablate as ablate
+from . import bench as bench
+from . import errors as errors
+from . import interpret as interpret
+from . import synth as synth
+from . import types as types
+from . import ui as ui
+from . import viz as viz
+from .answer import Answer as Answer
+from .files import data_path as data_path
+from .models.doctor import doctor as doctor
+from .models.load import load as load
+from .models.memory_plan import plan as plan
+from .types import Mode as Mode
+
+__version__: str

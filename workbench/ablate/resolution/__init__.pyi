@@ -1,0 +1,13 @@
+from .encoder import FedModel as FedModel
+from .encoder import ResolutionEncoder as ResolutionEncoder
+from .encoder import joined as joined
+from .encoder import pixel_batch as pixel_batch
+from .encoder import projector_width as projector_width
+from .encoder import token_layout as token_layout
+from .feeding import METHODS as METHODS
+from .feeding import Feed as Feed
+from .feeding import View as View
+from .feeding import default_tile as default_tile
+from .feeding import feed as feed
+from .feeding import least_tokens as least_tokens
+from .feeding import method_name as method_name

@@ -1,0 +1,397 @@
+"""Proof by changing the picture: alter a region, ask again, and put both answers side by side
+
+Altering a region of a picture: a grey patch, a blur, or the thing painted over with its surroundings
+
+A proof for a notebook: the picture with its map and region, the altered picture, both answers
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from ..answer import Answer
+from ..errors import InputError
+from ..types import Box, Region, Span
+from .record_file import load_record, save_record
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..models.vlm import VLM
+
+__all__ = [
+    "HOW",
+    "Proof",
+    "alter",
+    "control_regions",
+    "pixel_box",
+    "proof_html",
+    "prove",
+    "read_region",
+    "whole_reply",
+]
+
+
+HOW = ("mask", "blur", "remove")
+
+
+def read_region(region: Region | Box, images: Sequence[Image.Image]) -> Region:
+    """A region, checked against the pictures.
+
+    Raises:
+        InputError: for what is no box, one of a picture that is not there, or one that covers no pixel.
+    """
+    try:
+        found = region if isinstance(region, Region) else Region(tuple(float(v) for v in region))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"region={region!r}", "a Region, or (x1, y1, x2, y2) in pixels") from None
+    if len(found.box) != 4:
+        raise InputError(f"region={region!r}", "a Region, or (x1, y1, x2, y2) in pixels")
+    if not images:
+        raise InputError("an answer about no picture", "an answer to a question with a picture")
+    if not 0 <= found.image < len(images):
+        raise InputError(f"a region of picture {found.image}", f"pictures 0 to {len(images) - 1}")
+    pixel_box(found.box, images[found.image])
+    return found
+
+
+def pixel_box(box: Box, image: Image.Image) -> tuple[int, int, int, int]:
+    """The box in whole pixels, cut at the picture's edges.
+
+    Raises:
+        InputError: if nothing is left.
+    """
+    x1, y1 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
+    x2, y2 = min(image.width, int(np.ceil(box[2]))), min(image.height, int(np.ceil(box[3])))
+    if x1 >= x2 or y1 >= y2:
+        raise InputError(
+            f"the box {box}", f"one that covers pixels of a picture of {image.width} x {image.height}"
+        )
+    return x1, y1, x2, y2
+
+
+def alter(image: Image.Image, box: Box, how: str) -> Image.Image:
+    """A copy of a picture with a box altered.
+
+    Args:
+        image: the picture.
+        box: (x1, y1, x2, y2) in its pixels.
+        how: ``"mask"`` (the picture's mean colour), ``"blur"`` (Gaussian, as wide as a quarter of the
+            box's longer side) or ``"remove"`` (painted over from its edges inwards, as if it had not
+            been there).
+
+    Raises:
+        InputError: for another ``how``, or a box outside the picture.
+    """
+    if how not in HOW:
+        raise InputError(f"how={how!r}", f"one of {', '.join(map(repr, HOW))}")
+    x1, y1, x2, y2 = pixel_box(box, image)
+    out = image.copy()
+    if how == "mask":
+        mean = np.asarray(image, dtype=float).reshape(-1, 3).mean(axis=0).round().astype(int)
+        out.paste(tuple(int(v) for v in mean), (x1, y1, x2, y2))
+    elif how == "blur":
+        soft = image.filter(ImageFilter.GaussianBlur(max(2.0, max(x2 - x1, y2 - y1) / 4)))
+        out.paste(soft.crop((x1, y1, x2, y2)), (x1, y1))
+    else:
+        out.paste(_painted_over(np.asarray(image, dtype=float), (x1, y1, x2, y2)), (x1, y1))
+    return out
+
+
+def _painted_over(pixels: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:
+    """What the pixels around a box suggest for its inside: each side's colour, weighted by its nearness."""
+    x1, y1, x2, y2 = box
+    height, width = pixels.shape[:2]
+    row, col = np.arange(y1, y2)[:, None, None], np.arange(x1, x2)[None, :, None]
+    total, weights = np.zeros((y2 - y1, x2 - x1, 3)), np.zeros((y2 - y1, x2 - x1, 1))
+    # The median of each side: text or a line that crosses the edge does not bleed inwards.
+    sides = [
+        (x1 > 0, pixels[y1:y2, x1 - 1], col - x1 + 1),
+        (x2 < width, pixels[y1:y2, min(x2, width - 1)], x2 - col),
+        (y1 > 0, pixels[y1 - 1, x1:x2], row - y1 + 1),
+        (y2 < height, pixels[min(y2, height - 1), x1:x2], y2 - row),
+    ]
+    for there, edge, distance in sides:
+        if there:
+            total, weights = total + np.median(edge, axis=0) / distance, weights + 1.0 / distance
+    if not weights.any():  # the box is the whole picture
+        total, weights = np.broadcast_to(np.median(pixels, axis=(0, 1)), total.shape), np.ones_like(weights)
+    return Image.fromarray((total / weights).round().clip(0, 255).astype(np.uint8))
+
+
+def control_regions(region: Region, image: Image.Image, count: int, *, seed: int) -> list[Region]:
+    """Places of the same size elsewhere in the same picture, as far from the region as the picture allows.
+
+    They are drawn at random among those that overlap the region least; where the region leaves no room,
+    fewer come back, or none.
+
+    Args:
+        region: the region.
+        image: its picture.
+        count: how many.
+        seed: of the places.
+    """
+    x1, y1, x2, y2 = pixel_box(region.box, image)
+    width, height = x2 - x1, y2 - y1
+    rng = np.random.default_rng(seed)
+    xs = rng.integers(0, image.width - width + 1, size=400)
+    ys = rng.integers(0, image.height - height + 1, size=400)
+    across = np.clip(np.minimum(xs + width, x2) - np.maximum(xs, x1), 0, None)
+    down = np.clip(np.minimum(ys + height, y2) - np.maximum(ys, y1), 0, None)
+    free = np.flatnonzero(across * down == 0)[:count]
+    return [
+        Region((float(x), float(y), float(x + width), float(y + height)), region.image)
+        for x, y in zip(xs[free], ys[free], strict=True)
+    ]
+
+
+SIDE = 280  # pixels of the longer side, as shown
+
+
+def proof_html(proof: Proof) -> str:
+    """Two columns: the picture with map and region above the first answer, the altered above the second."""
+    number = proof.region.image
+    before = _framed(_mapped(proof.before.images[number], proof, number), proof)
+    after = _framed(proof.after.images[number], proof)
+    above = f"map: {proof.method}" if proof.maps else "as it is"
+    columns = (
+        _column(above, before, proof.before.html()),
+        _column(
+            {"mask": "masked", "blur": "blurred", "remove": "removed"}[proof.how], after, proof.after.html()
+        ),
+    )
+    return (
+        f'<div class="workbench-proof"><div><b>{escape(proof.verdict)}</b></div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{"".join(columns)}</div></div>'
+    )
+
+
+def _column(title: str, picture: Image.Image, answer: str) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        f'<div style="max-width:{SIDE + 60}px"><div style="opacity:.7">{escape(title)}</div>'
+        f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">{answer}</div>'
+    )
+
+
+def _mapped(image: Image.Image, proof: Proof, number: int) -> Image.Image:
+    """The picture in grey with the map's positive part over it, in orange."""
+    if not proof.maps:
+        return image
+    layout = proof.before.layout
+    assert layout is not None, "an answer that was scored has a layout"
+    positive = np.clip(proof.maps[number], 0, None)
+    share = positive / (positive.max() or 1.0)
+    x1, y1, x2, y2 = layout.images[number].region
+    cells = Image.fromarray((share * 255).round().astype(np.uint8))
+    mask = Image.new("L", image.size)
+    mask.paste(
+        cells.resize((max(1, round(x2 - x1)), max(1, round(y2 - y1))), Image.Resampling.NEAREST),
+        (round(x1), round(y1)),
+    )
+    grey = image.convert("L").convert("RGB")
+    orange = Image.new("RGB", image.size, (213, 94, 0))
+    return Image.composite(Image.blend(grey, orange, 0.75), grey, mask)
+
+
+def _framed(image: Image.Image, proof: Proof) -> Image.Image:
+    """Scaled to a legible size, the region outlined twice: seen on dark and on light."""
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    shown = image.resize(size, way)
+    draw = ImageDraw.Draw(shown)
+    x1, y1, x2, y2 = (round(v * scale) for v in proof.region.box)
+    draw.rectangle((x1 - 2, y1 - 2, x2 + 1, y2 + 1), outline=(255, 255, 255), width=4)
+    draw.rectangle((x1 - 1, y1 - 1, x2, y2), outline=(0, 0, 0), width=2)
+    return shown
+
+
+FORMAT = "workbench.proof"
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """The same question before and after a region was altered.
+
+    Args:
+        before: the answer to the pictures as they are.
+        after: the answer to the altered pictures, which it holds.
+        region: what was altered.
+        how: ``"mask"``, ``"blur"`` or ``"remove"``.
+        loss: nats of log-probability that the first answer (thought included) loses by the alteration.
+        controls: places of the same size elsewhere in the picture.
+        control_losses: what the first answer loses when they are altered instead.
+        maps: the map that the region came from, one ``[rows, cols]`` a picture; empty without one.
+        method: that map's method.
+    """
+
+    before: Answer
+    after: Answer
+    region: Region
+    how: str
+    loss: float
+    controls: tuple[Region, ...] = ()
+    control_losses: tuple[float, ...] = ()
+    maps: tuple[np.ndarray, ...] = ()
+    method: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the answer's text (without its thought) is another one."""
+        return self.before.text.strip() != self.after.text.strip()
+
+    @property
+    def verdict(self) -> str:
+        """One line: what the alteration did, and whether any other place would have done as much."""
+        done = {"mask": "Masking", "blur": "Blurring", "remove": "Removing"}[self.how]
+        what = "changes the answer" if self.changed else "does not change the answer"
+        text = f"{done} the region {what} ({_cost(self.loss)})"
+        if not self.control_losses:
+            return f"{text}; there was no room for a control of the same size."
+        n, as_much = len(self.control_losses), sum(loss >= self.loss for loss in self.control_losses)
+        mean = sum(self.control_losses) / n
+        many = "none" if as_much == 0 else f"{as_much}"
+        return f"{text}; of {n} other places of the same size {many} cost as much (mean {mean:+.2f} nats)."
+
+    def save(self, path: str | Path) -> Path:
+        """Save into the folder ``path``.
+
+        Raises:
+            InputError: if the folder holds something else.
+        """
+        facts = {
+            "region": asdict(self.region),
+            "how": self.how,
+            "loss": self.loss,
+            "controls": [asdict(one) for one in self.controls],
+            "control_losses": list(self.control_losses),
+            "method": self.method,
+        }
+        arrays = {f"map_{number}": part for number, part in enumerate(self.maps)}
+        folder = save_record(path, FORMAT, answer=self.before, arrays=arrays, facts=facts)
+        self.after.save(folder / "after")
+        return folder
+
+    @classmethod
+    def load(cls, path: str | Path) -> Proof:
+        """Read what `save` wrote; needs neither torch nor the model.
+
+        Raises:
+            InputError: if it is not there, damaged or of another format.
+        """
+        before, arrays, facts = load_record(path, FORMAT)
+        after = Answer.load(Path(path).expanduser() / "after")
+        maps = tuple(arrays[f"map_{number}"] for number in range(len(arrays)))
+        try:
+            return cls(
+                before=before,
+                after=after,
+                region=_region(facts.pop("region")),
+                controls=tuple(_region(one) for one in facts.pop("controls")),
+                control_losses=tuple(facts.pop("control_losses")),
+                maps=maps,
+                **facts,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a saved proof"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Proof({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        return proof_html(self)
+
+
+def prove(
+    vlm: VLM,
+    answer: Answer,
+    region: Region | Box,
+    *,
+    how: str = "mask",
+    attribution: Any = None,
+    controls: int = 8,
+    seed: int = 0,
+) -> Proof:
+    """Alter a region of the picture and ask again with the same settings.
+
+    Args:
+        vlm: the model that gave the answer.
+        answer: the answer.
+        region: what to alter: a `Region`, or a box in pixels of the first picture.
+        how: ``"mask"`` (the picture's mean colour), ``"blur"`` or ``"remove"`` (painted over with its
+            surroundings).
+        attribution: the map that the region came from, to be shown beside both answers.
+        controls: other places of the same size whose alteration is scored for comparison.
+        seed: of these places.
+
+    Raises:
+        InputError: for a region outside the pictures, another ``how``, an empty answer, or one of
+            another model.
+        CapabilityError: for a model behind a server.
+    """
+    from .scoring import Scorer
+
+    if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
+        raise InputError(f"controls={controls!r}", "a whole number from 0")
+    scorer = Scorer(vlm, answer, whole_reply(answer))
+    place = read_region(region, answer.images)
+    changed = _altered(answer.images, place, how)
+    others = control_regions(place, answer.images[place.image], controls, seed=seed)
+    sets = [changed, *(_altered(answer.images, other, how) for other in others)]
+    losses = (scorer.base - scorer(sets)).tolist()
+    return Proof(
+        before=answer,
+        after=_ask_again(vlm, answer, changed),
+        region=place,
+        how=how,
+        loss=losses[0],
+        controls=tuple(others),
+        control_losses=tuple(losses[1:]),
+        maps=() if attribution is None else tuple(attribution.maps),
+        method="" if attribution is None else attribution.method,
+    )
+
+
+def _altered(images: Sequence[Image.Image], region: Region, how: str) -> list[Image.Image]:
+    return [alter(image, region.box, how) if n == region.image else image for n, image in enumerate(images)]
+
+
+def _ask_again(vlm: VLM, answer: Answer, images: Sequence[Image.Image]) -> Answer:
+    """The same conversation and settings with other pictures."""
+    history, at = [], 0
+    for turn in answer.history:
+        history.append(replace(turn, images=tuple(images[at : at + len(turn.images)])))
+        at += len(turn.images)
+    settings = {k: v for k, v in answer.settings.items() if k in SETTINGS}
+    return vlm.ask(list(images[at:]) or None, answer.question, mode=answer.mode, history=history, **settings)
+
+
+SETTINGS = ("max_tokens", "thinking_budget", "temperature", "seed")
+
+
+def whole_reply(answer: Answer) -> Span | None:
+    """Thought and answer together, without what the mode forced before them; None for an empty reply."""
+    spans = [span for span in answer.spans.values() if len(span)]
+    return Span(min(s.start for s in spans), max(s.stop for s in spans)) if spans else None
+
+
+def _region(data: Mapping[str, Any]) -> Region:
+    return Region(tuple(float(v) for v in data["box"]), int(data["image"]))  # type: ignore[arg-type]
+
+
+def _cost(loss: float) -> str:
+    return f"it loses {loss:.2f} nats" if loss >= 0 else f"it gains {-loss:.2f} nats"

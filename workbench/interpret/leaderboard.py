@@ -1,0 +1,654 @@
+"""The league of methods: ``python -m workbench.interpret.leaderboard --out data/league`` measures it anew
+
+Every method's maps on the same fresh questions in both modes: faithfulness, plausibility, seconds and
+forwards.  A killed run goes on where it was; ``rows.csv``, ``league.csv`` and ``league.json`` are written
+when all is measured.
+
+What a league has measured so far: one JSON line a question and mode, which survives a kill
+
+One question of the league: ask it, make every method's map, check them all on the same states
+
+The league table: which method's maps are faithful, plausible and cheap, with intervals over questions
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import synth
+from ..answer import write_file
+from ..errors import CapabilityError, InputError
+from ..files import data_path
+from ..stats import bootstrap_mean
+from ..types import Mode
+from .attribution import attribute
+from .counterfactual import whole_reply
+from .curves import curves
+from .faithfulness import (
+    LEAST_DROP,
+    blocks,
+    evidence_of,
+    orders_of,
+    plausibility,
+    score_over,
+    sink_maps,
+)
+from .methods import METHODS
+from .regions import FILLS
+from .scoring import Scorer
+
+if TYPE_CHECKING:
+    from ..answer import Answer
+    from ..models.vlm import VLM
+    from .attribution import Attribution
+
+__all__ = [
+    "BASELINES",
+    "Journal",
+    "League",
+    "LeagueSettings",
+    "OPTIONS",
+    "SEED",
+    "SINK",
+    "main",
+    "measure",
+    "read_league",
+    "run_league",
+    "standings",
+    "units",
+]
+
+
+NAME = "journal.jsonl"
+
+
+class Journal:
+    """A file that only grows; its first line says what is being measured.
+
+    Args:
+        folder: where it lies; made if needed.
+        header: what is measured: settings and model.  A journal of something else is refused.
+
+    Raises:
+        InputError: if the folder holds the journal of another league.
+    """
+
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / NAME
+        self.done: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        if self.path.exists():
+            self._read(dict(header))
+        else:
+            self._append({"header": dict(header)})
+
+    def add(self, unit: tuple[int, str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Note one question's rows; on disk when this returns."""
+        self.done[unit] = [dict(row) for row in rows]
+        self._append({"unit": list(unit), "rows": self.done[unit]})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, in the order of the questions."""
+        return [row for unit in sorted(self.done) for row in self.done[unit]]
+
+    def remove(self) -> None:
+        """Forget it: the league is finished and lies elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self, header: dict[str, Any]) -> None:
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]  # a kill may leave half a line
+        found = json.loads(whole[0])["header"] if whole else None
+        if found is None:
+            self.path.unlink()
+            return self._append({"header": header})
+        if found != header:
+            changed = sorted(k for k in header.keys() | found.keys() if header.get(k) != found.get(k))
+            raise InputError(
+                f"{self.path} belongs to a league with other {', '.join(changed)}",
+                "the same settings and model",
+                "pass another --out, or remove the journal to begin anew",
+            )
+        for line in map(json.loads, whole[1:]):
+            self.done[(line["unit"][0], line["unit"][1])] = line["rows"]
+        if len(whole) < len(lines):
+            os.truncate(self.path, sum(map(len, whole)))
+        return None
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+#: Fresh samples: training never uses seeds from 1,000,003 on, and the model's evaluation begins there.
+SEED = 3_000_017
+
+SINK = "sink"
+"""The baseline that is no method: the patches with the largest hidden states."""
+
+#: Settings with which every method fits into the league's time; what each costs is in the table.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "integrated_gradients": {"steps": 12},
+    "gradient_shap": {"samples": 8},
+    "shapley_sampling": {"samples": 2},
+    "kernel_shap": {"samples": 50},
+    "greedy": {"width": 2},
+}
+
+
+@dataclass(frozen=True)
+class LeagueSettings:
+    """What a league measures.
+
+    Args:
+        n: questions; each is asked in every mode.
+        seed: of the questions, the random orders and the methods.
+        methods: names from `METHODS`, and "sink".
+        families: from `synth.FAMILIES`, taken in turn.
+        modes: "nothink", "think".
+        regions: (rows, cols) of equal regions a picture, for the methods and the curves.
+        fills: maskings.
+        steps: points of a curve.
+        max_tokens: longest reply.
+        options: settings of the methods.
+    """
+
+    n: int = 200
+    seed: int = SEED
+    methods: tuple[str, ...] = (*METHODS, SINK)
+    families: tuple[str, ...] = tuple(synth.FAMILIES)
+    modes: tuple[str, ...] = ("nothink", "think")
+    regions: tuple[int, int] = (5, 5)
+    fills: tuple[str, ...] = FILLS
+    steps: int = 3
+    max_tokens: int = 128
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: OPTIONS, hash=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise InputError(f"n={self.n!r}", "at least one question")
+        known = {
+            "methods": (*METHODS, SINK),
+            "families": tuple(synth.FAMILIES),
+            "modes": tuple(m.value for m in Mode),
+        }
+        for name, allowed in known.items():
+            given = getattr(self, name)
+            if not given or set(given) - set(allowed):
+                raise InputError(f"{name}={given!r}", f"some of {', '.join(allowed)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        import json
+
+        return json.loads(json.dumps(asdict(self)))
+
+
+def units(settings: LeagueSettings) -> list[tuple[int, str]]:
+    """What is to be measured: (question number, mode)."""
+    return [(number, mode) for number in range(settings.n) for mode in settings.modes]
+
+
+def measure(vlm: VLM, settings: LeagueSettings, number: int, mode: str) -> list[dict[str, Any]]:
+    """Rows of one question in one mode, one a method; a single row with a note for an empty reply."""
+    family = settings.families[number % len(settings.families)]
+    sample = synth.sample(family, 1, seed=settings.seed + number)[0]
+    answer = vlm.ask(sample.images, sample.question, mode=mode, max_tokens=settings.max_tokens)
+    about = {
+        "question": number,
+        "family": family,
+        "several_steps": synth.FAMILIES[family].several_steps,
+        "mode": mode,
+        "right": sample.correct(answer.text),
+        "reply_tokens": len(answer.reply_ids),
+        "image_tokens": answer.image_tokens,
+    }
+    target = whole_reply(answer)
+    if target is None:
+        return [{**about, "method": "", "note": "empty reply"}]
+    scorer = Scorer(vlm, answer, target)
+    about |= {
+        "full": scorer.base,
+        "no_image": scorer.without_pictures(),
+        "drop_answer": _given_thought(vlm, answer),
+    }
+    made, notes = _maps(vlm, answer, target, settings, seed=settings.seed + number)
+    labels = blocks(answer.layout.images, settings.regions)  # type: ignore[union-attr]
+    orders = orders_of({name: one.maps for name, one in made.items()}, labels, seed=number)
+    found = curves(score_over(scorer, labels), orders, fills=settings.fills, steps=settings.steps)
+    true = evidence_of(answer, sample)
+    rows = [{**about, "method": name, "note": note} for name, note in notes.items()]
+    for name, one in made.items():
+        row: dict[str, Any] = {**about, "method": name, "note": ""}
+        for fill in settings.fills:
+            curve = found[fill][name]
+            row |= {f"insertion_{fill}": curve.insertion_auc, f"deletion_{fill}": curve.deletion_auc}
+            row |= {f"gap_{fill}": curve.gap, f"blank_{fill}": curve.insertion[0]}
+        row |= asdict(plausibility(one.maps, answer.layout.images, true or []))  # type: ignore[union-attr]
+        rows.append({**row, "seconds": one.seconds, "forwards": one.forwards, "backwards": one.backwards})
+    return rows
+
+
+@dataclass(frozen=True)
+class _Made:
+    maps: Sequence[Any]
+    seconds: float = 0.0
+    forwards: int = 0
+    backwards: int = 0
+
+
+def _maps(
+    vlm: VLM, answer: Answer, target: Any, settings: LeagueSettings, *, seed: int
+) -> tuple[dict[str, Attribution | _Made], dict[str, str]]:
+    """Each method's map, and what a method said that this model does not allow."""
+    made: dict[str, Attribution | _Made] = {}
+    notes: dict[str, str] = {}
+    for name in settings.methods:
+        try:
+            if name == SINK:
+                made[name] = _sink(vlm, answer)
+            else:
+                more = {**settings.options.get(name, {}), "seed": seed, "progress": False}
+                made[name] = attribute(vlm, answer, target, name, settings.regions, **more)
+        except CapabilityError as error:
+            notes[name] = str(error)
+    return made, notes
+
+
+def _sink(vlm: VLM, answer: Answer) -> _Made:
+    import time
+
+    started = time.perf_counter()
+    maps = sink_maps(vlm, answer)
+    return _Made(maps, time.perf_counter() - started, 1)
+
+
+def _given_thought(vlm: VLM, answer: Answer) -> float | None:
+    """Nats that the answer alone loses without pictures, its thought given; None for an empty answer."""
+    if not len(answer.spans["answer"]):
+        return None
+    scorer = Scorer(vlm, answer, "answer")
+    return scorer.base - scorer.without_pictures()
+
+
+BASELINES = ("random", "centre", "sink")
+ROWS, TABLE, ABOUT = "rows.csv", "league.csv", "league.json"
+
+
+def standings(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a mode and method, the most faithful first, with 95% bootstrap intervals over questions.
+
+    Faithfulness is the gap of insertion and deletion AUC in nats, averaged over the maskings; random
+    orders have none.  It counts the answers that need their picture.  Plausibility counts the right ones:
+    the true evidence of a wrong answer is not known.
+
+    Args:
+        rows: as the league measured them, one a question, mode and method.
+
+    Returns:
+        ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the masking with
+        the lowest interval), ``over_centre`` with its interval (paired), ``n_right, pointing, iou`` with
+        intervals, ``chance``, ``seconds, forwards, backwards`` and ``verdict``.
+
+    Raises:
+        InputError: for no measured row.
+    """
+    rows = rows[rows["note"].isna() | (rows["note"] == "")]
+    fills = [name.removeprefix("gap_") for name in rows.columns if name.startswith("gap_")]
+    if rows.empty or not fills:
+        raise InputError("a league without a measured row", "rows with gap_... columns")
+    rows = rows.assign(gap=rows[[f"gap_{fill}" for fill in fills]].mean(axis=1))
+    needed = rows[rows["full"] - rows["no_image"] >= LEAST_DROP]
+    found = []
+    for (mode, method), own in needed.groupby(["mode", "method"], sort=False):
+        right = rows[(rows["mode"] == mode) & (rows["method"] == method) & rows["right"]]
+        centre = needed[(needed["mode"] == mode) & (needed["method"] == "centre")]
+        found.append(
+            {
+                "mode": mode,
+                "method": method,
+                **_faithful(own, centre, fills),
+                **_plausible(right),
+                **_cost(own),
+            }
+        )
+    table = pd.DataFrame(found)
+    return table.sort_values(["mode", "gap"], ascending=[True, False], ignore_index=True, kind="stable")
+
+
+def _faithful(own: pd.DataFrame, centre: pd.DataFrame, fills: Sequence[str]) -> dict[str, Any]:
+    by_fill = {fill: bootstrap_mean(own[f"gap_{fill}"].to_numpy()) for fill in fills}
+    worst = min(by_fill, key=lambda fill: by_fill[fill][1])
+    paired = own.merge(centre, on="question", suffixes=("", "_centre"))
+    over = bootstrap_mean((paired["gap"] - paired["gap_centre"]).to_numpy())
+    return {
+        "n": len(own),
+        **_named("gap", bootstrap_mean(own["gap"].to_numpy())),
+        "worst": worst,
+        "worst_low": by_fill[worst][1],
+        **_named("over_centre", over),
+        "verdict": _verdict(by_fill, over),
+    }
+
+
+def _verdict(by_fill: dict[str, tuple[float, float, float]], over: tuple[float, float, float]) -> str:
+    better, worse = [f for f, e in by_fill.items() if e[1] > 0], [f for f, e in by_fill.items() if e[2] < 0]
+    if len(better) == len(by_fill):
+        return "better than random" + (" and centre" if over[1] > 0 else "")
+    if better:
+        return f"better than random under {', '.join(better)} only"
+    return "worse than random" if len(worse) == len(by_fill) else "no better than random"
+
+
+def _plausible(right: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "n_right": len(right),
+        **_named("pointing", bootstrap_mean(right["pointing"].to_numpy())),
+        **_named("iou", bootstrap_mean(right["iou"].to_numpy())),
+        "chance": float(right["chance"].mean()),
+    }
+
+
+def _cost(own: pd.DataFrame) -> dict[str, Any]:
+    return {
+        **_named("seconds", bootstrap_mean(own["seconds"].to_numpy())),
+        "forwards": float(own["forwards"].mean()),
+        "backwards": float(own["backwards"].mean()),
+    }
+
+
+def _named(name: str, estimate: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class League:
+    """A league that was measured.
+
+    Args:
+        table: `standings`.
+        rows: one a question, mode and method.
+        about: settings, model, hardware, date, commit, seconds.
+    """
+
+    table: pd.DataFrame
+    rows: pd.DataFrame
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[str]:
+        """What the table says, computed: a sentence a mode on faithfulness, one on plausibility."""
+        return [
+            line for mode, own in self.table.groupby("mode", sort=False) for line in _findings(str(mode), own)
+        ]
+
+    def needed(self) -> pd.DataFrame:
+        """How far answers need their picture: a row a mode, nats lost without it by the whole reply, and by
+        the answer alone when its thought is given."""
+        once = self.rows.drop_duplicates(["question", "mode"]).dropna(subset=["full"])
+        found = []
+        for mode, own in once.groupby("mode", sort=False):
+            drop = (own["full"] - own["no_image"]).to_numpy()
+            given = own["drop_answer"].to_numpy(dtype=float)
+            need = float(np.mean(drop >= LEAST_DROP))
+            row = {"mode": mode, "n": len(own), "right": float(own["right"].mean()), "share_needed": need}
+            found.append(
+                {**row, **_named("drop", bootstrap_mean(drop)), **_named("answer", bootstrap_mean(given))}
+            )
+        return pd.DataFrame(found)
+
+    def __repr__(self) -> str:
+        return f"League({len(self.table)} rows; {' '.join(self.findings)})"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self.findings)
+        return f"<ul>{lines}</ul>{self.table.round(2).to_html()}"
+
+
+def _findings(mode: str, own: pd.DataFrame) -> list[str]:
+    name = {"nothink": "Answering directly", "think": "Thinking"}.get(mode, mode)
+    real = own[~own["method"].isin(BASELINES)]
+    good = real[real["verdict"].str.startswith("better than random") & ~real["verdict"].str.endswith("only")]
+    best, lines = own.iloc[0], []
+    failed = [m for m in real["method"] if m not in set(good["method"])]
+    lines.append(
+        f"{name}, {len(good)} of {len(real)} methods are better than random under every masking; the most "
+        f"faithful is {best.method} ({best.gap:.2f} nats, {best.gap_low:.2f} to {best.gap_high:.2f})"
+        + (f"; not better: {', '.join(failed)}." if failed else ".")
+    )
+    known = own.dropna(subset=["pointing"])
+    if len(known):
+        aim = known.sort_values("pointing", ascending=False).iloc[0]
+        lines.append(
+            f"{name}, {aim.method} points at the true evidence most often ({100 * aim.pointing:.0f}% of "
+            f"{aim.n_right} right answers, by chance {100 * aim.chance:.0f}%)."
+        )
+    return lines
+
+
+def read_league(folder: str | Path | None = None) -> League:
+    """Read a league that was measured; by default the one that ships.
+
+    Raises:
+        InputError: if there is none, or it is not finished.
+    """
+    place = data_path("league") if folder is None else Path(folder).expanduser()
+    try:
+        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+        rows = pd.read_csv(place / ROWS, keep_default_na=True)
+        return League(standings(rows), rows, about)
+    except OSError as error:
+        raise InputError(
+            f"no finished league in {str(folder or 'data/league')!r}: {error.strerror or error}",
+            f"a folder with {ROWS} and {ABOUT}",
+            "python -m workbench.interpret.leaderboard --out FOLDER",
+        ) from None
+
+
+THREADS = 1  # small matrices: a second thread costs more than it brings
+Unit = tuple[int, str]
+
+
+def run_league(
+    settings: LeagueSettings,
+    out: str | Path,
+    *,
+    source: str | None = None,
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+) -> League:
+    """Measure a league, or what is left of it, and write it into a folder.
+
+    Args:
+        settings: what to measure.
+        out: the folder.
+        source: the model, as `workbench.models.load.load` takes it; None for the built-in one.
+        jobs: processes, one thread each; with 1 everything runs in this process.
+        say: called with a line now and then.
+
+    Raises:
+        InputError: if the folder holds another league's journal.
+    """
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs={jobs!r}", "at least one process")
+    folder = Path(out).expanduser()
+    header = {"settings": settings.to_dict(), "model": fingerprint(source)}
+    if _finished(folder, header):
+        say(f"{folder} holds this very league, finished; remove {ABOUT} to measure it again")
+        return read_league(folder)
+    journal = Journal(folder, header)
+    left = [unit for unit in units(settings) if unit not in journal.done]
+    methods = len(settings.methods)
+    say(f"{len(left)} answers to explain with {methods} methods each, {len(journal.done)} done before")
+    started = time.perf_counter()
+    work = _in_this_process if jobs == 1 else _in_processes
+    for count, (unit, rows) in enumerate(work(settings, source, left, jobs), 1):
+        journal.add(unit, rows)
+        spent = time.perf_counter() - started
+        if count in (jobs, 4 * jobs) or count % 50 == 0:
+            rest = spent / count * (len(left) - count)
+            say(f"{count} of {len(left)} in {spent / 60:.1f} min; about {rest / 60:.0f} min left")
+    return _write(folder, journal, header, seconds=time.perf_counter() - started, jobs=jobs)
+
+
+def fingerprint(source: str | None) -> dict[str, Any]:
+    """Name of a model and the hash of its weights where they lie in a folder here."""
+    from ..files import data_path
+
+    folder = data_path("nano") if source is None else Path(source).expanduser()
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
+    return {
+        "name": folder.name if source is None or files else source,
+        "weights": digest[:16] if files else None,
+    }
+
+
+def _load(source: str | None) -> Any:
+    from ..models.load import load
+
+    return load() if source is None else load(source)
+
+
+def _in_this_process(
+    settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
+) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
+    import torch
+
+    vlm, threads = _load(source), torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        for number, mode in left:
+            yield (number, mode), measure(vlm, settings, number, mode)
+    finally:
+        torch.set_num_threads(threads)
+
+
+_VLM: Any = None  # a worker process's model
+
+
+def _begin(source: str | None) -> None:
+    import torch
+
+    global _VLM
+    torch.set_num_threads(THREADS)
+    _VLM = _load(source)
+
+
+def _measure(settings: LeagueSettings, unit: Unit) -> list[dict[str, Any]]:
+    return measure(_VLM, settings, *unit)
+
+
+def _in_processes(
+    settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
+) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
+    """Rows as they come; an error or Ctrl-C ends the workers after the answer that each is at."""
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(source,)
+    ) as pool:
+        futures = {pool.submit(_measure, settings, unit): unit for unit in left}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _finished(folder: Path, header: dict[str, Any]) -> bool:
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (folder / ROWS).is_file() and {key: about.get(key) for key in header} == header
+
+
+def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: float, jobs: int) -> League:
+    """Rows, table and provenance; the provenance last, and only then the journal goes."""
+    import pandas as pd
+
+    from ..train.card import hardware
+
+    rows = pd.DataFrame(journal.rows())
+    write_file(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
+    rows = pd.read_csv(folder / ROWS)  # the table is what these very rows say
+    table = standings(rows)
+    write_file(folder / TABLE, table.to_csv(index=False, float_format="%.4g").encode())
+    about = {
+        **header,
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": hardware(),
+        "jobs": jobs,
+        "seconds": round(seconds, 1),
+        "commit": _commit(),
+        "again": "python -m workbench.interpret.leaderboard --out data/league",
+    }
+    write_file(folder / ABOUT, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+    journal.remove()
+    return League(table, rows, about)
+
+
+def _commit() -> str | None:
+    """The checkout's commit; None for an installed package."""
+    place = Path(__file__).parent
+    done = subprocess.run(
+        ["git", "-C", str(place), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the arguments and run."""
+    usual = LeagueSettings()
+    parser = argparse.ArgumentParser(prog="python -m workbench.interpret.leaderboard", description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the league, for instance data/league"
+    )
+    parser.add_argument("--n", type=int, default=usual.n, help="questions; each is asked in every mode")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(usual.methods), help=f"of {', '.join((*METHODS, SINK))}"
+    )
+    parser.add_argument(
+        "--families", nargs="+", default=list(usual.families), help="of workbench.synth.FAMILIES"
+    )
+    parser.add_argument("--modes", nargs="+", default=list(usual.modes))
+    parser.add_argument("--regions", nargs=2, type=int, default=usual.regions, metavar=("ROWS", "COLS"))
+    parser.add_argument("--steps", type=int, default=usual.steps, help="points of a curve")
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--model", help="a model's folder or name; the built-in one if not given")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
+    given = parser.parse_args(arguments)
+    settings = LeagueSettings(
+        n=given.n,
+        seed=given.seed,
+        methods=tuple(given.methods),
+        families=tuple(given.families),
+        modes=tuple(given.modes),
+        regions=tuple(given.regions),
+        steps=given.steps,
+    )
+    league = run_league(
+        settings, given.out, source=given.model, jobs=given.jobs, say=lambda line: print(line, flush=True)
+    )
+    print("\n".join(league.findings))
+
+
+if __name__ == "__main__":
+    main()

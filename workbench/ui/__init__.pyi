@@ -1,0 +1,2 @@
+from .explorer import AttentionExplorer as AttentionExplorer
+from .live import LiveAnswer as LiveAnswer
