@@ -16,13 +16,14 @@ PACKAGE = Path(workbench.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 # Which rooms a room may import, besides itself. The front door (workbench/__init__.py) is not a room.
-BASE = {"answer", "attention", "errors", "files", "images", "stats", "types"}
+BASE = {"answer", "attention", "errors", "files", "images", "progress", "stats", "types"}
 BELOW = {
     "errors": set(),
     "types": {"errors"},
     "files": {"errors"},
     "images": {"errors", "types"},
     "stats": {"errors"},
+    "progress": set(),
     "attention": {"errors", "types"},
     "answer": {"errors", "types", "images", "attention"},
     "models": BASE,

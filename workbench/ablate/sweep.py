@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bench.run import time_words
 from ..errors import InputError
+from ..progress import time_words
 from .engines import Outcome, here, in_processes
 from .fields import refuse_unknown
 from .recipe import Recipe, read_mapping

@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import InputError, ModeError
 from ..models.generate import Settings
+from ..progress import time_words
 from ..types import Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .results import Results, write_beside
@@ -39,7 +40,6 @@ __all__ = [
     "open_run",
     "planned",
     "run",
-    "time_words",
     "wanted_again",
     "write_items",
 ]
@@ -373,15 +373,6 @@ class Progress:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
-
-
-def time_words(seconds: float) -> str:
-    """Seconds as a reader takes them: about 5 min, for instance."""
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
 
 
 MODES = ("auto", "think", "nothink")
