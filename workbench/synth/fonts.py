@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
-from ..data import data_path
 from ..errors import InputError
+from ..files import data_path
 
 __all__ = ["FACES", "HELD_OUT_FACES", "font"]
 
