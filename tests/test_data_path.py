@@ -68,6 +68,30 @@ def test_a_wheel_carries_the_data_and_finds_it(installed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_lab_of_a_wheel_copies_its_notebooks_into_the_folder_it_is_called_in(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(installed)!r})\n"
+        "from workbench import cli\n"
+        "os.execv = lambda program, command: print(*command, sep='\\n')\n"
+        "sys.exit(cli.main(['lab']))"
+    )
+    lab = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(lab, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    mine = tmp_path / "workbench-notebooks"
+    assert str(mine) in done.stderr
+    assert f"--ServerApp.root_dir={tmp_path}" in done.stdout
+
+    def files(folder: Path, pattern: str) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in folder.glob(pattern)}
+
+    assert files(mine, "*.ipynb") == files(ROOT / "notebooks", "*.ipynb") != {}
+    assert files(mine / "samples", "*") == files(ROOT / "data" / "samples", "*")
+
+
+@pytest.mark.slow
 def test_a_wheel_carries_every_module_and_no_tests(installed: Path) -> None:
     def modules(folder: Path) -> set[str]:
         return {str(p.relative_to(folder)) for p in folder.rglob("*.py")}

@@ -1,38 +1,64 @@
-"""The workbench's verbs from a shell: ask, plan, doctor, bench, ablate, runs, lab.
+"""The workbench's verbs from a shell: ask, memory-plan, doctor, bench, ablate, runs, lab.
 
-Arguments are parsed here and nothing else: each command calls the function of the same name.
+Each command takes the arguments of the function of the same name, calls it and prints what it returns.
 The answer goes to standard output; the thought, the facts and errors go to standard error.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import sys
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from PIL.Image import Image
 
 import workbench
 
-from .errors import CapabilityError, WorkbenchError
-from .types import Mode
+from .answer import write_file
+from .errors import CapabilityError, InputError
+from .images import open_images
+from .terminal import FAILED, INTERRUPTED, Verb, example, run, waiting, write, write_json
+from .types import Mode, Piece
 
 if TYPE_CHECKING:
-    from .answer import Answer
+    import pandas as pd
+
     from .models.asking import Stream
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
-FAILED, INTERRUPTED = 2, 130
 RECORD = (
     *("question", "text", "thought", "mode", "p_think", "prompt_tokens", "image_tokens", "thought_tokens"),
     *("answer_tokens", "seconds", "seconds_to_first_token", "stopped"),
     *("model", "source", "settings", "created"),
 )
+PICTURES = (
+    *(".avif", ".bmp", ".gif", ".ico", ".jpeg", ".jpg", ".jp2", ".pcx", ".png", ".ppm", ".tga", ".tif"),
+    *(".tiff", ".webp", ".xbm", ".svg", ".heic", ".pdf"),
+)
+WEB = ("http://", "https://")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+PACKAGE = Path(__file__).resolve().parent
+BROUGHT = PACKAGE / "_notebooks"  # in a wheel
+NOTEBOOKS = "workbench-notebooks"  # the user's copy of them
+
+app = typer.Typer(
+    help="A workbench for vision-language models that think or answer directly.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+bench = typer.Typer(
+    help="Run benchmarks, score them under other protocols, compare and report them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bench, name="bench", epilog=example("workbench bench run suite --folder runs/suite"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,288 +67,518 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 for a mistake that can be acted on, 130 after Ctrl-C.
     """
-    parser = _parser()
-    options, more = parser.parse_known_args(arguments)
-    if more and options.run is not _lab:
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
-    options.more = more
-    try:
-        return int(options.run(options))
-    except WorkbenchError as error:
-        print(f"workbench {options.command}: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt as stopped:
-        notes = " ".join(["interrupted", *getattr(stopped, "__notes__", ())])
-        print(f"workbench {options.command}: {notes}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader went away (`workbench plan | head`); nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    return run(app, arguments, name="workbench")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="workbench", description="A workbench for vision-language models.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {workbench.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+# -- options that several commands share -----------------------------------------------------------
 
-    ask = commands.add_parser("ask", help="ask a model about a picture, several, or none")
-    ask.add_argument("images", nargs="*", metavar="IMAGE", help="picture files, in order")
-    ask.add_argument("question", help="what to ask, in quotes")
-    ask.add_argument("--mode", default="auto", choices=[m.value for m in Mode], help="how to reply (auto)")
-    ask.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the reply")
-    ask.add_argument("--thinking-budget", type=int, metavar="N", help="close the thought after N tokens")
-    ask.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default) is greedy")
-    ask.add_argument("--seed", type=int, metavar="N", help="for a temperature above 0")
-    ask.add_argument("--json", action="store_true", help="print the whole record as JSON")
-    ask.add_argument("--save", metavar="FOLDER", help="save the answer, for workbench.Answer.load")
-    ask.add_argument(
-        "--source", default="nano", help="built-in 'nano', a folder, a Hub id, a server's address"
-    )
-    ask.add_argument("--model", metavar="NAME", help="which model of a server")
-    ask.add_argument("--quantize", metavar="HOW", help="int8 or int4")
-    ask.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    ask.set_defaults(run=_ask)
-
-    plan = commands.add_parser("plan", help="what a model needs, what fits here, and which call to make")
-    plan.add_argument("source", nargs="?", default="nano", help="built-in 'nano', a folder or a Hub id")
-    plan.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    plan.add_argument("--context", type=int, metavar="N", help="tokens of prompt and reply")
-    plan.add_argument("--image-tokens", type=int, metavar="N", help="most tokens of one picture")
-    plan.add_argument("--batch", type=int, default=1, metavar="N", help="sequences at a time")
-    plan.set_defaults(run=_plan)
-
-    doctor = commands.add_parser("doctor", help="what this machine can run, and what to install")
-    doctor.set_defaults(run=_doctor)
-
-    _bench_parser(commands)
-    _ablate_parser(commands)
-
-    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks; its own options may follow")
-    lab.add_argument("folder", nargs="?", type=Path, help="folder of notebooks (the workbench's own)")
-    lab.set_defaults(run=_lab)
-    return parser
+Source = Annotated[
+    str, typer.Option(metavar="SOURCE", help="Built-in 'nano', a folder, a Hub id, or a server's address.")
+]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Which model of a server.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.")]
+Quantize = Annotated[Literal["int8", "int4"] | None, typer.Option(help="Fewer bits for the decoder.")]
+MaxTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tokens of a reply.")]
+ThinkingBudget = Annotated[int | None, typer.Option(metavar="N", help="Close the thought after N tokens.")]
 
 
-def _bench_parser(commands: Any) -> None:
-    """The verbs of ``workbench bench``."""
-    bench = commands.add_parser("bench", help="run benchmarks, re-score, compare and report them")
-    verbs = bench.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    run = verbs.add_parser("run", help="ask a model every item of some tasks, resumable")
-    run.add_argument("tasks", nargs="+", metavar="TASK", help="suite, synth:FAMILY@LEVEL, MMStar, ...")
-    run.add_argument("--source", default="nano", help="built-in 'nano', a folder, a Hub id, an address")
-    run.add_argument("--model", metavar="NAME", help="which model of a server")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    run.add_argument("--quantize", metavar="HOW", help="int8 or int4")
-    run.add_argument("--data", metavar="FOLDER", help="where a benchmark of the field lies (else the Hub)")
-    run.add_argument("--folder", help="of the run; the same call goes on there")
-    run.add_argument("--modes", nargs="+", default=[m.value for m in Mode], metavar="MODE", help="(all)")
-    run.add_argument("--limit", type=int, metavar="N", help="only the first N items of each task")
-    run.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of a reply")
-    run.add_argument("--thinking-budget", type=int, metavar="N", help="close the thought after N tokens")
-    run.add_argument("--batch-size", type=int, default=8, metavar="N", help="questions at a time (8)")
-    run.add_argument("--workers", type=int, default=8, metavar="N", help="requests at a time to a server (8)")
-    run.add_argument("--blind", choices=["blind", "grey"], help="without the picture, or with a grey one")
-    run.add_argument("--again", nargs="+", metavar="ITEM", help="items to ask anew")
-    run.add_argument("--no-cache", action="store_true", help="take no reply from earlier runs, keep none")
-    run.add_argument("--engine", default="here", choices=["here", "ray"], help="here, or a Ray cluster")
-    run.set_defaults(run=_bench_run)
-
-    rescore = verbs.add_parser("rescore", help="score a run or a log under other rules; what flips")
-    rescore.add_argument("results", help="folder of a run, saved results, or another harness's log")
-    rescore.add_argument("--rules", default="workbench", help="workbench, vlmevalkit or lmms-eval")
-    rescore.add_argument("--save", metavar="FILE", help="write the new results (.jsonl or .parquet)")
-    rescore.set_defaults(run=_bench)
-
-    compare = verbs.add_parser("compare", help="two runs, item by item")
-    compare.add_argument("first")
-    compare.add_argument("second")
-    compare.set_defaults(run=_bench)
-
-    report = verbs.add_parser("report", help="one HTML file that opens without a network")
-    report.add_argument("results", nargs="+", help="folders of runs, saved results or logs")
-    report.add_argument("-o", "--output", default="report.html", metavar="FILE", help="(report.html)")
-    report.add_argument("--title", default="Benchmark report")
-    report.add_argument("--failures", type=int, default=100, metavar="N", help="most items with pictures")
-    report.set_defaults(run=_bench)
+def _version(asked: bool) -> None:
+    if asked:
+        write(f"workbench {workbench.__version__}")
+        raise typer.Exit
 
 
-def _ablate_parser(commands: Any) -> None:
-    """The verbs ``workbench ablate`` and ``workbench runs``."""
-    ablate = commands.add_parser("ablate", help="run a recipe or a sweep of them, resumable")
-    ablate.add_argument("file", metavar="SWEEP.yaml", help="a recipe or a sweep, YAML or JSON")
-    ablate.add_argument("--folder", default="runs", help="of all runs (runs); the same call goes on there")
-    ablate.add_argument("--engine", default="local", choices=["local", "ray"], help="here, or a Ray cluster")
-    ablate.add_argument("--workers", type=int, metavar="N", help="runs at the same time (1)")
-    ablate.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster (one is started here)")
-    ablate.add_argument("--device", default="cpu", help="cpu or cuda")
-    ablate.add_argument("--checkpoint", type=int, default=100, metavar="N", help="steps between them (100)")
-    ablate.add_argument("--wait", type=float, default=0.0, metavar="S", help="for a run that is worked at")
-    ablate.set_defaults(run=_ablate)
-
-    runs = commands.add_parser("runs", help="all runs of a folder, as a table")
-    runs.add_argument("folder", nargs="?", default="runs", help="of the runs (runs)")
-    runs.add_argument("--save", metavar="FILE", help="write the whole table (.csv or .parquet)")
-    runs.set_defaults(run=_runs)
+@app.callback(epilog=example('workbench ask picture.png "What is red?" --mode think'))
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A workbench for vision-language models that think or answer directly."""
 
 
-def _ablate(options: argparse.Namespace) -> int:
-    from .ablate.shell import run_sweep
-
-    names = ("folder", "engine", "workers", "address", "device", "checkpoint", "wait")
-    told, failed = run_sweep(options.file, **{name: getattr(options, name) for name in names})
-    print(_printable(told))
-    return FAILED if failed else 0
+# -- models ----------------------------------------------------------------------------------------
 
 
-def _runs(options: argparse.Namespace) -> int:
-    from .ablate.shell import list_runs
-
-    print(_printable(list_runs(options.folder, save=options.save)))
-    return 0
-
-
-def _bench_run(options: argparse.Namespace) -> int:
-    from .bench.shell import run_tasks
-
-    def load() -> Any:
-        return workbench.load(
-            options.source,
-            device=options.device,
-            quantize=options.quantize,
-            model=options.model,
-            progress=sys.stderr.isatty(),
+@app.command(
+    cls=Verb,
+    epilog=example(
+        'workbench ask picture.png "What is red plus blue?" --mode think',
+        'workbench ask before.png after.png "What has changed?" --json',
+        'workbench ask "Why is the sky blue?" --source http://127.0.0.1:8000/v1',
+    ),
+)
+def ask(
+    *,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE", help="Picture files, in order, or none.")
+    ] = None,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask, in quotes.")],
+    mode: Annotated[Mode, typer.Option(help="How to reply.")] = Mode.AUTO,
+    max_tokens: MaxTokens = None,
+    thinking_budget: ThinkingBudget = None,
+    temperature: Annotated[float, typer.Option(metavar="T", help="0 is greedy.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="For a temperature above 0.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
+    save: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Save it, for workbench.Answer.load.")
+    ] = None,
+    source: Source = "nano",
+    model: Model = None,
+    quantize: Quantize = None,
+    device: Device = "auto",
+) -> int:
+    """Ask a model about one picture, several, or none."""
+    pictures = _pictures(images or [], question)
+    vlm = _load(source, device=device, quantize=quantize, model=model)
+    with waiting("reading the question"):
+        stream = vlm.stream(
+            pictures,
+            question,
+            mode=mode,
+            max_tokens=max_tokens,
+            thinking_budget=thinking_budget,
+            temperature=temperature,
+            seed=seed,
         )
-
-    told = run_tasks(
-        load,
-        options.tasks,
-        data=options.data,
-        modes=options.modes,
-        folder=options.folder,
-        limit=options.limit,
-        max_tokens=options.max_tokens,
-        thinking_budget=options.thinking_budget,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        blind=options.blind or False,
-        again=options.again or False,
-        cache=not options.no_cache,
-        engine=options.engine,
-        progress=sys.stderr.isatty(),
-    )
-    print(_printable(told))
-    return 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from .bench import shell
-
-    if options.verb == "rescore":
-        told = shell.rescore_results(options.results, options.rules, save=options.save)
-    elif options.verb == "compare":
-        told = shell.compare_results(options.first, options.second)
+    if json:
+        with waiting("answering"):
+            answer = stream.answer
+        write_json({**{name: getattr(answer, name) for name in RECORD}, "mode": str(answer.mode)})
     else:
-        told = shell.report_results(
-            options.results, options.output, title=options.title, failures=options.failures
-        )
-    print(_printable(told))
-    return 0
-
-
-def _ask(options: argparse.Namespace) -> int:
-    vlm = workbench.load(
-        options.source,
-        device=options.device,
-        quantize=options.quantize,
-        model=options.model,
-        progress=sys.stderr.isatty(),
-    )
-    stream = vlm.stream(
-        options.images or None,
-        options.question,
-        mode=options.mode,
-        max_tokens=options.max_tokens,
-        thinking_budget=options.thinking_budget,
-        temperature=options.temperature,
-        seed=options.seed,
-    )
-    answer = stream.answer if options.json else _show(stream)
-    if options.json:
-        record = {name: getattr(answer, name) for name in RECORD}
-        print(json.dumps({**record, "mode": str(answer.mode)}, ensure_ascii=False, indent=2))
-    if options.save:
-        answer.save(options.save)
+        answer = _show(stream)
+    if save:
+        answer.save(save)
     return INTERRUPTED if answer.stopped == "interrupted" else 0
 
 
-def _show(stream: Stream) -> Answer:
+def _pictures(images: Sequence[str], question: str) -> list[Image] | None:
+    """The pictures of a question, opened before a model is loaded for them.
+
+    Raises:
+        InputError: if one cannot be opened, or if what stands last is no question.
+    """
+    if _is_picture(question):
+        raise InputError(
+            f"no question: the last word is the picture {question!r}",
+            "pictures first, then the question in quotes",
+            'workbench ask picture.png "What is this?"',
+        )
+    for word in images:
+        if not (_is_picture(word) or word.lower().startswith(WEB)):
+            raise InputError(
+                f"no file {word!r}",
+                f"pictures first, then the question in quotes, seen from {os.getcwd()}",
+                'workbench ask picture.png "What is this?"',
+            )
+    return open_images(images) if images else None
+
+
+def _is_picture(word: str) -> bool:
+    """Whether a word names something on disk, or is a name that only a picture has."""
+    named = word.lower().endswith(PICTURES) and not any(c.isspace() for c in word)
+    return named or os.path.exists(os.path.expanduser(word))
+
+
+def _load(source: str, **options: Any) -> Any:
+    with waiting(f"loading {source}"):
+        return workbench.load(source, progress=sys.stderr.isatty(), **options)
+
+
+def _show(stream: Stream) -> workbench.Answer:
     """Write the reply while it comes: the thought dimmed, then the answer, then what it cost."""
     kind = ""
     try:
-        for piece in stream:
+        for piece in _begun(stream):
             if kind == "thought" and piece.kind == "answer":
-                print(file=sys.stderr, flush=True)
+                write("", file=sys.stderr)
             kind = piece.kind
-            text = _printable(piece.text)
-            if kind == "thought":
-                print(_dim(text, sys.stderr), end="", file=sys.stderr, flush=True)
-            else:
-                print(text, end="", flush=True)
+            thought = kind == "thought"
+            write(piece.text, file=sys.stderr if thought else sys.stdout, end="", dim=thought)
     except KeyboardInterrupt:  # it came while a piece was printed, outside of the stream's own handling
         stream.stop()
     answer = stream.answer
-    print(file=sys.stderr if kind == "thought" else sys.stdout, flush=True)
+    write("", file=sys.stderr if kind == "thought" else sys.stdout)
     facts = [f"mode {answer.mode}", f"{answer.prompt_tokens} prompt tokens"]
     facts.append(f"{answer.thought_tokens} thought + {answer.answer_tokens} answer tokens")
     facts += [f"{answer.seconds:.2f} s", f"stopped: {answer.stopped}"]
-    print(_dim(f"({', '.join(facts)})", sys.stderr), file=sys.stderr)
+    write(f"({', '.join(facts)})", file=sys.stderr, dim=True)
     return answer
 
 
-def _plan(options: argparse.Namespace) -> int:
-    made = workbench.plan(
-        options.source,
-        device=options.device,
-        context=options.context,
-        image_tokens=options.image_tokens,
-        batch=options.batch,
-    )
-    print(made)
-    return 0
+def _begun(stream: Stream) -> Iterator[Piece]:
+    """The pieces of a reply; waiting for the first of them is told."""
+    pieces = iter(stream)
+    with waiting("reading the question"):
+        first = next(pieces, None)
+    if first is not None:
+        yield first
+        yield from pieces
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    print(workbench.doctor())
-    return 0
+@app.command(
+    "memory-plan",
+    cls=Verb,
+    epilog=example(
+        "workbench memory-plan microsoft/Phi-4-reasoning-vision-15B",
+        "workbench memory-plan owner/name --device cuda --context 8192 --batch 4",
+    ),
+)
+def memory_plan(
+    *,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Built-in 'nano', a folder or a Hub id.")
+    ] = "nano",
+    device: Device = "auto",
+    context: Annotated[int | None, typer.Option(metavar="N", help="Tokens of prompt and reply.")] = None,
+    image_tokens: Annotated[int | None, typer.Option(metavar="N", help="Most tokens of a picture.")] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Sequences at a time.")] = 1,
+) -> None:
+    """Say what a model needs, what fits here, and which call to make."""
+    with waiting(f"planning for {source}"):
+        made = workbench.plan(source, device=device, context=context, image_tokens=image_tokens, batch=batch)
+    write(made)
 
 
-def _lab(options: argparse.Namespace) -> int:
+app.command("plan", cls=Verb, hidden=True)(memory_plan)  # its name until 0.2
+
+
+@app.command(cls=Verb, epilog=example("workbench doctor"))
+def doctor() -> None:
+    """Say what this machine can run, and what to install."""
+    with waiting("looking at this machine"):
+        report = workbench.doctor()
+    write(report)
+
+
+# -- benchmarks ------------------------------------------------------------------------------------
+
+
+@bench.command(
+    "run",
+    cls=Verb,
+    epilog=example(
+        "workbench bench run suite --folder runs/suite",
+        "workbench bench run MMStar AI2D --source owner/name --modes think nothink --limit 200",
+    ),
+)
+def bench_run(
+    *,
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="suite, synth:chain@2, MMStar, ...")],
+    source: Source = "nano",
+    model: Model = None,
+    device: Device = "auto",
+    quantize: Quantize = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where a benchmark of the field lies (else the Hub).")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Of the run; the same call goes on there.")
+    ] = None,
+    modes: Annotated[
+        list[Mode], typer.Option(metavar="MODE", help="auto, think and nothink, or some of them.")
+    ] = list(Mode),  # noqa: B006
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N items a task.")] = None,
+    max_tokens: MaxTokens = None,
+    thinking_budget: ThinkingBudget = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Questions at a time.")] = 8,
+    workers: Annotated[int, typer.Option(metavar="N", help="Requests at a time, to a server.")] = 8,
+    blind: Annotated[
+        Literal["blind", "grey"] | None, typer.Option(help="Without the picture, or with a grey one.")
+    ] = None,
+    again: Annotated[list[str] | None, typer.Option(metavar="ITEM", help="Items to ask anew.")] = None,
+    cache: Annotated[bool, typer.Option(help="Take replies from earlier runs, and keep them.")] = True,
+    engine: Annotated[
+        Literal["local", "ray", "here"], typer.Option(metavar="NAME", help="local, or ray for a cluster.")
+    ] = "local",  # "here": its name until 0.2
+) -> None:
+    """Ask a model every item of some tasks.  A run that was stopped goes on where it was."""
+    with waiting("preparing the tasks"):
+        chosen = _tasks(tasks, data)  # before the model, so that a wrong name costs no waiting
+    vlm = _load(source, device=device, quantize=quantize, model=model)
+    with waiting(f"asking {vlm.name}"):
+        results = workbench.bench.run(
+            vlm,
+            chosen,
+            modes=modes,
+            folder=folder,
+            limit=limit,
+            max_tokens=max_tokens,
+            thinking_budget=thinking_budget,
+            batch_size=batch_size,
+            workers=workers,
+            blind=blind or False,
+            again=again or False,
+            cache=cache,
+            engine="here" if engine == "local" else engine,
+            progress=sys.stderr.isatty(),
+        )
+    _warn(results)
+    write(f"{_scores(results)}\n\nkept in {results.folder}")
+
+
+def _tasks(names: Sequence[str], data: str | None) -> list[workbench.bench.Task]:
+    from .bench.tasks.catalog import resolve  # NumPy
+
+    if data is None:
+        return resolve(names)
+    if len(names) != 1:
+        raise InputError(f"--data with {len(names)} tasks", "one task a folder", "run them one after another")
+    return [workbench.bench.task(names[0], folder=data)]
+
+
+@bench.command(
+    cls=Verb,
+    epilog=example(
+        "workbench bench rescore runs/suite --protocol lmms-eval",
+        "workbench bench rescore model_ChartQA_TEST.xlsx --protocol vlmevalkit --save again.jsonl",
+    ),
+)
+def rescore(
+    *,
+    results: Annotated[
+        str, typer.Argument(metavar="RESULTS", help="Folder of a run, saved results, or a harness's log.")
+    ],
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="workbench, vlmevalkit or lmms-eval.")
+    ] = "workbench",
+    rules: Annotated[str | None, typer.Option(hidden=True)] = None,  # its name until 0.2
+    save: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the new results (.jsonl or .parquet).")
+    ] = None,
+) -> None:
+    """Score a run or a log under another protocol, and list the items that flip."""
+    protocol = rules or protocol
+    with waiting(f"reading {results}"):
+        before = _results(results)
+        after = workbench.bench.rescore(before, protocol)
+    _warn(after)
+    if save:
+        after.save(save)
+    flips = after.flips[["benchmark", "item", "mode", "gold", "response", "before", "after"]]
+    listed = flips.to_string(index=False, max_colwidth=40) if len(flips) else "none"
+    write(f"{before.rules or 'the log'}:\n{_scores(before)}\n\n{protocol}:\n{_scores(after)}")
+    write(f"\nflips ({len(flips)}):\n{listed}")
+
+
+@bench.command(cls=Verb, epilog=example("workbench bench compare runs/think runs/direct"))
+def compare(
+    *,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="Folder of a run, saved results or a log.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="What it is compared with.")],
+) -> None:
+    """Compare two runs item by item: differences with intervals, corrected over benchmarks."""
+    with waiting("reading both"):
+        table = workbench.bench.paired(_results(first), _results(second))
+    names = [n for n in ("benchmark", "mode") if n in table]
+    told = table[[*names, "n", "first", "second", "difference", "low", "high", "p_holm", "says"]]
+    write(_table(told))
+
+
+@bench.command(
+    cls=Verb,
+    epilog=example("workbench bench report runs/suite", "workbench bench report runs/a runs/b -o both.html"),
+)
+def report(
+    *,
+    results: Annotated[
+        list[str], typer.Argument(metavar="RESULTS", help="Folders of runs, saved results or logs.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")
+    ] = "report.html",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Benchmark report",
+    failures: Annotated[int, typer.Option(metavar="N", help="Most items with pictures.")] = 100,
+) -> None:
+    """Write one HTML file of runs or logs that opens without a network."""
+    with waiting(f"writing {output}"):
+        parts = [_results(path, name=Path(path).stem if len(results) > 1 else "") for path in results]
+        together = parts[0] if len(parts) == 1 else workbench.bench.Results.concat(parts)
+        written = workbench.bench.report(together, output, title=title, failures=failures)
+    write(written)
+
+
+def _results(path: str, *, name: str = "") -> workbench.bench.Results:
+    """Results from a run's folder, a file that `Results.save` wrote, or another harness's log.
+
+    Raises:
+        InputError: if it is none of these, or damaged.
+    """
+    place = Path(path).expanduser()
+    results = workbench.bench.Results.load(place) if _is_saved(place) else workbench.bench.load_results(place)
+    return results.replaced(results.frame().assign(run=name)) if name else results
+
+
+def _is_saved(place: Path) -> bool:
+    """Whether `Results.save` wrote a file: its header says so."""
+    if not place.is_file() or place.suffix not in (".jsonl", ".parquet"):
+        return False
+    with place.open("rb") as file:
+        return place.suffix == ".parquet" or b'"workbench.results"' in file.readline(200)
+
+
+def _scores(results: workbench.bench.Results) -> str:
+    if not results.table["value"].notna().any():
+        return "no row has a score"
+    table = workbench.bench.scores(results)
+    names = [n for n in ("run", "benchmark", "mode") if n in table and (n != "run" or table[n].nunique() > 1)]
+    return _table(table[[*names, "n", "value", "low", "high"]])
+
+
+def _warn(results: workbench.bench.Results) -> None:
+    for warning in results.warnings:
+        write(f"workbench bench: {warning}", file=sys.stderr)
+
+
+# -- ablations -------------------------------------------------------------------------------------
+
+TOLD = ("run", "state", "domain", "mode", "n", "accuracy", "low", "high", "tokens", "problem")
+
+
+@app.command(
+    cls=Verb,
+    epilog=example("workbench ablate sweep.yaml --folder runs", "workbench ablate sweep.yaml --workers 4"),
+)
+def ablate(
+    *,
+    file: Annotated[str, typer.Argument(metavar="SWEEP.yaml", help="A recipe or a sweep, YAML or JSON.")],
+    folder: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Of all runs; the same call goes on there.")
+    ] = "runs",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Here, or on a Ray cluster.")] = "local",
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Runs at the same time.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster (one is started here).")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda.")] = "cpu",
+    checkpoint: Annotated[int, typer.Option(metavar="N", help="Steps between checkpoints.")] = 100,
+    wait: Annotated[float, typer.Option(metavar="S", help="Seconds for a run that is worked at.")] = 0.0,
+) -> int:
+    """Train and measure a recipe or a sweep of them.  Finished runs are kept, stopped ones go on."""
+    with waiting(f"running {file} in {folder}"):
+        made = workbench.ablate.sweep(
+            workbench.ablate.read_sweep(file),
+            folder,
+            engine=engine,
+            workers=workers,
+            address=address,
+            device=device,
+            checkpoint=checkpoint,
+            wait=wait,
+        )
+    failures = [f"run {name} failed: {why}" for name, why in made.failed.items()]
+    write("\n".join([_table(_told(made.frame())), "", str(made), *failures]))
+    return FAILED if made.failed else 0
+
+
+@app.command(cls=Verb, epilog=example("workbench runs", "workbench runs studies --save studies.csv"))
+def runs(
+    *,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of the runs.")] = "runs",
+    save: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write every field too (.csv or .parquet).")
+    ] = None,
+) -> None:
+    """Show all runs of a folder as a table."""
+    with waiting(f"reading {folder}"):
+        table = workbench.ablate.runs(folder)
+    if save:
+        _save(table, Path(save).expanduser())
+    write(_table(_told(table)) if len(table) else f"no runs in {folder!r}")
+
+
+def _told(table: pd.DataFrame) -> pd.DataFrame:
+    shown = table[[name for name in TOLD if name in table]]
+    return shown.drop(columns=[n for n in ("problem",) if n in shown and not shown[n].any()])
+
+
+def _table(table: pd.DataFrame) -> str:
+    return str(table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep=""))
+
+
+def _save(table: pd.DataFrame, path: Path) -> None:
+    """Write a table in one step, as CSV or Parquet."""
+    if path.suffix == ".parquet":
+        data = table.to_parquet()
+    elif path.suffix == ".csv":
+        data = table.rename(columns=_inert).map(_inert).to_csv(index=False).encode()
+    else:
+        raise InputError(f"--save {str(path)!r}", "a name that ends in .csv or .parquet")
+    write_file(path, data)
+
+
+def _inert(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that looks like one begins with an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
+
+
+# -- JupyterLab ------------------------------------------------------------------------------------
+
+
+@app.command(
+    cls=Verb,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog=example("workbench lab", "workbench lab my-notebooks --no-browser --port=9999"),
+)
+def lab(
+    ctx: typer.Context,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Of notebooks (the workbench's own).")
+    ] = None,
+) -> None:
+    """Open JupyterLab on the notebooks; its own options may follow."""
     if importlib.util.find_spec("jupyterlab") is None:
         raise CapabilityError("JupyterLab is not installed", "JupyterLab", "pip install jupyterlab")
-    own = Path(__file__).resolve().parent.parent / "notebooks"
-    folder = (options.folder or (own if own.is_dir() else Path())).resolve()
-    if not folder.is_dir():
-        raise WorkbenchError(f"{options.folder} is no folder", "a folder of notebooks", "workbench lab")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
-    if (folder / "01_ask.ipynb").is_file():
-        command.append("--LabApp.default_url=/lab/tree/01_ask.ipynb")
-    if (
-        hasattr(os, "geteuid") and os.geteuid() == 0
-    ):  # in a container one is root; it listens on localhost only
+    more = list(ctx.args)
+    if folder is not None and folder.startswith("-"):  # an option of JupyterLab, which has values of its own
+        more.insert(0, folder)
+        folder = None
+    root, first = _notebooks() if folder is None else (Path(folder).expanduser().resolve(), "01_ask.ipynb")
+    if not root.is_dir():
+        raise InputError(f"{folder} is no folder", "a folder of notebooks", "workbench lab")
+    command: list[str] = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.news_url=None",
+    ]
+    if (root / first).is_file():
+        command.append(f"--LabApp.default_url=/lab/tree/{first}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # as one is in a container; it listens on localhost only
         command.append("--allow-root")
     sys.stdout.flush()
-    os.execv(sys.executable, [*command, *options.more])
+    os.execv(sys.executable, [*command, *more])
 
 
-def _printable(text: str) -> str:
-    """Text of a model without the control characters that a terminal would obey."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+def _notebooks() -> tuple[Path, str]:
+    """Where JupyterLab opens, and the first notebook there: the checkout's, else a copy in this folder.
+
+    The samples lie beside the notebooks, and the user's own files are in reach.
+    """
+    if not BROUGHT.is_dir():
+        return PACKAGE.parent, "notebooks/01_ask.ipynb"
+    here = Path.cwd()
+    folder = here / NOTEBOOKS
+    kept = _copy(BROUGHT.glob("*.ipynb"), folder)
+    kept += _copy(workbench.data_path("samples").iterdir(), folder / "samples")
+    write(f"workbench lab: the notebooks are in {folder}", file=sys.stderr)
+    if kept:
+        write(f"workbench lab: {kept} files were there already and are as they were", file=sys.stderr)
+    return here, f"{NOTEBOOKS}/01_ask.ipynb"
 
 
-def _dim(text: str, stream: TextIO) -> str:
-    plain = not stream.isatty() or "NO_COLOR" in os.environ
-    return text if plain else f"\x1b[2m{text}\x1b[0m"
+def _copy(files: Iterable[Path], folder: Path) -> int:
+    """Copy files to where none of that name is; how many were there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = 0
+    for file in files:
+        place = folder / file.name
+        if os.path.lexists(place):
+            kept += 1
+        else:
+            write_file(place, file.read_bytes())
+    return kept
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from ablate_tiny import TINY
 
 from workbench import ablate
@@ -42,6 +43,54 @@ def test_a_failed_run_is_told_and_is_the_exit_status(tmp_path: Path, capsys, mon
     told = capsys.readouterr().out
     assert f"run {TINY.hash} failed: RuntimeError: no luck" in told
     assert "\x1b" not in told
+
+
+def test_a_benchmark_beside_the_runs_is_left_out_with_a_word(tmp_path: Path, capsys) -> None:
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "journal.jsonl").write_text("{}\n")
+    assert main(["runs", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "no runs" in out
+    assert "left out: suite" in err
+    assert "damaged" not in out + err
+
+
+def test_a_saved_table_holds_no_formula_and_numbers_stay_numbers(
+    finished: ablate.Run, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    table = pd.DataFrame(
+        {"run": ["=1+1", "@SUM(A1)", "-x", "+y", "\t=1", "plain"], "=a": [-0.5, 1.5, 2.0, 3.0, 4.0, 5.0]}
+    )
+    monkeypatch.setattr("workbench.ablate.runs", lambda folder: table)
+    target = tmp_path / "runs.csv"
+    assert main(["runs", str(tmp_path), "--save", str(target)]) == 0
+    read = pd.read_csv(target)
+    assert list(read["run"]) == ["'=1+1", "'@SUM(A1)", "'-x", "'+y", "'\t=1", "plain"]
+    assert list(read["'=a"]) == [-0.5, 1.5, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize("name", ["runs.xlsx", "runs", "missing/runs.csv"])
+def test_a_table_that_cannot_be_saved_is_told_and_leaves_nothing(
+    name: str, finished: ablate.Run, tmp_path: Path, capsys
+) -> None:
+    assert main(["runs", str(finished.folder.parent), "--save", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.startswith("workbench runs: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_table_is_replaced_whole_or_not_at_all(
+    finished: ablate.Run, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    target = tmp_path / "runs.csv"
+    target.write_text("the old one")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr("os.replace", full)
+    assert main(["runs", str(finished.folder.parent), "--save", str(target)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert target.read_text() == "the old one"
 
 
 def test_a_folder_without_runs_says_so(tmp_path: Path, capsys) -> None:

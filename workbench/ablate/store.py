@@ -151,7 +151,7 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
     "damaged"), every field of the recipe as ``part.field``, the shares of the mixture, accuracy with its
     interval, tokens, seconds, and the totals of training.  A run without a result has one row without
     scores.  A damaged or edited folder has one row whose ``problem`` says what is wrong; it is warned of
-    by name too.
+    by name too.  A folder of something else is left out, with a warning.
 
     Raises:
         InputError: if there is no such folder.
@@ -164,7 +164,11 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
             f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)"
         )
     rows: list[dict[str, Any]] = []
-    for place in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    places = [p for p in folders if any((p / FILES[name]).exists() for name in ("recipe", "state", "result"))]
+    if foreign := [p.name for p in folders if p not in places]:  # a benchmark's run, for instance
+        warnings.warn(f"no training runs, left out: {', '.join(foreign)}", stacklevel=2)
+    for place in places:
         try:
             rows += _rows(place)
         except InputError as error:
