@@ -16,7 +16,7 @@ PACKAGE = Path(workbench.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 # Which rooms a room may import, besides itself. The front door (workbench/__init__.py) is not a room.
-BASE = {"answer", "attention", "errors", "files", "images", "progress", "stats", "types"}
+BASE = {"answer", "attention", "errors", "files", "images", "progress", "stats", "terminal", "types"}
 BELOW = {
     "errors": set(),
     "types": {"errors"},
@@ -24,6 +24,7 @@ BELOW = {
     "images": {"errors", "types"},
     "stats": {"errors"},
     "progress": set(),
+    "terminal": {"errors"},
     "attention": {"errors", "types"},
     "answer": {"errors", "types", "images", "attention"},
     "models": BASE,
