@@ -16,13 +16,25 @@ PACKAGE = Path(workbench.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 # Which rooms a room may import, besides itself. The front door (workbench/__init__.py) is not a room.
-BASE = {"answer", "attention", "errors", "files", "images", "progress", "stats", "terminal", "types"}
+BASE = {
+    "answer",
+    "attention",
+    "errors",
+    "files",
+    "images",
+    "plugins",
+    "progress",
+    "stats",
+    "terminal",
+    "types",
+}
 BELOW = {
     "errors": set(),
     "types": {"errors"},
     "files": {"errors"},
     "images": {"errors", "types"},
     "stats": {"errors"},
+    "plugins": {"errors"},
     "progress": set(),
     "terminal": {"errors"},
     "attention": {"errors", "types"},
@@ -35,6 +47,7 @@ BELOW = {
     "ablate": BASE | {"models", "synth", "train", "bench"},
     "viz": BASE | {"models", "synth", "train", "bench", "interpret", "ablate"},
     "ui": BASE | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
+    "contracts": BASE | {"models", "synth", "train", "bench", "interpret", "ablate", "viz"},
     "cli": BASE | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
 }
 
