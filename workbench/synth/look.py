@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 
 from .fonts import FACES
 
-__all__ = ["LARGEST", "Look", "choose"]
+__all__ = ["LARGEST", "Look", "choose", "moved"]
 
 Box = tuple[float, float, float, float]
 RGB = tuple[int, int, int]
@@ -138,16 +138,15 @@ def choose(
         worn: also turned, blurred, noisy, compressed, grey.
         colours: whether colours are asked for; then the picture is not made grey.
     """
-    most = math.sqrt(0.8 * LARGEST * PATCH**2 / (width * height))
-    scale = min(rng.triangular(0.85, 1.75, 1.1), most)
+    most = math.sqrt(0.7 * LARGEST * PATCH**2 / (width * height))
+    scale = min(rng.triangular(0.8, 1.65, 1.0), most)
     stretch = rng.uniform(0.94, 1.06)
     across, down = scale * stretch, scale / stretch
     angle = rng.uniform(-3, 3) if worn and rng.random() < 0.3 else 0.0
     lean = abs(math.sin(math.radians(angle))) / 2
     wide, high = width * across, height * down
     pads = (rng.uniform(0, 14) + high * lean, rng.uniform(0, 14) + wide * lean)
-    size = _whole(wide + 2 * pads[0]), _whole(high + 2 * pads[1])
-    size = _at_least(size)
+    size = _at_least((_whole(wide + 2 * pads[0]), _whole(high + 2 * pads[1])))
     corner = tuple(
         rng.uniform(lean * other, full - used - lean * other)
         for full, used, other in zip(size, (wide, high), (high, wide), strict=True)
@@ -169,6 +168,26 @@ def choose(
         blur=rng.uniform(0.3, 0.9) if some(0.2) else 0.0,
         noise=rng.uniform(2, 14) if some(0.25) else 0.0,
         jpeg=rng.randint(35, 95) if some(0.35) else 0,
+        seed=rng.randrange(2**31),
+    )
+
+
+def moved(rng: random.Random, width: float, height: float, *, faces: tuple[str, ...] = FACES) -> Look:
+    """The plainest look: the drawing about as large as it was made, anywhere on its picture.
+
+    Args:
+        rng: chooses.
+        width, height: of the drawing.
+        faces: typefaces, of which the first three are used.
+    """
+    scale = rng.uniform(0.95, 1.1)
+    wide, high = width * scale, height * scale
+    size = _at_least((_whole(wide + rng.uniform(0, 12)), _whole(high + rng.uniform(0, 12))))
+    return Look(
+        size=size,
+        scale=(scale, scale),
+        corner=(rng.uniform(0, size[0] - wide), rng.uniform(0, size[1] - high)),
+        face=rng.choice(faces[:3]),
         seed=rng.randrange(2**31),
     )
 

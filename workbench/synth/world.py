@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from .fonts import FACES, HELD_OUT_FACES
-from .look import choose
+from .look import choose, moved
 from .sample import Drawing, Question
 from .wordings import asked
 from .words import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES
@@ -34,11 +34,13 @@ class World:
     Args:
         version: 1, on a grid in one typeface; or 2.
         worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training.
+        plain: share of drawings that are only moved, about as large as they were made: the easy ones.
         held_out: of "fonts" and "wordings": those which training never uses take the place of its own.
     """
 
     version: int = 1
     worn: bool = False
+    plain: float = 0.0
     held_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,7 +66,10 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
     colours = any(set(f"{q.text} {q.answer} {q.trace}".lower().split()) & _COLOURED for q in questions)
     first = drawing.canvases[0]
     faces = HELD_OUT_FACES if "fonts" in world.held_out else FACES
-    look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
+    if rng.random() < world.plain:
+        look = moved(rng, first.width, first.height, faces=faces)
+    else:
+        look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
     for number, canvas in enumerate(drawing.canvases):
         canvas.dress(replace(look, seed=look.seed + number))
     held_out = "wordings" in world.held_out

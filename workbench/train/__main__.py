@@ -15,7 +15,7 @@ import torch
 
 from .evaluate import EVALUATION_SEED, evaluate, summarise
 from .loop import Trainer, count
-from .nano import MOST_PATCHES, RECIPE, build_nano, nano_encoder, start_folder, warm_start
+from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
 
 
 def main() -> None:
@@ -23,20 +23,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workbench.train", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the run: checkpoints and log")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
+    parser.add_argument(
+        "--world", type=int, choices=sorted(EDITIONS), default=1, help="the drawn world that the model sees"
+    )
     parser.add_argument("--init", type=Path, help="begin with this model's weights, for instance data/nano")
     parser.add_argument("--n", type=int, default=500, help="evaluation questions per family and mode")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--note", default="", help="a sentence for the card, on how this run went")
+    parser.add_argument(
+        "--snapshot", type=Path, help="only write the model of the last checkpoint to this folder"
+    )
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = options.work / "model"
-    tokenizer = start_folder(folder)
-    model = build_nano(tokenizer, seed=RECIPE.seed)
+    edition = EDITIONS[options.world]
+    tokenizer = start_folder(folder, edition)
+    model = build_nano(
+        tokenizer,
+        seed=edition.recipe.seed,
+        tower=edition.tower,
+        places=edition.places,
+        most_patches=edition.most_patches,
+    )
     if options.init:
-        warm_start(model, tokenizer, options.init)
-    trainer = Trainer(model, nano_encoder(tokenizer), RECIPE, options.work, options.device)
+        (warm_start if options.world == 1 else grow)(model, tokenizer, options.init)
+    encoder = nano_encoder(tokenizer, edition)
+    trainer = Trainer(model, encoder, edition.recipe, options.work, options.device)
+    if options.snapshot:
+        trainer.restore()
+        start_folder(options.snapshot, edition)
+        model.eval().to("cpu").bfloat16().save_pretrained(options.snapshot)
+        print(f"step {trainer.step} of {trainer.total} in {options.snapshot}")
+        return
     log = options.work / "log.jsonl"
 
     def report(metrics: dict) -> None:
@@ -47,25 +67,27 @@ def main() -> None:
     trainer.run(report=report)
     model.eval().to("cpu").save_pretrained(folder)
     began = f"Began with the weights of {options.init.name}." if options.init else ""
-    measure(folder, trainer, n=options.n, note=f"{began} {options.note}".strip())
+    measure(folder, trainer, edition, n=options.n, note=f"{began} {options.note}".strip())
     install(folder, options.out)
 
 
-def measure(folder: Path, trainer: Trainer, *, n: int, note: str = "") -> None:
+def measure(folder: Path, trainer: Trainer, edition: Edition, *, n: int, note: str = "") -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
     from ..models.load import load
     from .card import write_card
 
     vlm = load(str(folder), device="cpu")
-    scores = summarise(evaluate(vlm, n=n), by=("family", "domain", "several_steps", "mode"))
+    scores = summarise(
+        evaluate(vlm, n=n, world=edition.world), by=("family", "domain", "several_steps", "mode")
+    )
     run = {
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "seconds": trainer.seconds,
-        "most_patches": MOST_PATCHES,
+        "most_patches": edition.most_patches,
         "note": f" {note}" if note else "",
-        **count(trainer.encoder, RECIPE),
+        **count(trainer.encoder, edition.recipe),
     }
-    write_card(folder, config=RECIPE, run=run, scores=scores, n=n, seed=EVALUATION_SEED)
+    write_card(folder, config=edition.recipe, run=run, scores=scores, n=n, seed=EVALUATION_SEED)
     print(scores.to_string())
 
 

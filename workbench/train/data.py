@@ -19,9 +19,10 @@ import torch
 from tokenizers import Tokenizer
 
 from .. import synth
+from ..synth import WORLD_1, World
 from ..synth.canvas import PATCH, Canvas
 from ..synth.sample import Drawing, Question
-from ..synth.words import ASPECTS, NAMES
+from ..synth.words import ASPECTS, CHARACTERS, NAMES
 
 __all__ = [
     "Batch",
@@ -58,6 +59,7 @@ class Mix:
         budget: tokens at which a conversation is full, the first `LARGE` of each picture among them.
         again: probability that a conversation with room left goes on with another picture.
         difficulty: 1, 2, 3, or None for all.
+        world: in which drawings are made.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(synth.FAMILIES, 1.0))
@@ -67,6 +69,7 @@ class Mix:
     budget: int = 150
     again: float = 1.0
     difficulty: int | None = None
+    world: World = WORLD_1
 
 
 class Look(NamedTuple):
@@ -145,10 +148,16 @@ def patchify(picture: np.ndarray, patch: int = PATCH) -> np.ndarray:
 
 
 class Encoder:
-    """Writes drawings as conversations, with one tokenizer."""
+    """Writes drawings as conversations, with one tokenizer.
 
-    def __init__(self, tokenizer: Tokenizer, image_token: str) -> None:
-        self.tokenizer = tokenizer
+    Args:
+        tokenizer: of the model.
+        image_token: stands for a patch.
+        spelling: whether the characters on each patch are told too; they stand after its aspects.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, image_token: str, *, spelling: bool = False) -> None:
+        self.tokenizer, self.spelling = tokenizer, spelling
         self.image_token = self._id(image_token)
         self.think, self.close = self._id("<think>"), self._id("</think>")
         self.direct, self.end, self.pad = (
@@ -174,6 +183,13 @@ class Encoder:
         assert all(len(i) == 1 for i in ids), [w for w, i in zip(NAMES, ids) if len(i) != 1]
         return torch.tensor(ids)[:, 0]
 
+    def character_tokens(self) -> torch.Tensor | None:
+        """Token ids of `words.CHARACTERS`, none of them being told by the name "nothing"; None without
+        spelling."""
+        if not self.spelling:
+            return None
+        return torch.tensor([self._ids(" nothing")[0], *(self._ids(c)[0] for c in CHARACTERS[1:])])
+
     def replies(self, ids: torch.Tensor) -> int:
         """How many replies stand in ``[batch, tokens]``: each begins its answer with one of two tokens."""
         return int(((ids == self.close) | (ids == self.direct)).sum())
@@ -186,6 +202,9 @@ class Encoder:
         """A drawing's picture as it is: one view, one token a patch."""
         shape = canvas.height // PATCH, canvas.width // PATCH
         content = canvas.labels().reshape(-1, len(ASPECTS))
+        if self.spelling:
+            spelt = canvas.spelling()
+            content = np.concatenate([content, spelt.reshape(-1, spelt.shape[-1])], 1)
         return Seen([(patchify(np.asarray(canvas.image())), shape)], content, canvas.patches)
 
     def add(self, example: Example, drawing: Drawing, family: str, rng: random.Random, mix: Mix) -> None:
@@ -232,7 +251,8 @@ class Encoder:
 def evidence(seen: Seen, question: Question) -> list[int]:
     """Image tokens that tell a perception question's answer: those of the evidence that show a word of it, or
     else all of the evidence (a count needs all boxes; elsewhere the first box holds the answer)."""
-    boxes = question.boxes if question.text.startswith("How many") else question.boxes[:1]
+    counts = question.asks == "count" or question.text.startswith("How many")
+    boxes = question.boxes if counts else question.boxes[:1]
     tokens = sorted({token for box in boxes for token in seen.tokens(box)})
     words = {NAMES.index(word) for word in question.answer.split() if word in NAMES}
     return [token for token in tokens if words & set(seen.content[token, :3].tolist())] or tokens
@@ -248,7 +268,9 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
         example = encoder.start()
         while not example.ids or (len(example.ids) < 0.6 * mix.budget and rng.random() < mix.again):
             family = rng.choices(families, weights)[0]
-            drawing, _ = synth.draw(family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty)
+            drawing, _ = synth.draw(
+                family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty, world=mix.world
+            )
             encoder.add(example, drawing, family, rng, mix)
             number += 1
         yield example
@@ -312,7 +334,8 @@ def collate(group: list[Example], pad: int) -> Batch:
         pixels[i, : len(p)] = p * np.float32(2 / 255) - 1
         mask[i, : len(p)] = 1
     told = max((len(c) for c in content), default=0)
-    labels = np.full((len(content), told, len(ASPECTS)), IGNORE, dtype=np.int64)
+    aspects = content[0].shape[1] if content else len(ASPECTS)
+    labels = np.full((len(content), told, aspects), IGNORE, dtype=np.int64)
     for i, c in enumerate(content):
         labels[i, : len(c)] = c
     ids = text("ids", pad, torch.long)

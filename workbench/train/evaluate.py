@@ -11,7 +11,7 @@ import pandas as pd
 from .. import synth
 from ..answer import Answer
 from ..stats import wilson
-from ..synth import Sample
+from ..synth import WORLD_1, Sample, World
 from ..types import Mode
 
 __all__ = ["Scored", "evaluate", "summarise"]
@@ -49,6 +49,7 @@ def evaluate(
     seed: int = EVALUATION_SEED,
     modes: Sequence[Mode | str] = tuple(Mode),
     difficulty: int | None = None,
+    world: World | int = WORLD_1,
     batch_size: int = 32,
     progress: bool = True,
     **ask: Any,
@@ -62,6 +63,7 @@ def evaluate(
         seed: of the questions.
         modes: the modes to ask in.
         difficulty: 1, 2, 3, or None for a mix.
+        world: in which the questions are drawn.
         batch_size: questions in one batch.
         progress: show a bar.
         **ask: more arguments of ``vlm.ask_many``, for example ``thinking_budget``; ``max_tokens`` is
@@ -70,7 +72,7 @@ def evaluate(
     ask.setdefault("max_tokens", LONGEST_REPLY)
     scored = []
     for family in families:
-        samples = synth.sample(family, n, seed=seed, difficulty=difficulty)
+        samples = synth.sample(family, n, seed=seed, difficulty=difficulty, world=world)
         for mode in modes:
             answers = vlm.ask_many(
                 [s.images for s in samples],

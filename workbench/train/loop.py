@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import CheckpointError
+from ..synth.canvas import PLACES
 from ..synth.words import ASPECTS, NAMES, TOLD_BY
 from .attention import PRODUCTS
 from .data import Batch, Encoder, Mix, batches, examples
@@ -107,9 +108,11 @@ class AuxiliaryHeads(nn.Module):
     aspect's own for the rest.  As the classes *are* token embeddings, the decoder can match words of the
     question with patches for all words at once; with classes of their own, it had to learn each word's
     match by itself.
+
+    Where characters are told too, each place on a patch has a map of its own to their tokens.
     """
 
-    def __init__(self, width: int, names: torch.Tensor) -> None:
+    def __init__(self, width: int, names: torch.Tensor, characters: torch.Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("names", names, persistent=False)
         other = [[name not in TOLD_BY.get(aspect, NAMES) for name in NAMES] for aspect in ASPECTS]
@@ -119,6 +122,11 @@ class AuxiliaryHeads(nn.Module):
         for linear in self.maps.values():
             nn.init.zeros_(linear.weight)  # a new aspect begins by asking nothing of the encoder
         self.scale = nn.Parameter(torch.full((len(ASPECTS),), 3.0))
+        self.register_buffer("characters", characters, persistent=False)
+        if characters is not None:
+            self.places = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(PLACES))
+            for linear in self.places:
+                nn.init.zeros_(linear.weight)
 
     def forward(
         self, features: torch.Tensor, content: torch.Tensor, embeddings: torch.Tensor
@@ -140,7 +148,22 @@ class AuxiliaryHeads(nn.Module):
             logits = (F.linear(seen, classes).float() * self.scale[i]).masked_fill(self.other[i], -torch.inf)
             total = total + F.cross_entropy(logits, content[keep, i])
             right[aspect] = (logits.argmax(-1) == content[keep, i]).float().mean().item()
+        if self.characters is not None:
+            total = total + self._spelt(features, content[:, len(ASPECTS) :], embeddings, right)
         return total, right
+
+    def _spelt(
+        self, features: torch.Tensor, spelt: torch.Tensor, embeddings: torch.Tensor, right: dict[str, float]
+    ) -> torch.Tensor:
+        """Sum of the places' mean cross-entropies; ``right`` gets each one's accuracy."""
+        total, classes = features.new_zeros(()), embeddings[self.characters]
+        for place, linear in enumerate(self.places):
+            keep = spelt[:, place] != IGNORE
+            if keep.any():
+                logits = F.linear(linear(features[keep]), classes).float() * 3.0
+                total = total + F.cross_entropy(logits, spelt[keep, place])
+                right[f"letter_{place + 1}"] = (logits.argmax(-1) == spelt[keep, place]).float().mean().item()
+        return total
 
 
 def count(encoder: Encoder, config: TrainConfig, sampled: int = 500) -> dict[str, float]:
@@ -201,7 +224,7 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             width = model.config.text_config.hidden_size
-            self.heads = AuxiliaryHeads(width, encoder.name_tokens()).to(device)
+            self.heads = AuxiliaryHeads(width, encoder.name_tokens(), encoder.character_tokens()).to(device)
         self.guide = Guide(self.model.model.language_model)
         self.bf16 = fast_bf16(self.device) if config.bf16 is None else config.bf16
         self.optimisers = optimisers([self.model, self.heads], config, bf16=self.bf16)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
 from ..errors import CheckpointError
 from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
-from ..synth import FAMILIES
+from ..synth import FAMILIES, WORLD_1, World
 from .data import Encoder, Mix
 from .loop import Phase, TrainConfig
 from .tokenizer import build_tokenizer, save_tokenizer
 
 __all__ = [
     "CONTEXT",
+    "EDITIONS",
+    "Edition",
     "MOST_PATCHES",
     "RECIPE",
     "build_nano",
     "nano_config",
+    "grow",
     "nano_encoder",
     "start_folder",
     "warm_start",
@@ -126,7 +131,81 @@ RECIPE = TrainConfig(
 )
 
 
-def nano_config(tokenizer: Tokenizer, *, width: int = 160, depth: int = 4, tower: int = 4) -> Phi4RVConfig:
+#: What is to be read comes more often while the encoder alone learns.
+READS = dict.fromkeys(FAMILIES, 1.0) | {
+    "table_value": 2.0,
+    "gui_links": 2.0,
+    "gui_find": 2.0,
+    "read_sign": 2.0,
+    "bar_value": 1.5,
+    "line_value": 1.5,
+    "shape_count": 0.4,
+    "shape_colour": 0.4,
+    "shape_relation": 0.6,
+    "shape_change": 0.4,
+}
+
+
+def worn(plain: float = 0.0) -> World:
+    """The second world as training sees it: some pictures turned, blurred, noisy, compressed or grey, and a
+    share of ``plain`` ones."""
+    return World(2, worn=True, plain=plain)
+
+
+#: In the second world a text must be read wherever it stands: that takes the encoder most of its time.
+RECIPE_2 = TrainConfig(
+    steps=15_000,
+    encoder_steps=3_000,
+    chapter=100,
+    lr=1.6e-3,
+    warmup=100,
+    phases=(
+        Phase(0, 32, Mix(weights=READS, world=worn(0.8))),
+        Phase(1_500, 32, Mix(weights=READS, world=worn(0.5))),
+        Phase(3_000, 24, Mix(weights=LOOKS, again=0.05, questions=6, budget=170, world=worn(0.4))),
+        Phase(8_000, 24, Mix(weights=LOOKS, again=0.05, questions=6, budget=170, world=worn(0.2))),
+        Phase(14_000, 24, Mix(weights=LAST, again=0.05, questions=6, budget=170, world=worn(0.1))),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One edition of the built-in model: the world that it sees, its shape, and the recipe that trains it.
+
+    Args:
+        world: which it is measured in; its recipe's phases say which it is trained in.
+        recipe: the whole run.
+        vocabulary: tokens.
+        tower: layers of the tower that run.
+        places: learned positions of the tower, a square number.
+        most_patches: of a picture; larger ones are scaled down.
+    """
+
+    world: World = WORLD_1
+    recipe: TrainConfig = RECIPE
+    vocabulary: int = 1280
+    tower: int = 4
+    places: int = 64
+    most_patches: int = MOST_PATCHES
+
+
+#: Number of the drawn world -> the edition of the built-in model that sees it.
+EDITIONS = {
+    1: Edition(),
+    2: Edition(World(2), RECIPE_2, vocabulary=2048, tower=6, places=256, most_patches=256),
+}
+
+
+def nano_config(
+    tokenizer: Tokenizer,
+    *,
+    width: int = 160,
+    depth: int = 4,
+    tower: int = 4,
+    places: int = 64,
+    most_patches: int = MOST_PATCHES,
+) -> Phi4RVConfig:
     """The built-in model's shape.
 
     Args:
@@ -134,6 +213,8 @@ def nano_config(tokenizer: Tokenizer, *, width: int = 160, depth: int = 4, tower
         width: hidden size of tower and decoder.
         depth: decoder layers.
         tower: layers of the tower that run; one more is there and, as in the big model, unused.
+        places: learned positions of the tower, a square number.
+        most_patches: of a picture; larger ones are scaled down.
     """
     token = tokenizer.token_to_id
     heads = 4
@@ -158,12 +239,12 @@ def nano_config(tokenizer: Tokenizer, *, width: int = 160, depth: int = 4, tower
             "num_hidden_layers": tower + 1,
             "num_attention_heads": heads,
             "patch_size": 16,
-            "num_patches": 64,
+            "num_patches": places,
             "vision_use_head": False,
         },
         image_token_id=token(IMAGE_TOKEN),
         min_num_patches=LEAST_PATCHES,
-        max_num_patches=MOST_PATCHES,
+        max_num_patches=most_patches,
         tokenizer_model_max_length=CONTEXT,
         tie_word_embeddings=True,
     )
@@ -176,9 +257,9 @@ def build_nano(tokenizer: Tokenizer, *, seed: int = 0, **shape: int) -> Phi4RVFo
         return Phi4RVForConditionalGeneration(nano_config(tokenizer, **shape))
 
 
-def nano_encoder(tokenizer: Tokenizer) -> Encoder:
-    """Writes drawings as the built-in model reads them."""
-    return Encoder(tokenizer, IMAGE_TOKEN)
+def nano_encoder(tokenizer: Tokenizer, edition: Edition = EDITIONS[1]) -> Encoder:
+    """Writes drawings as the built-in model reads them; in the second world, letter by letter too."""
+    return Encoder(tokenizer, IMAGE_TOKEN, spelling=edition.world.version == 2)
 
 
 def warm_start(model: Phi4RVForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
@@ -203,7 +284,75 @@ def warm_start(model: Phi4RVForConditionalGeneration, tokenizer: Tokenizer, fold
         ) from None
 
 
-def start_folder(folder: Path) -> Tokenizer:
+def grow(model: Phi4RVForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
+    """Give a fresh model what a smaller one of another vocabulary has learned.
+
+    A token that both know keeps its embedding, and a new one begins at the mean of its pieces'.  New layers
+    of the tower stand between the old ones and begin by changing nothing; positions are interpolated.
+
+    Raises:
+        CheckpointError: if the folder's model has another width or depth, or a deeper tower.
+    """
+    known = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    old = Phi4RVForConditionalGeneration.from_pretrained(folder)
+    weights, fresh = old.state_dict(), model.state_dict()
+    for name in (n for n in fresh if n.endswith(("embed_tokens.weight", "lm_head.weight"))):
+        weights[name] = _embeddings(weights[name], fresh[name], known, tokenizer)
+    for name in (n for n in fresh if n.endswith("position_embedding.weight")):
+        weights[name] = _positions(weights[name], len(fresh[name]))
+    weights = _deeper(weights, old.config.vision_config.num_hidden_layers, model.config.vision_config)
+    try:
+        model.load_state_dict(fresh | weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder} holds a model that cannot grow into this one ({error})", "the same width and depth"
+        ) from None
+
+
+def _embeddings(
+    rows: torch.Tensor, fresh: torch.Tensor, known: Tokenizer, tokenizer: Tokenizer
+) -> torch.Tensor:
+    """Embeddings ``[vocabulary, width]`` for a tokenizer's tokens, from those of another."""
+    made = fresh.clone()
+    for token, number in tokenizer.get_vocab().items():
+        same = known.token_to_id(token)
+        text = tokenizer.decode([number], skip_special_tokens=False)
+        ids = [same] if same is not None else known.encode(text, add_special_tokens=False).ids
+        if ids:
+            made[number] = rows[ids].mean(0)
+    return made
+
+
+def _positions(table: torch.Tensor, count: int) -> torch.Tensor:
+    """A square table of positions ``[places, width]`` with more places, interpolated."""
+    side, new = round(len(table) ** 0.5), round(count**0.5)
+    grid = table.T.reshape(1, -1, side, side)
+    grid = torch.nn.functional.interpolate(grid, size=(new, new), mode="bilinear", align_corners=False)
+    return grid.reshape(table.shape[1], count).T.contiguous()
+
+
+def _deeper(weights: dict[str, torch.Tensor], layers: int, vision: Any) -> dict[str, torch.Tensor]:
+    """A tower's layers spread over more; between them stand copies whose output is zero."""
+    running, wanted = layers - 1, vision.num_hidden_layers - 1
+    if wanted < running:
+        raise CheckpointError(f"a tower of {running} layers", f"at most {wanted}")
+    new = [round((i + 1) * wanted / running) - 1 for i in range(running)]
+    source = {place: i for i, place in enumerate(new)} | {wanted: running}
+    made = {k: v for k, v in weights.items() if ".encoder.layers." not in k}
+    for place in range(wanted + 1):
+        old = source.get(place, max(i for i, p in enumerate([0, *new]) if p <= place) - 1)
+        old = max(0, old)
+        for name, tensor in weights.items():
+            head, found, tail = name.partition(f".encoder.layers.{old}.")
+            if found:
+                silent = place not in source and ("out_proj" in tail or "fc2" in tail)
+                made[f"{head}.encoder.layers.{place}.{tail}"] = (
+                    torch.zeros_like(tensor) if silent else tensor.clone()
+                )
+    return made
+
+
+def start_folder(folder: Path, edition: Edition = EDITIONS[1]) -> Tokenizer:
     """Write everything but the weights: tokenizer, template, image settings.
 
     Raises:
@@ -211,13 +360,14 @@ def start_folder(folder: Path) -> Tokenizer:
     """
     file = folder / "tokenizer.json"
     before = file.read_text(encoding="utf-8") if file.exists() else None
-    if before is not None and before != build_tokenizer().to_str(pretty=True):
+    built = build_tokenizer(edition.vocabulary, world=edition.world)
+    if before is not None and before != built.to_str(pretty=True):
         raise CheckpointError(
             f"{file} is not the tokenizer that the drawn world's words give now",
             "the words and pictures of when this run began",
             "use a new folder, or go back to that commit",
         )
-    tokenizer = save_tokenizer(folder, context=CONTEXT)
+    tokenizer = save_tokenizer(folder, context=CONTEXT, vocab_size=edition.vocabulary, world=edition.world)
     images = {
         "do_convert_rgb": True,
         "do_normalize": True,
@@ -226,7 +376,7 @@ def start_folder(folder: Path) -> Tokenizer:
         "image_mean": [0.5, 0.5, 0.5],
         "image_processor_type": "Siglip2ImageProcessorNoUpscale",
         "image_std": [0.5, 0.5, 0.5],
-        "max_num_patches": MOST_PATCHES,
+        "max_num_patches": edition.most_patches,
         "min_num_patches": LEAST_PATCHES,
         "patch_size": 16,
         "processor_class": "Phi4VisionRProcessor",

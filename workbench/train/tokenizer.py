@@ -52,21 +52,26 @@ EVERYDAY = (
 )
 
 
-def corpus(pictures: int = 300) -> Iterable[str]:
-    """Questions, answers and traces of every family, in a fixed order."""
+def corpus(pictures: int = 300, world: synth.World = synth.WORLD_1) -> Iterable[str]:
+    """Questions, answers and traces of every family, in a fixed order; of the second world also in small
+    letters."""
     yield EVERYDAY
     for name in (*TEXTS, *KINDS, *COLOURS):
         yield f" {name}" * 50
+        if world.version == 2:
+            yield f" {name.lower()}" * 50
     for family in synth.FAMILIES:
         for i in range(pictures):
-            drawing, _ = synth.draw(family, seed=f"tokenizer/{i}")
+            drawing, _ = synth.draw(family, seed=f"tokenizer/{i}", world=world)
             for question in drawing.questions:
                 yield f"{question.text} {question.answer} {question.trace}"
                 yield question.text
 
 
-def build_tokenizer(vocab_size: int = 1280, pictures: int = 300) -> Tokenizer:
-    """Train the tokenizer; the control tokens take the last ids."""
+def build_tokenizer(
+    vocab_size: int = 1280, pictures: int = 300, world: synth.World = synth.WORLD_1
+) -> Tokenizer:
+    """Train the tokenizer on a world's words; the control tokens take the last ids."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -82,7 +87,7 @@ def build_tokenizer(vocab_size: int = 1280, pictures: int = 300) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(corpus(pictures), trainer)
+    tokenizer.train_from_iterator(corpus(pictures, world), trainer)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in CONTROL])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in THINKING])
     return tokenizer
@@ -102,9 +107,11 @@ def tokenizer_config(context: int) -> dict:
     }
 
 
-def save_tokenizer(folder: Path, *, context: int, vocab_size: int = 1280) -> Tokenizer:
+def save_tokenizer(
+    folder: Path, *, context: int, vocab_size: int = 1280, world: synth.World = synth.WORLD_1
+) -> Tokenizer:
     """Train the tokenizer and write its four files into a folder."""
-    tokenizer = build_tokenizer(vocab_size)
+    tokenizer = build_tokenizer(vocab_size, world=world)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = tokenizer_config(context)
