@@ -7,6 +7,7 @@ mistake raises one of these; an internal invariant is an ``assert`` with its val
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentError",
     "CapabilityError",
     "CheckpointError",
     "ContextLengthError",
@@ -15,6 +16,7 @@ __all__ = [
     "ModeError",
     "OutOfMemoryError",
     "ServerError",
+    "UnknownNameError",
     "WorkbenchError",
 ]
 
@@ -47,6 +49,14 @@ class WorkbenchError(Exception):
 
 class InputError(WorkbenchError, ValueError):
     """A picture, question, option or record that cannot be used as it is."""
+
+
+class ArgumentError(InputError, TypeError):
+    """An argument that a function does not have."""
+
+
+class UnknownNameError(WorkbenchError, AttributeError):
+    """A name that a module or an object does not have."""
 
 
 class ModeError(InputError):

@@ -1,0 +1,228 @@
+"""Names that lead to the right one: old names work for one release, a guess is told the word it meant.
+
+`verb` stands on functions that users call: it takes arguments under their old names, with a warning, and
+answers an unknown one with the workbench's word for it.  `Named` does the same for the attributes of a handle
+or record, and `face` for the names of a room.  What users of Transformers, captum, TransformerLens or
+lmms-eval write is in `ARGUMENTS` and `ATTRIBUTES`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
+
+import lazy_loader
+
+from .errors import ArgumentError, UnknownNameError
+
+__all__ = ["ARGUMENTS", "ATTRIBUTES", "Named", "deprecated", "face", "refuse_argument", "verb"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    # Transformers, OpenAI's and other chat interfaces
+    "prompt": ("question",),
+    "text": ("question",),
+    "query": ("question",),
+    "messages": ("history",),
+    "image": ("images",),
+    "picture": ("image", "images"),
+    "pictures": ("images",),
+    "pixel_values": ("images",),
+    "max_new_tokens": ("max_tokens",),
+    "max_length": ("max_tokens",),
+    "max_completion_tokens": ("max_tokens",),
+    "do_sample": ("temperature",),
+    "thinking": ("mode",),
+    "enable_thinking": ("mode",),
+    "reasoning_effort": ("mode",),
+    "max_thinking_tokens": ("thinking_budget",),
+    "output_attentions": ("capture",),
+    "model_id": ("source",),
+    "model_name": ("source",),
+    "pretrained_model_name_or_path": ("source",),
+    "torch_dtype": ("dtype",),
+    "device_map": ("device",),
+    "load_in_4bit": ("quantize",),
+    "load_in_8bit": ("quantize",),
+    "quantization_config": ("quantize",),
+    # captum and TransformerLens
+    "model": ("vlm", "source"),
+    "baselines": ("baseline",),
+    "baseline": ("baselines",),
+    "feature_mask": ("regions",),
+    "segments": ("regions",),
+    "n_samples": ("samples",),
+    "n_steps": ("steps",),
+    "internal_batch_size": ("batch_size",),
+    "perturbations_per_eval": ("batch_size",),
+    "layers": ("layer",),
+    "heads": ("head",),
+    # lmms-eval and VLMEvalKit
+    "tasks": ("task",),
+    "task": ("tasks",),
+    "data": ("tasks", "task"),
+    "gen_kwargs": ("max_tokens",),
+    "num_samples": ("limit", "n"),
+    "output_path": ("folder", "path"),
+    "work_dir": ("folder",),
+    "output_dir": ("folder",),
+    # anyone's
+    "random_state": ("seed",),
+    "verbose": ("progress",),
+    "show_progress": ("progress",),
+}
+"""What an argument is called elsewhere -> its words here; the first that a function has is meant."""
+
+ATTRIBUTES: dict[str, str] = {
+    "generate": "vlm.ask(images, question), or vlm.model.generate for Transformers' own",
+    "forward": "vlm.model, which is the Transformers model",
+    "eval": "vlm.model, which is the Transformers model",
+    "to": "workbench.load(source, device=...)",
+    "from_pretrained": "workbench.load(source)",
+    "pipeline": "workbench.load(source)",
+    "AutoModel": "workbench.load(source)",
+    "run_with_cache": "vlm.ask(images, question, capture=True), then answer.attention",
+    "run_with_hooks": "workbench.interpret.knockout and workbench.interpret.patch_region",
+    "HookedTransformer": "workbench.load(source)",
+}
+"""What something is called elsewhere -> what to write here."""
+
+
+def verb(*places: str, **old: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function take arguments as they were given before, and explain those that it does not have.
+
+    Args:
+        places: arguments that could once be given by place, after those that still can.
+        old: old name -> name now.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        code = function.__code__
+        known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+        @functools.wraps(function)
+        def call(*args: P.args, **named: P.kwargs) -> R:
+            if len(args) <= code.co_argcount and known.issuperset(named):
+                return function(*args, **named)
+            by_place, by_name = as_now(function, args, named, places, old)
+            return function(*by_place, **by_name)
+
+        return call
+
+    return decorate
+
+
+def as_now(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    places: Sequence[str],
+    old: dict[str, str],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call as the function takes them now; see `verb`.
+
+    Raises:
+        ArgumentError: for one that the function does not have, or that is given twice.
+    """
+    code, name = function.__code__, function.__name__
+    taken, open_ended = code.co_argcount, code.co_flags & 0x08  # inspect.CO_VARKEYWORDS: it has **options
+    known = code.co_varnames[: taken + code.co_kwonlyargcount]
+    given = {word: value for word, value in named.items() if word in known}
+    moved = [(f"{word} by place", word, value) for word, value in zip(places, args[taken:], strict=False)]
+    moved += [(f"{word}=", old.get(word, word), value) for word, value in named.items() if word not in known]
+    for was, word, value in moved:
+        if word in given:
+            raise ArgumentError(f"{name}(...) with {was} and {word}=", f"{word}= alone")
+        if word in known:
+            deprecated(f"{name}(...) with {was}", f"{name}(..., {word}=...)", above=1)
+        elif not open_ended:
+            refuse_argument(name, word, known)
+        given[word] = value
+    return args[:taken] + args[taken + len(places) :], given
+
+
+def refuse_argument(function: str, name: str, known: Collection[str]) -> NoReturn:
+    """Refuse an argument, with the one that was meant.
+
+    Args:
+        function: the name of the function, or of the method that takes options.
+        name: what was given.
+        known: the names that it has.
+
+    Raises:
+        ArgumentError: always.
+    """
+    meant = next((word for word in ARGUMENTS.get(name, ()) if word in known), None) or nearest(name, known)
+    shown = ", ".join(word for word in known if word not in ("self", "cls"))
+    fix = f"{name}: did you mean {meant}?" if meant else ""
+    raise ArgumentError(f"{function}(..., {name}=...)", f"of: {shown}", fix)
+
+
+def unknown_name(owner: str, name: str, known: Collection[str]) -> UnknownNameError:
+    """The error for a name that a module or an object does not have, with the one that was meant."""
+    near = nearest(name, known)
+    fix = ATTRIBUTES.get(name) or (f"did you mean {near}?" if near else "")
+    return UnknownNameError(f"{owner} has no attribute {name!r}", "", fix)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The most similar of some names, if one is."""
+    import difflib
+
+    near = difflib.get_close_matches(name, [word for word in known if not word.startswith("_")], n=1)
+    return near[0] if near else None
+
+
+def deprecated(old: str, new: str, *, above: int = 0) -> None:
+    """Warn that an old name goes with the next release, at the line that called the caller, or ``above``."""
+    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3 + above)
+
+
+class Named:
+    """A base for what users hold: an unknown attribute is answered with the name that was meant.
+
+    Old attributes are named where a class is made: ``class Counterfactual(Named, how="baseline")``.
+    """
+
+    _old_names: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **old: str) -> None:
+        super().__init_subclass__()
+        cls._old_names = {**cls._old_names, **old}
+
+    if not TYPE_CHECKING:  # a type checker knows the attributes
+
+        def __getattr__(self, name: str) -> Any:
+            new = type(self)._old_names.get(name)
+            if new is None:
+                raise unknown_name(type(self).__name__, name, dir(type(self)))
+            deprecated(f"{type(self).__name__}.{name}", new)
+            return getattr(self, new)
+
+
+def face(name: str, file: str, **old: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The names of a room, each imported when first used from the module that the stub ``__init__.pyi`` says.
+
+    Args:
+        name, file: the room's ``__name__`` and ``__file__``.
+        old: old name -> name now.
+
+    Returns:
+        ``__getattr__``, ``__dir__`` and ``__all__`` of the room.
+    """
+    get, names, public = lazy_loader.attach_stub(name, file)
+
+    def __getattr__(wanted: str) -> Any:
+        if wanted in old:
+            deprecated(f"{name}.{wanted}", f"{name}.{old[wanted]}")
+            return getattr(sys.modules[name], old[wanted])
+        if wanted in public:
+            return get(wanted)
+        raise unknown_name(name, wanted, public)
+
+    return __getattr__, names, public
