@@ -139,19 +139,19 @@ def measure_import(path: Path) -> dict[str, Any]:
 
 
 def measure_rescoring(n: int, seed: int, rounds: int) -> dict[str, Any]:
-    """Seconds to score ``n`` items again under each set of rules; the best and all of several rounds."""
-    from workbench.bench import RULES, Results, rescore
+    """Seconds to score ``n`` items again under each protocol; the best and all of several rounds."""
+    from workbench.bench import PROTOCOLS, Results, rescore
 
     results = Results.of(items(n, random.Random(seed), words=60))
     out: dict[str, Any] = {"items": n}
-    for rules in RULES:
+    for protocol in PROTOCOLS:
         wall, cpu = [], []
         for _ in range(rounds):
             started, used = time.perf_counter(), time.process_time()
-            rescore(results, rules)
+            rescore(results, protocol)
             wall.append(time.perf_counter() - started)
             cpu.append(time.process_time() - used)
-        out[rules] = {"seconds": wall, "cpu_seconds": cpu}
+        out[protocol] = {"seconds": wall, "cpu_seconds": cpu}
     return out
 
 

@@ -29,7 +29,7 @@ def results() -> Results:
     base = {
         "benchmark": "ChartQA",
         "model": "org/m",
-        "rules": "workbench",
+        "protocol": "workbench",
         "version": "TEST",
         "category": "human",
     }

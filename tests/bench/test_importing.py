@@ -29,7 +29,7 @@ def test_predictions_of_vlmevalkit_are_scored_by_its_rules() -> None:
     assert set(frame["model"]) == {"Qwen3-VL-8B-Instruct"}
     assert list(frame["item"]) == ["1", "2", "3", "4"]
     assert list(frame["value"]) == [0, 1, 1, 0]
-    assert results.rules == "vlmevalkit"
+    assert results.protocol == "vlmevalkit"
     assert frame["thought"][2] == "14 of 100.\nSo 14%."
     assert frame["response"][3] == 'It is, with "care",\t1999'
     assert list(frame["cluster"][:2]) == ["two_col_1.png"] * 2  # one picture, two questions
@@ -40,7 +40,7 @@ def test_predictions_of_vlmevalkit_are_scored_by_its_rules() -> None:
 def test_a_scorers_own_verdicts_are_kept_as_logged() -> None:
     results = load_results(STARS)
     frame = results.frame()
-    assert results.rules == "logged"
+    assert results.protocol == "logged"
     assert list(frame["value"]) == list(frame["logged"]) == [1, 0, 0]
     assert frame["details"][0]["options"] == {"A": "cat", "B": "dog", "C": "car", "D": "bus"}
     assert set(frame["model"]) == {"Phi-4-reasoning-vision"}
@@ -127,16 +127,18 @@ def test_predictions_that_a_scorer_went_on_with_are_not_read_twice(tmp_path: Pat
     (tmp_path / "Phi-4-reasoning-vision_MMStar.json").write_text(json.dumps(bare))
     results = load_results(tmp_path)
     assert len(results) == 3
-    assert results.rules == "logged"
+    assert results.protocol == "logged"
     assert any("1 files hold the same items" in w for w in results.warnings)
 
 
 def test_names_modes_and_rules_can_be_given() -> None:
-    results = load_results(CHARTS, model="M", run="R", mode="think", rules="workbench", benchmark="ChartQA")
+    results = load_results(
+        CHARTS, model="M", run="R", mode="think", protocol="workbench", benchmark="ChartQA"
+    )
     frame = results.frame()
     assert (set(frame["model"]), set(frame["run"]), set(frame["mode"])) == ({"M"}, {"R"}, {"think"})
     assert list(frame["value"]) == [1, 1, 1, 1]  # ours reads 977633, and 1999 is within 5% of 2010
-    assert results.rules == "workbench"
+    assert results.protocol == "workbench"
 
 
 def test_content_decides_not_the_files_name(tmp_path: Path) -> None:
@@ -188,5 +190,5 @@ def test_what_is_not_there_or_no_log_is_named(tmp_path: Path) -> None:
     shutil.copy(LMMS / "20260301_101530_results.json", tmp_path)
     with pytest.raises(InputError, match="--log_samples"):
         load_results(tmp_path / "20260301_101530_results.json")
-    with pytest.raises(InputError, match="rules='best'"):
-        load_results(CHARTS, rules="best")
+    with pytest.raises(InputError, match="protocol='best'"):
+        load_results(CHARTS, protocol="best")

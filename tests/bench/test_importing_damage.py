@@ -117,7 +117,11 @@ def test_missing_gold_answers_and_nan_scores_are_counted(tmp_path: Path) -> None
     assert "1 rows: no gold answer" in text
     assert "not scored: 1 of 3" in text
     results = load_results(table(tmp_path / "n_ChartQA_TEST.tsv", rows_of(3, score="nan")))
-    assert list(results.frame()["value"]) == [1, 1, 1]  # a score that is NaN is no score: the rules give it
+    assert list(results.frame()["value"]) == [
+        1,
+        1,
+        1,
+    ]  # a score that is NaN is no score: the protocol gives it
 
 
 def test_fewer_samples_than_the_totals_speak_of_are_noted(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def row(item: str = "1", **more: object) -> dict[str, object]:
         "gold": "12",
         "response": "12",
     }
-    return {**base, "value": 1.0, "rules": "workbench", **more}
+    return {**base, "value": 1.0, "protocol": "workbench", **more}
 
 
 def test_a_frame_has_the_declared_columns_and_can_be_changed_freely() -> None:
@@ -90,11 +90,11 @@ def test_modes_runs_and_repetitions_of_an_item_are_rows_of_their_own() -> None:
 
 
 def test_missing_scores_mixed_versions_and_mixed_rules_are_counted() -> None:
-    rows = [row("1", value=None), row("2", version="v1"), row("3", version="v2", rules="lmms-eval")]
+    rows = [row("1", value=None), row("2", version="v1"), row("3", version="v2", protocol="lmms-eval")]
     text = "\n".join(Results.of(rows).warnings)
     assert "not scored: 1 of 3" in text
     assert "mixed versions: ChartQA has rows of 3 versions" in text
-    assert "mixed rules" in text
+    assert "mixed protocols" in text
 
 
 def test_what_is_observed_is_observed_anew_in_a_part() -> None:

@@ -1,4 +1,4 @@
-"""`score`: tables of tricky replies under the three sets of rules, and what is refused."""
+"""`score`: tables of tricky replies under the three protocols, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
-from workbench.bench import BENCHMARKS, RULES, Score, score
+from workbench.bench import BENCHMARKS, PROTOCOLS, Score, score
 from workbench.bench.scorers import canonical, recognise
 from workbench.bench.scorers.base import reply_for, without_thought
 from workbench.errors import InputError
 
-OURS, KIT, LMMS = RULES
+OURS, KIT, LMMS = PROTOCOLS
 OPTIONS = {"A": "cat", "B": "dog", "C": "dark red", "D": "red"}
 
 
 def values(benchmark: str, reply: Any, gold: Any, **item: Any) -> tuple[float, float, float]:
-    """The reply's value by our rules, by VLMEvalKit's and by lmms-eval's."""
-    ours, kit, lmms = (score(benchmark, reply, gold, rules=rules, **item).value for rules in RULES)
+    """The reply's value by our own protocol, by VLMEvalKit's and by lmms-eval's."""
+    ours, kit, lmms = (
+        score(benchmark, reply, gold=gold, protocol=protocol, **item).value for protocol in PROTOCOLS
+    )
     return ours, kit, lmms
 
 
@@ -117,16 +119,16 @@ def test_a_thought_that_holds_the_answer_does_not_count_for_the_reply() -> None:
         ("HallusionBench", "Yes", {}),
         ("ChartQA", "12", {}),
     ):
-        assert score(benchmark, reply, gold, **item).value == 0, benchmark
+        assert score(benchmark, reply, gold=gold, **item).value == 0, benchmark
     # VLMEvalKit scores the thought too unless SPLIT_THINK is set; lmms-eval cuts closed blocks out
-    assert score("OCRBench", reply, "12", rules=KIT).value == 1
-    assert score("OCRBench", reply, "12", rules=LMMS).value == 0
+    assert score("OCRBench", reply, gold="12", protocol=KIT).value == 1
+    assert score("OCRBench", reply, gold="12", protocol=LMMS).value == 0
 
 
 def test_a_thought_that_never_ended_is_no_reply() -> None:
     cut = "<think>It is 12 and"
-    assert score("OCRBench", cut, "12").value == 0
-    assert score("OCRBench", cut, "12", rules=LMMS).value == 1  # an unclosed block stays in place
+    assert score("OCRBench", cut, gold="12").value == 0
+    assert score("OCRBench", cut, gold="12", protocol=LMMS).value == 1  # an unclosed block stays in place
     assert without_thought("so it is</think> 5") == "5"
     assert without_thought("<nothink>5") == "5"
     assert reply_for(LMMS, "a<think>b</think>c<think>d</think>e") == "ace"
@@ -140,29 +142,29 @@ def test_answers_of_a_hundred_thousand_characters_are_scored(piece: str) -> None
         gold, item = ("[10, 10, 20, 20]", {"image_size": (100, 100)}) if "Screen" in benchmark else ("A", {})
         gold = "Yes" if benchmark == "HallusionBench" else gold
         item = {"options": OPTIONS} if benchmark in ("AI2D", "MMMU", "MathVista") else item
-        for rules in RULES:
-            assert 0 <= score(benchmark, reply, gold, rules=rules, **item).value <= 1
+        for protocol in PROTOCOLS:
+            assert 0 <= score(benchmark, reply, gold=gold, protocol=protocol, **item).value <= 1
 
 
 @pytest.mark.parametrize("gold", [None, math.nan, "", "  ", [], [""]])
 def test_a_missing_gold_answer_is_an_error(gold: Any) -> None:
     for benchmark in BENCHMARKS:
-        for rules in RULES:
+        for protocol in PROTOCOLS:
             with pytest.raises(InputError, match="right answer"):
-                score(benchmark, "A", gold, rules=rules)
+                score(benchmark, "A", gold=gold, protocol=protocol)
 
 
 def test_an_unknown_benchmark_names_the_closest() -> None:
     with pytest.raises(InputError, match="did you mean ChartQA"):
-        score("CharQA", "1", "1")
+        score("CharQA", "1", gold="1")
     with pytest.raises(InputError, match="one of AI2D, ChartQA"):
-        score("zzz", "1", "1")
+        score("zzz", "1", gold="1")
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"rules": "ours"}, "one of 'workbench', 'vlmevalkit', 'lmms-eval'"),
+        ({"protocol": "ours"}, "one of 'workbench', 'vlmevalkit', 'lmms-eval'"),
         ({"option": {}}, "keyword 'option'"),
         ({"options": "AB"}, "options="),
         ({"options": {"first": "x"}}, "option 'first'"),
@@ -173,7 +175,7 @@ def test_an_unknown_benchmark_names_the_closest() -> None:
 )
 def test_wrong_arguments_are_named(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        score("MathVista", "1", "1", **keywords)
+        score("MathVista", "1", gold="1", **keywords)
 
 
 @pytest.mark.parametrize("name", ["", "MME"])
@@ -182,7 +184,7 @@ def test_benchmarks_have_all_rules_and_known_names(name: str) -> None:
         *("AI2D", "ChartQA", "HallusionBench", "MathVerse", "MathVision", "MathVista", "MMMU", "MMStar"),
         *("OCRBench", "ScreenSpot", "ScreenSpot_v2", "ScreenSpot_Pro", "V*Bench"),
     }
-    assert all(set(rules) == set(RULES) for rules in BENCHMARKS.values())
+    assert all(set(protocol) == set(PROTOCOLS) for protocol in BENCHMARKS.values())
     with pytest.raises(InputError):
         canonical(name)
 
@@ -222,17 +224,17 @@ def test_the_harnesses_names_are_recognised(given: str, expected: tuple[str, str
 
 
 def test_a_drawn_question_is_scored_by_its_own_rule() -> None:
-    assert score("synth:chain@2", "7", "7", rule="number").value == 1
-    assert score("drawn", "<think>8</think>7", "7", rule="number").value == 1
+    assert score("synth:chain@2", "7", gold="7", rule="number").value == 1
+    assert score("drawn", "<think>8</think>7", gold="7", rule="number").value == 1
     box = {"boxes": [[10, 10, 20, 20]], "image_size": [100, 100], "rule": "point"}
-    assert score("synth:gui_find@1", "[0.15, 0.15]", "[0.1, 0.1, 0.2, 0.2]", **box).value == 1
+    assert score("synth:gui_find@1", "[0.15, 0.15]", gold="[0.1, 0.1, 0.2, 0.2]", **box).value == 1
     with pytest.raises(InputError, match="without its rule"):
-        score("drawn", "7", "7")
+        score("drawn", "7", gold="7")
 
 
 def test_infinity_is_no_answer() -> None:
-    for rules in RULES:
-        assert score("ChartQA", "inf", "5", rules=rules).value == 0
+    for protocol in PROTOCOLS:
+        assert score("ChartQA", "inf", gold="5", protocol=protocol).value == 0
 
 
 def test_a_score_is_true_when_it_is_right() -> None:

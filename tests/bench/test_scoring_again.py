@@ -1,4 +1,4 @@
-"""`rescore`: the same responses under other rules, the items that flip, and scores of groups."""
+"""`rescore`: the same responses under another protocol, the items that flip, and scores of groups."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_the_items_that_flip_are_listed_with_both_reasons_and_their_pictures(tmp
     ours = rescore(Results.of(rows, folder=tmp_path), "workbench")
     assert list(ours.frame()["value"]) == [1, 1, 0]
     kit = rescore(ours, "vlmevalkit")
-    assert kit.rules == "vlmevalkit"
+    assert kit.protocol == "vlmevalkit"
     assert list(kit.flips["item"]) == ["2"]
     assert repr(kit).endswith("1 flips)")
     flip = kit.flips.iloc[0]
-    assert (flip["rules_before"], flip["before"], flip["rules_after"], flip["after"]) == (
+    assert (flip["protocol_before"], flip["before"], flip["protocol_after"], flip["after"]) == (
         *("workbench", 1.0),
         *("vlmevalkit", 0.0),
     )
@@ -66,7 +66,7 @@ def test_what_cannot_be_scored_is_counted_and_stays() -> None:
     for reason in (
         "1 rows: no response",
         "1 rows: no gold answer",
-        "no rules for Sudoku",
+        "no scorer for Sudoku",
         "without the picture's size",
     ):
         assert reason in text
@@ -97,7 +97,7 @@ def test_details_reach_the_scorer_and_doubts_are_counted() -> None:
 
 
 def test_unknown_rules_are_refused() -> None:
-    with pytest.raises(InputError, match="rules='best'"):
+    with pytest.raises(InputError, match="protocol='best'"):
         rescore(Results.of([]), "best")
 
 

@@ -1,4 +1,4 @@
-"""Choices, numbers and formulas: tables of tricky replies under the three sets of rules."""
+"""Choices, numbers and formulas: tables of tricky replies under the three protocols."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from workbench.bench import RULES, score
+from workbench.bench import PROTOCOLS, score
 from workbench.errors import InputError
 
-OURS, KIT, LMMS = RULES
+OURS, KIT, LMMS = PROTOCOLS
 OPTIONS = {"A": "cat", "B": "dog", "C": "dark red", "D": "red"}
 
 
 def values(benchmark: str, reply: Any, gold: Any, **item: Any) -> tuple[float, float, float]:
-    """The reply's value by our rules, by VLMEvalKit's and by lmms-eval's."""
-    ours, kit, lmms = (score(benchmark, reply, gold, rules=rules, **item).value for rules in RULES)
+    """The reply's value by our own protocol, by VLMEvalKit's and by lmms-eval's."""
+    ours, kit, lmms = (
+        score(benchmark, reply, gold=gold, protocol=protocol, **item).value for protocol in PROTOCOLS
+    )
     return ours, kit, lmms
 
 
@@ -63,23 +65,23 @@ def values(benchmark: str, reply: Any, gold: Any, **item: Any) -> tuple[float, f
 )
 def test_a_choice_is_read_as_people_write_it(reply: str, expected: str | None) -> None:
     for benchmark in ("AI2D", "MMStar", "V*Bench", "MMMU"):
-        found = score(benchmark, reply, "B", options=OPTIONS)
+        found = score(benchmark, reply, gold="B", options=OPTIONS)
         assert found.parsed == expected, (benchmark, found)
         assert found.value == float(expected == "B")
 
 
 def test_without_options_a_letter_is_still_read() -> None:
-    assert score("V*Bench", "(C)", "C").value == 1
-    assert score("AI2D", "The answer is D.", "D").value == 1
-    assert score("AI2D", "The dog", "D").value == 0
+    assert score("V*Bench", "(C)", gold="C").value == 1
+    assert score("AI2D", "The answer is D.", gold="D").value == 1
+    assert score("AI2D", "The dog", gold="D").value == 0
 
 
 def test_the_gold_answer_may_be_a_letter_or_an_options_text() -> None:
-    assert score("AI2D", "B", "dog", options=OPTIONS).value == 1
-    assert score("AI2D", "B", "(B)", options=OPTIONS).value == 1
-    assert score("AI2D", "B", "b", options=["cat", "dog"]).value == 1
+    assert score("AI2D", "B", gold="dog", options=OPTIONS).value == 1
+    assert score("AI2D", "B", gold="(B)", options=OPTIONS).value == 1
+    assert score("AI2D", "B", gold="b", options=["cat", "dog"]).value == 1
     with pytest.raises(InputError, match="gold='bird'"):
-        score("AI2D", "B", "bird", options=OPTIONS)
+        score("AI2D", "B", gold="bird", options=OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_harnesses_differ_on_choices(
 
 
 def test_where_a_harness_guesses_the_value_is_the_guesses_expectation() -> None:
-    found = score("MMMU", "no idea", "B", rules=LMMS, options=OPTIONS)
+    found = score("MMMU", "no idea", gold="B", protocol=LMMS, options=OPTIONS)
     assert (found.value, found.parsed) == (0.25, None)
     assert "guess" in found.why
 
@@ -180,10 +182,10 @@ def test_mathvista_compares_at_the_items_precision(
 )
 def test_formulas_are_compared_by_form_or_by_value(reply: str, gold: str, right: bool) -> None:
     for benchmark in ("MathVision", "MathVerse"):
-        assert score(benchmark, reply, gold).value == float(right), score(benchmark, reply, gold)
+        assert score(benchmark, reply, gold=gold).value == float(right), score(benchmark, reply, gold=gold)
 
 
 def test_where_a_harness_would_ask_a_judge_the_score_says_so() -> None:
-    assert score("MathVerse", "5", "5", rules=KIT).judged
-    assert score("MathVerse", "5", "5", rules=LMMS).judged
-    assert not score("MathVerse", "5", "5").judged
+    assert score("MathVerse", "5", gold="5", protocol=KIT).judged
+    assert score("MathVerse", "5", gold="5", protocol=LMMS).judged
+    assert not score("MathVerse", "5", gold="5").judged

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from workbench.bench import RULES, score
+from workbench.bench import PROTOCOLS, score
 from workbench.bench.scorers.grounding import places_in
 from workbench.errors import InputError
 
-OURS, KIT, LMMS = RULES
+OURS, KIT, LMMS = PROTOCOLS
 SIZE = (2000, 1000)
 # the target: x 400 to 600, y 500 to 600; its middle is (500, 550), or (0.25, 0.55), or (250, 550) thousandths
 CORNERS, SIDES = [400, 500, 600, 600], [400, 500, 200, 100]
 
 
 def value(
-    reply: str, gold: Any = CORNERS, *, rules: str = OURS, name: str = "ScreenSpot_v2", **item: Any
+    reply: str, gold: Any = CORNERS, *, protocol: str = OURS, name: str = "ScreenSpot_v2", **item: Any
 ) -> float:
     item = {"image_size": SIZE, "gold_format": "xyxy", **item}
-    return score(name, reply, gold, rules=rules, **item).value
+    return score(name, reply, gold=gold, protocol=protocol, **item).value
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def value(
 )
 def test_a_place_is_read_in_three_conventions(reply: str, right: bool) -> None:
     assert value(reply) == float(right), score(
-        "ScreenSpot_v2", reply, CORNERS, image_size=SIZE, gold_format="xyxy"
+        "ScreenSpot_v2", reply, gold=CORNERS, image_size=SIZE, gold_format="xyxy"
     )
 
 
@@ -72,14 +72,14 @@ def test_a_place_is_read_in_three_conventions(reply: str, right: bool) -> None:
 )
 def test_a_declared_convention_leaves_no_doubt(reply: str, coordinates: str, right: bool) -> None:
     found = score(
-        "ScreenSpot_Pro", reply, CORNERS, image_size=SIZE, gold_format="xyxy", coordinates=coordinates
+        "ScreenSpot_Pro", reply, gold=CORNERS, image_size=SIZE, gold_format="xyxy", coordinates=coordinates
     )
     assert found.value == float(right)
     assert "could also be" not in found.why
 
 
 def test_an_undeclared_convention_is_named_in_the_score() -> None:
-    found = score("ScreenSpot_v2", "[500, 550]", CORNERS, image_size=SIZE, gold_format="xyxy")
+    found = score("ScreenSpot_v2", "[500, 550]", gold=CORNERS, image_size=SIZE, gold_format="xyxy")
     assert "read as pixels; could also be relative1000" in found.why
 
 
@@ -104,8 +104,8 @@ def test_gold_boxes_have_corners_or_sides(name: str, gold: Any, given: dict[str,
 def test_nothing_parsed_is_wrong_even_where_the_target_is_the_corner(name: str) -> None:
     corner = [0, 0, 40, 20]
     assert value("I cannot see it", corner, name=name) == 0
-    assert value("I cannot see it", corner, name=name, rules=KIT) == 1  # a click at (0, 0)
-    assert value("I cannot see it", corner, name=name, rules=LMMS) == float(name == "ScreenSpot")
+    assert value("I cannot see it", corner, name=name, protocol=KIT) == 1  # a click at (0, 0)
+    assert value("I cannot see it", corner, name=name, protocol=LMMS) == float(name == "ScreenSpot")
 
 
 @pytest.mark.parametrize(
@@ -124,30 +124,30 @@ def test_nothing_parsed_is_wrong_even_where_the_target_is_the_corner(name: str) 
     ],
 )
 def test_the_harnesses_read_places_in_their_own_way(reply: str, kit: int, lmms: int) -> None:
-    assert value(reply, name="ScreenSpot_Pro", rules=KIT) == kit
-    assert value(reply, name="ScreenSpot_Pro", rules=LMMS) == lmms
+    assert value(reply, name="ScreenSpot_Pro", protocol=KIT) == kit
+    assert value(reply, name="ScreenSpot_Pro", protocol=LMMS) == lmms
 
 
 def test_vlmevalkits_boxes_with_sides_end_one_pixel_early() -> None:
     edge = "x=600, y=600"
     assert value(edge, SIDES, gold_format="xywh") == 1
-    assert value(edge, SIDES, gold_format="xywh", rules=KIT) == 0
-    assert value(edge, CORNERS, name="ScreenSpot_Pro", rules=KIT) == 1
+    assert value(edge, SIDES, gold_format="xywh", protocol=KIT) == 0
+    assert value(edge, CORNERS, name="ScreenSpot_Pro", protocol=KIT) == 1
 
 
 def test_lmms_eval_takes_wide_boxes_with_sides_for_corners() -> None:
     wide = [100, 100, 300, 200]  # x, y, width, height: it reaches to (400, 300)
     assert value("[350, 250]", wide, gold_format="xywh", coordinates="pixels") == 1
     assert (
-        value("[350, 250]", wide, gold_format="xywh", rules=LMMS) == 0
+        value("[350, 250]", wide, gold_format="xywh", protocol=LMMS) == 0
     )  # read as corners (100, 100), (300, 200)
 
 
 def test_lmms_evals_screenspot_wants_a_box() -> None:
     gold = [0.2, 0.5, 0.3, 0.6]
-    assert value("[0.2, 0.5, 0.3, 0.6]", gold, name="ScreenSpot", rules=LMMS) == 1
-    assert value("[200, 500, 300, 600]", gold, name="ScreenSpot", rules=LMMS) == 1  # thousandths
-    assert value("[0.25, 0.55]", gold, name="ScreenSpot", rules=LMMS) == 0
+    assert value("[0.2, 0.5, 0.3, 0.6]", gold, name="ScreenSpot", protocol=LMMS) == 1
+    assert value("[200, 500, 300, 600]", gold, name="ScreenSpot", protocol=LMMS) == 1  # thousandths
+    assert value("[0.25, 0.55]", gold, name="ScreenSpot", protocol=LMMS) == 0
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ def test_mixed_versions_of_a_benchmark_are_refused() -> None:
 
 
 def test_different_rules_on_the_two_sides_are_said() -> None:
-    first, second = run(np.ones(4), rules="workbench"), run(np.ones(4), rules="lmms-eval")
-    with pytest.warns(UserWarning, match="scored by different rules: workbench against lmms-eval"):
+    first, second = run(np.ones(4), protocol="workbench"), run(np.ones(4), protocol="lmms-eval")
+    with pytest.warns(UserWarning, match="scored by different protocols: workbench against lmms-eval"):
         paired(first, second)
 
 

@@ -3,7 +3,7 @@
 >>> from workbench import bench
 >>> bench.score("ChartQA", "about 14%", "0.14").value
 >>> results = bench.load_results("logs/model_ChartQA_TEST.xlsx")  # or a log of lmms-eval, Inspect, Eureka
->>> again = bench.rescore(results, "lmms-eval")                   # the same responses under other rules
+>>> again = bench.rescore(results, "lmms-eval")                   # the same responses under another protocol
 >>> again.flips                                                   # the items that moved, with their pictures
 >>> bench.between(results, "mode", "think", "nothink")            # paired by item, Holm over benchmarks
 >>> bench.mode_lens(results)                                      # helps, hurts, the model's own choice

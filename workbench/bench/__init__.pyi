@@ -18,7 +18,7 @@ from .results import answer_row as answer_row
 from .run import open_run as open_run
 from .run import run as run
 from .scorers import BENCHMARKS as BENCHMARKS
-from .scorers import RULES as RULES
+from .scorers import PROTOCOLS as PROTOCOLS
 from .scorers import Score as Score
 from .scorers import by_category as by_category
 from .scorers import hallusion as hallusion

@@ -104,19 +104,11 @@ def _lines(rows: pd.DataFrame) -> Iterator[bytes]:
 
 
 _KEPT = (
-    *("run", "harness", "benchmark", "version", "item", "mode", "control", "epoch", "parsed", "why", "rules"),
-    *(
-        "stopped",
-        "cluster",
-        "category",
-        "created",
-        "seconds",
-        "seconds_to_first_token",
-        "p_think",
-        "image_tokens",
-    ),
-    *("logged", "details", "images", "gold", "thought", "thought_tokens", "answer_tokens", "hash"),
-)
+    "run", "harness", "benchmark", "version", "item", "mode", "control", "epoch", "parsed", "why",
+    "protocol", "stopped", "cluster", "category", "created", "seconds", "seconds_to_first_token",
+    "p_think", "image_tokens", "logged", "details", "images", "gold", "thought", "thought_tokens",
+    "answer_tokens", "hash",
+)  # fmt: skip
 
 
 def _sample(row: Mapping[str, Any], number: int) -> dict[str, Any]:

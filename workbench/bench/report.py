@@ -84,7 +84,7 @@ def _facts(results: Results) -> str:
         ("models", ", ".join(table["model"].unique())),
         ("benchmarks", ", ".join(f"{n} ({v})" for n, v in _versions(table))),
         ("rows", f"{len(table)} ({counted})"),
-        ("rules", results.rules),
+        ("protocol", results.protocol),
         ("settings", settings or "unknown"),
         ("replies from", f"{days[0]} to {days[-1]}" if days else "unknown"),
     ]

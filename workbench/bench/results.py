@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import InputError
+from ..names import Named
 from ..types import Mode
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ TEXT = {
     "gold": "the right answer as text; several as a JSON list, a box as [x1, y1, x2, y2]; None: not known",
     "response": "the reply without its thought; None where there was none",
     "thought": "the thought; None where there was none",
-    "parsed": "what the rules read from the response; None where they read nothing",
+    "parsed": "what the protocol read from the response; None where it read nothing",
     "why": "in words, how the value came about",
-    "rules": "whose rules gave the value: workbench, vlmevalkit, lmms-eval; 'logged': the log's own value",
+    "protocol": "what gave the value: workbench, vlmevalkit, lmms-eval; 'logged': the log's own value",
     "stopped": "why the reply ended: end, length, budget, interrupted; '' if unknown",
     "cluster": "items with the same cluster are not independent (they share a picture or a problem)",
     "category": "the item's category within the benchmark",
@@ -86,6 +87,7 @@ COLUMNS: dict[str, str] = {**TEXT, **NUMBERS, **OBJECTS}
 KEY = ("run", "harness", "benchmark", "version", "item", "mode", "control", "epoch")
 """The columns that together name a row."""
 
+_OLD_COLUMNS = {"rules": "protocol"}  # as results were saved before
 _REQUIRED = ("benchmark", "item", "mode")
 _MAY_BE_NONE = {"gold", "response", "thought", "parsed"}
 _PREDICTED = {"epoch": 0.0}
@@ -102,6 +104,7 @@ def tidy(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
             unknown mode, or a value outside 0 to 1.
     """
     table = rows if isinstance(rows, pd.DataFrame) else table_of(rows)
+    table = table.rename(columns=_OLD_COLUMNS)
     _check_columns(table)
     columns: dict[str, pd.Series] = {}
     for name in TEXT:
@@ -218,7 +221,7 @@ def _check(table: pd.DataFrame) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class Results(Named, rules="protocol"):
     """Every response of a run or of an imported log, with its score; make one with `Results.of`.
 
     Args:
@@ -297,12 +300,12 @@ class Results:
         scored = self.table["value"].dropna()
         mean = f", mean {scored.mean():.3f}" if len(scored) else ""
         warned = f", {len(self.warnings)} warnings" if self.warnings else ""
-        return f"Results({len(self)} rows: {names}; rules {self.rules}{mean}{warned})"
+        return f"Results({len(self)} rows: {names}; protocol {self.protocol}{mean}{warned})"
 
     @property
-    def rules(self) -> str:
-        """Whose rules gave the values; ``"mixed"`` where rows differ."""
-        names = set(self.table["rules"]) - {""}
+    def protocol(self) -> str:
+        """The protocol that gave the values; ``"mixed"`` where rows differ."""
+        names = set(self.table["protocol"]) - {""}
         return next(iter(names)) if len(names) == 1 else ("mixed" if names else "")
 
     def frame(self) -> pd.DataFrame:
@@ -389,7 +392,11 @@ class Results:
         return read_results(path)
 
 
-_OBSERVED = ("not scored:", "mixed versions:", "mixed rules:")  # warnings that are found anew in each table
+_OBSERVED = (
+    "not scored:",
+    "mixed versions:",
+    "mixed protocols:",
+)  # found anew in each table
 
 
 def _without_duplicates(table: pd.DataFrame, duplicates: str) -> tuple[pd.DataFrame, list[str]]:
@@ -421,10 +428,10 @@ def _observed(table: pd.DataFrame) -> list[str]:
         if len(versions) > 1:
             names = ", ".join(repr(v) for v in sorted(versions))
             found.append(f"mixed versions: {benchmark} has rows of {len(versions)} versions ({names})")
-    rules = sorted(set(table["rules"]) - {""})
-    if len(rules) > 1:
-        counts = ", ".join(f"{int((table['rules'] == r).sum())} by {r}" for r in rules)
-        found.append(f"mixed rules: the values come from {len(rules)} sets of rules ({counts})")
+    protocols = sorted(set(table["protocol"]) - {""})
+    if len(protocols) > 1:
+        counts = ", ".join(f"{int((table['protocol'] == r).sum())} by {r}" for r in protocols)
+        found.append(f"mixed protocols: the values come from {len(protocols)} protocols ({counts})")
     return found
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from ..errors import InputError, ModeError
 from ..models.generate import Settings
 from ..progress import time_words
+from ..names import verb
 from ..types import Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .results import Results, write_beside
@@ -57,7 +58,7 @@ def write_items(
     *,
     about: Mapping[str, Any],
     warnings: Sequence[str],
-    rules: str,
+    protocol: str,
 ) -> None:
     """Write down what a run asks, and its pictures: its results then need neither the tasks nor the model."""
     by_name = {task.name: task for task in tasks}
@@ -68,7 +69,7 @@ def write_items(
             "tasks": {t.name: {"version": t.version, "origin": t.origin, "chance": t.chance} for t in tasks},
         },
         "warnings": list(warnings),
-        "rules": rules,
+        "protocol": protocol,
     }
     lines = [header]
     kept: dict[tuple[str, str], list[str]] = {}
@@ -118,12 +119,13 @@ def _evidence(item: Any) -> dict[str, Any]:
     return evidence
 
 
-def open_run(folder: str | Path, *, rules: str | None = None) -> Results:
+@verb(rules="protocol")
+def open_run(folder: str | Path, *, protocol: str | None = None) -> Results:
     """The results of a run so far, finished or not; needs neither its tasks nor its model.
 
     Args:
         folder: of the run.
-        rules: whose scoring rules; None for those that the run was made with.
+        protocol: of scoring; None for the one that the run was made with.
 
     Raises:
         InputError: if there is no run in the folder, or it is damaged.
@@ -131,7 +133,7 @@ def open_run(folder: str | Path, *, rules: str | None = None) -> Results:
     place = Path(folder).expanduser()
     header, items = _read_items(place)
     journal = Journal(place / "journal.jsonl")
-    chosen = rules or header["rules"]
+    chosen = protocol or header["protocol"]
     rows, unasked, failed = [], 0, []
     for entry in items:
         reply = journal.entries.get(entry["key"])
@@ -161,6 +163,7 @@ def _read_items(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             header = next(lines, None)
             if not isinstance(header, dict) or {k: header.get(k) for k in FORMAT} != FORMAT:
                 raise InputError(f"{str(place / NAME)!r} has another format", f"{FORMAT}")
+            header.setdefault("protocol", header.get("rules"))  # as runs were saved before
             return header, list(lines)
     except OSError as error:
         raise InputError(
@@ -177,7 +180,7 @@ def _read_items(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _row(
-    entry: Mapping[str, Any], reply: Mapping[str, Any], about: Mapping[str, Any], rules: str
+    entry: Mapping[str, Any], reply: Mapping[str, Any], about: Mapping[str, Any], protocol: str
 ) -> dict[str, Any]:
     """A row of the table: what was asked, the reply, and its score."""
     names = ("benchmark", "version", "item", "mode", "control", "question", "cluster", "category", "images")
@@ -187,7 +190,7 @@ def _row(
         gold=gold if isinstance(gold, str) else json.dumps(gold, ensure_ascii=False),
         harness="workbench",
         model=about["model"],
-        rules=rules,
+        protocol=protocol,
         details={**entry["details"], "scorer": entry["scorer"]},
     )
     if "error" in reply:
@@ -204,14 +207,20 @@ def _row(
     row.update({name: reply[name] for name in (*told, "seconds", "seconds_to_first_token", "p_think")})
     row["details"] |= {"at_once": reply["at_once"], "cached": bool(reply.get("cached"))}
     row["response"] = reply["text"]
-    return {**row, **_scored(entry, reply["text"], rules)}
+    return {**row, **_scored(entry, reply["text"], protocol)}
 
 
-def _scored(entry: Mapping[str, Any], text: str, rules: str) -> dict[str, Any]:
+def _scored(entry: Mapping[str, Any], text: str, protocol: str) -> dict[str, Any]:
     from .scoring import SCORING, score
 
     item = {name: value for name, value in entry["details"].items() if name in SCORING}
-    made = score(entry["scorer"], text, entry["gold"], rules=rules, **{"category": entry["category"], **item})
+    made = score(
+        entry["scorer"],
+        text,
+        gold=entry["gold"],
+        protocol=protocol,
+        **{"category": entry["category"], **item},
+    )
     return {"value": made.value, "parsed": made.parsed, "why": made.why}
 
 
@@ -395,7 +404,7 @@ def run(
     again: bool | str | Iterable[str] = False,
     cache: bool | str | Path = True,
     engine: str = "here",
-    rules: str = "workbench",
+    protocol: str = "workbench",
     progress: bool = True,
 ) -> Results:
     """Ask every item of some tasks in every mode, and score the replies.
@@ -419,7 +428,7 @@ def run(
         again: items to ask anew although they are answered: ids, or True for all.
         cache: keep replies across runs and take them from there: True for `cache_home`, a folder, or False.
         engine: "here", or "ray" to share the items out over a Ray cluster (see `workbench.bench.engines`).
-        rules: whose scoring rules; `rescore` changes them later without asking again.
+        protocol: of scoring; `rescore` changes them later without asking again.
         progress: show a bar with the time left.
 
     Returns:
@@ -450,7 +459,7 @@ def run(
     place = Path(folder).expanduser() if folder is not None else _own_folder(vlm, model, askings)
     about = {"model": vlm.name, "source": vlm.source, "fingerprint": model, "settings": settings.to_dict()}
     with only_writer(place):
-        write_items(place, chosen, askings, about=about, warnings=warnings, rules=rules)
+        write_items(place, chosen, askings, about=about, warnings=warnings, protocol=protocol)
         journal, kept = Journal(place / "journal.jsonl"), Cache(_cache_folder(cache), model)
         try:
             _from_cache(askings, journal, kept, anew)
@@ -463,7 +472,7 @@ def run(
         finally:
             journal.close()
             kept.close()
-    return open_run(place, rules=rules)
+    return open_run(place, protocol=protocol)
 
 
 def _model(vlm: Any) -> Any:

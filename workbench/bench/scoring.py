@@ -1,6 +1,6 @@
-"""`score`: one reply against its gold answer, under the rules of one's choice
+"""`score`: one reply against its gold answer, under the protocol of one's choice
 
-`rescore`: the same responses under other rules, and the items that flip
+`rescore`: the same responses under another protocol, and the items that flip
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..names import verb
 from .results import Results
-from .scorers import BENCHMARKS, RULES, Asked, Score, canonical, recognise
+from .scorers import BENCHMARKS, PROTOCOLS, Asked, Score, canonical, recognise
 from .scorers.base import golds_of, options_of, reply_for
 
 __all__ = ["FLIP_COLUMNS", "Rescored", "SCORING", "rescore", "score"]
@@ -28,16 +29,18 @@ SCORING = (
 """What an item may carry for its scorer."""
 
 
-def score(benchmark: str, prediction: Any, gold: Any, *, rules: str = "workbench", **item: Any) -> Score:
+@verb("gold", rules="protocol")
+def score(benchmark: str, prediction: Any, *, gold: Any, protocol: str = "workbench", **item: Any) -> Score:
     """What a reply is worth.
 
     Args:
         benchmark: as in the published tables, with or without the split (``"ChartQA"``, ``"MMMU_VAL"``,
-            ``"ScreenSpot_v2"``, ``"V*Bench"``); ``"drawn"`` or ``"synth:..."`` for the rules of
+            ``"ScreenSpot_v2"``, ``"V*Bench"``); ``"drawn"`` or ``"synth:..."`` for the scorer of
             `workbench.synth`.
-        prediction: the reply; a ``<think>`` block in it is treated as the rules do.  None is an empty reply.
+        prediction: the reply; a ``<think>`` block in it is treated as the protocol does.  None is an empty
+            reply.
         gold: the right answer, or a list of accepted ones; a box of four numbers for ScreenSpot.
-        rules: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
+        protocol: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
         item: ``options`` (letter -> text), ``precision`` (decimals), ``answer_type`` ("integer", "float",
             "list", "text"), ``question_type``, ``category``, ``image_size`` (width, height), ``gold_format``
             ("xyxy", "xywh"), ``coordinates`` of the reply ("relative", "relative1000", "pixels"); ``rule``
@@ -47,22 +50,23 @@ def score(benchmark: str, prediction: Any, gold: Any, *, rules: str = "workbench
         A `Score`: ``value`` from 0 to 1, what was ``parsed`` (None: nothing) and ``why``.
 
     Raises:
-        InputError: for an unknown benchmark, unknown rules or keywords, a missing or impossible gold answer.
+        InputError: for an unknown benchmark, an unknown protocol or keyword, a missing or impossible gold
+            answer.
 
     Example:
-        >>> [score("ChartQA", "977,633", "977633", rules=name).value for name in ("workbench", "lmms-eval")]
+        >>> [score("ChartQA", "977,633", gold="977633", protocol=p).value for p in ("workbench", "lmms-eval")]
         [1.0, 0.0]
     """
-    if rules not in RULES:
-        raise InputError(f"rules={rules!r}", f"one of {', '.join(map(repr, RULES))}")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol={protocol!r}", f"one of {', '.join(map(repr, PROTOCOLS))}")
     if unknown := [name for name in item if name not in SCORING]:
         raise InputError(f"keyword {unknown[0]!r}", f"one of {', '.join(SCORING)}")
     if benchmark == "drawn" or str(benchmark).startswith("synth:"):
-        return _drawn(prediction, gold, rules, item)
+        return _drawn(prediction, gold, protocol, item)
     name = canonical(benchmark)
     asked = Asked(
         benchmark=name,
-        reply=reply_for(rules, prediction),
+        reply=reply_for(protocol, prediction),
         golds=golds_of(gold),
         options=options_of(item.get("options")),
         precision=_precision(item.get("precision")),
@@ -73,10 +77,10 @@ def score(benchmark: str, prediction: Any, gold: Any, *, rules: str = "workbench
         gold_format=str(item.get("gold_format") or ""),
         coordinates=str(item.get("coordinates") or ""),
     )
-    return BENCHMARKS[name][rules](asked)
+    return BENCHMARKS[name][protocol](asked)
 
 
-def _drawn(prediction: Any, gold: Any, rules: str, item: Mapping[str, Any]) -> Score:
+def _drawn(prediction: Any, gold: Any, protocol: str, item: Mapping[str, Any]) -> Score:
     from .tasks.drawn import score_drawn
 
     golds = golds_of(gold)
@@ -115,8 +119,18 @@ def _size(value: Any) -> tuple[float, float] | None:
 
 
 FLIP_COLUMNS = (
-    *("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "rules_before", "before"),
-    *("parsed_before", "why_before", "rules_after", "after", "parsed_after", "why_after", "images"),
+    *("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response"),
+    *(
+        "protocol_before",
+        "before",
+        "parsed_before",
+        "why_before",
+        "protocol_after",
+        "after",
+        "parsed_after",
+        "why_after",
+        "images",
+    ),
 )
 _SEEN = ("benchmark", "response", "gold", "category", "details", "images")
 _KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "response", "images")
@@ -124,7 +138,7 @@ _KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "respo
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rescored(Results):
-    """Results under other rules; ``flips`` lists the items whose value changed.
+    """Results under another protocol; ``flips`` lists the items whose value changed.
 
     ``flips`` has `FLIP_COLUMNS`, one row an item and mode; ``images`` are the picture references, which
     ``images(row)`` opens.
@@ -136,40 +150,42 @@ class Rescored(Results):
         return f"{super().__repr__()[:-1]}, {len(self.flips)} flips)"
 
 
-def rescore(results: Results, rules: str = "workbench") -> Rescored:
+@verb(rules="protocol")
+def rescore(results: Results, protocol: str = "workbench") -> Rescored:
     """Score all responses anew, without asking again.
 
-    What is scored is the response without its thought, also under the rules of VLMEvalKit, which by default
-    (without SPLIT_THINK) would read the thought too.  Nothing is dropped: a row that cannot be scored (no
-    response, no gold answer, a benchmark without rules here) has the value NaN, and a warning counts it.
+    What is scored is the response without its thought, also under the protocol of VLMEvalKit, which by
+    default (without SPLIT_THINK) would read the thought too.  Nothing is dropped: a row that cannot be scored
+    (no response, no gold answer, a benchmark without a scorer here) has the value NaN, and a warning counts
+    it.
 
     Args:
         results: of a run or an imported log.
-        rules: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
+        protocol: ``"workbench"``, ``"vlmevalkit"`` or ``"lmms-eval"``.
 
     Raises:
-        InputError: for unknown rules.
+        InputError: for an unknown protocol.
 
     Example:
         >>> flips = rescore(results, "lmms-eval").flips
         >>> flips[["item", "response", "gold", "before", "after", "why_after"]]
     """
-    if rules not in RULES:
-        raise InputError(f"rules={rules!r}", f"one of {', '.join(map(repr, RULES))}")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol={protocol!r}", f"one of {', '.join(map(repr, PROTOCOLS))}")
     before, table = results.table, results.table.copy()
     reasons: Counter[str] = Counter()
     columns = [before[name].tolist() for name in _SEEN]
-    scores = [_score(results, dict(zip(_SEEN, row)), rules, reasons) for row in zip(*columns)]
+    scores = [_score(results, dict(zip(_SEEN, row)), protocol, reasons) for row in zip(*columns)]
     table["value"] = [math.nan if s is None else s.value for s in scores]
     for name in ("parsed", "why"):
         texts = [None if s is None else getattr(s, name) for s in scores]
         table[name] = pd.Series(texts, index=table.index, dtype=object)
-    table["rules"] = rules
-    again = results.replaced(table, warnings=_warnings(reasons, scores, rules))
+    table["protocol"] = protocol
+    again = results.replaced(table, warnings=_warnings(reasons, scores, protocol))
     return Rescored(again.table, again.folder, again.warnings, again.about, _flips(before, again.table))
 
 
-def _score(results: Results, row: Mapping[str, Any], rules: str, reasons: Counter[str]) -> Score | None:
+def _score(results: Results, row: Mapping[str, Any], protocol: str, reasons: Counter[str]) -> Score | None:
     name = row["details"].get("scorer") or row["benchmark"]
     if row["response"] is None:
         reasons["no response"] += 1
@@ -178,9 +194,11 @@ def _score(results: Results, row: Mapping[str, Any], rules: str, reasons: Counte
         reasons["no gold answer"] += 1
         return None
     try:
-        return score(_known(name), row["response"], row["gold"], rules=rules, **_item(results, row))
+        return score(
+            _known(name), row["response"], gold=row["gold"], protocol=protocol, **_item(results, row)
+        )
     except InputError as error:
-        reasons[error.given if "benchmark" not in error.given else f"no rules for {name}"] += 1
+        reasons[error.given if "benchmark" not in error.given else f"no scorer for {name}"] += 1
         return None
 
 
@@ -210,12 +228,12 @@ def _shown_size(results: Results, ref: str) -> tuple[int, int] | None:
         return None
 
 
-def _warnings(reasons: Counter[str], scores: list[Score | None], rules: str) -> list[str]:
+def _warnings(reasons: Counter[str], scores: list[Score | None], protocol: str) -> list[str]:
     found = []
     if reasons:
         listed = ", ".join(f"{count} rows: {reason}" for reason, count in reasons.most_common(5))
         more = f", and {len(reasons) - 5} other reasons" if len(reasons) > 5 else ""
-        found.append(f"cannot be scored by {rules}: {listed}{more}")
+        found.append(f"cannot be scored by {protocol}: {listed}{more}")
     if judged := sum(s.judged for s in scores if s is not None):
         found.append(
             f"judge: in {judged} rows the harness would ask a judge model; our extraction stood in for it"
@@ -233,7 +251,7 @@ def _flips(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     old, new = before["value"].to_numpy(), after["value"].to_numpy()
     changed = (old != new) & ~(pd.isna(old) & pd.isna(new))
     flips = after.loc[changed, list(_KEPT)].copy()
-    for name, column in (("rules", "rules"), ("", "value"), ("parsed", "parsed"), ("why", "why")):
+    for name, column in (("protocol", "protocol"), ("", "value"), ("parsed", "parsed"), ("why", "why")):
         flips[f"{name}_before" if name else "before"] = before.loc[changed, column]
         flips[f"{name}_after" if name else "after"] = after.loc[changed, column]
     return flips[list(FLIP_COLUMNS)].reset_index(drop=True)

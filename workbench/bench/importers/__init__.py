@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from ...errors import InputError
+from ...names import verb
 from ..results import Results, table_of
 from ..run import NAME as RUN_FILE
 from ..run import open_run
-from ..scorers import RULES
+from ..scorers import PROTOCOLS
 from ..scoring import rescore
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import Notes, damaged, named
@@ -23,7 +24,7 @@ from .common import Notes, damaged, named
 __all__ = ["load_results", "recognised"]
 
 _FORMATS = "a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or a file that Results.save wrote"
-_OWN_RULES = {"vlmevalkit": "vlmevalkit", "lmms-eval": "lmms-eval"}
+_OWN_PROTOCOLS = {"vlmevalkit": "vlmevalkit", "lmms-eval": "lmms-eval"}
 
 Reader = Callable[[Path, Notes], Iterator[dict[str, Any]]]
 _READERS: dict[str, Reader] = {
@@ -34,10 +35,11 @@ _READERS: dict[str, Reader] = {
 }
 
 
+@verb(rules="protocol")
 def load_results(
     path: str | Path,
     *,
-    rules: str | None = None,
+    protocol: str | None = None,
     benchmark: str | None = None,
     model: str | None = None,
     run: str | None = None,
@@ -46,14 +48,14 @@ def load_results(
 ) -> Results:
     """Read a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or all logs in a folder.
 
-    A row's value is the one that the log holds (``rules`` "logged"), else that of the harness's own rules
-    (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells, a cut
-    last line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
+    A row's value is the one that the log holds (``protocol`` "logged"), else that of the harness's own
+    protocol (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells,
+    a cut last line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
 
     Args:
         path: a file, or a folder (searched with its subfolders; what is no log is counted). The folder of a
             run of our own is opened as `open_run` does.
-        rules: score all rows by these instead ("workbench", "vlmevalkit", "lmms-eval").
+        protocol: score all rows by these instead ("workbench", "vlmevalkit", "lmms-eval").
         benchmark: the benchmark's name, where the log's own name does not tell.
         model, run: names to use instead of the log's.
         mode: the mode that the model was asked in.  Logs do not tell; None stands for "auto", as a harness
@@ -64,14 +66,14 @@ def load_results(
         InputError: if it is not there, not recognised, unsafe (an archive with ``../`` or a zip bomb), or
             damaged in a way that would lose rows.
     """
-    if rules is not None and rules not in RULES:
-        raise InputError(f"rules={rules!r}", f"None, or one of {', '.join(map(repr, RULES))}")
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise InputError(f"protocol={protocol!r}", f"None, or one of {', '.join(map(repr, PROTOCOLS))}")
     source = Path(path).expanduser()
     if not source.exists():
         raise InputError(f"path={str(path)!r} is not there", _FORMATS)
     if (source / RUN_FILE).is_file():
         names = {"benchmark": benchmark, "model": model, "run": run, "mode": mode}
-        own = open_run(source, rules=rules)
+        own = open_run(source, protocol=protocol)
         return own.replaced(own.table.assign(**{name: text for name, text in names.items() if text}))
     notes = Notes()
     parts = []
@@ -85,7 +87,7 @@ def load_results(
     results = parts[0] if len(parts) == 1 else Results.concat(parts, duplicates="first")
     about = parts[0].about if len(parts) == 1 else {"sources": [dict(part.about) for part in parts]}
     warnings = [*notes.once, *results.warnings]
-    return _valued(Results(results.table, results.folder, tuple(warnings), about), rules)
+    return _valued(Results(results.table, results.folder, tuple(warnings), about), protocol)
 
 
 def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
@@ -175,31 +177,31 @@ def _totals(file: Path, kind: str) -> dict[str, Any]:
     return {}
 
 
-def _valued(results: Results, rules: str | None) -> Results:
-    """Values: by the rules that were asked for, else the log's own, else those of its harness."""
-    if rules is not None:
-        again = rescore(results, rules)
+def _valued(results: Results, protocol: str | None) -> Results:
+    """Values: by the protocol that was asked for, else the log's own, else those of its harness."""
+    if protocol is not None:
+        again = rescore(results, protocol)
         return Results(again.table, again.folder, again.warnings, again.about)
     table, warnings = results.table.copy(), list(results.warnings)
     logged = table["logged"].between(0, 1)
-    fresh = logged & (table["rules"] == "")
+    fresh = logged & (table["protocol"] == "")
     table.loc[fresh, "value"] = table.loc[fresh, "logged"]
-    table.loc[fresh, "rules"] = "logged"
+    table.loc[fresh, "protocol"] = "logged"
     table.loc[fresh & (table["why"] == ""), "why"] = "the log's own value"
-    open_rows = (table["rules"] == "") & table["value"].isna()
+    open_rows = (table["protocol"] == "") & table["value"].isna()
     for harness in sorted(set(table.loc[open_rows, "harness"])):
         wanted = open_rows & (table["harness"] == harness)
-        own = _OWN_RULES.get(harness, "workbench")
+        own = _OWN_PROTOCOLS.get(harness, "workbench")
         again = rescore(Results(table[wanted].reset_index(drop=True), results.folder), own)
-        again.table["rules"] = again.table["rules"].where(again.table["value"].notna(), "")
-        for column in ("value", "parsed", "why", "rules"):
+        again.table["protocol"] = again.table["protocol"].where(again.table["value"].notna(), "")
+        for column in ("value", "parsed", "why", "protocol"):
             table.loc[wanted, column] = again.table[column].to_numpy()
         warnings += [w for w in again.warnings if w not in warnings]
     return Results.of(table, folder=results.folder, warnings=_lasting(warnings), about=results.about)
 
 
 def _lasting(warnings: Iterable[str]) -> list[str]:
-    return [w for w in warnings if not w.startswith(("not scored:", "mixed versions:", "mixed rules:"))]
+    return [w for w in warnings if not w.startswith(("not scored:", "mixed versions:", "mixed protocols:"))]
 
 
 def recognised(path: Path) -> str:

@@ -24,13 +24,13 @@ from . import (
 from . import (
     maths as maths_harness,
 )
-from .base import RULES, Scorer
+from .base import PROTOCOLS, Scorer
 
 __all__ = ["BENCHMARKS", "canonical", "recognise"]
 
 
 def _rules(workbench: Scorer, vlmevalkit: Scorer, lmms_eval: Scorer) -> dict[str, Scorer]:
-    return dict(zip(RULES, (workbench, vlmevalkit, lmms_eval), strict=True))
+    return dict(zip(PROTOCOLS, (workbench, vlmevalkit, lmms_eval), strict=True))
 
 
 _OURS, _KIT = choice.choice_workbench, choice_harness.choice_vlmevalkit
@@ -58,7 +58,7 @@ BENCHMARKS: dict[str, dict[str, Scorer]] = {
     "ScreenSpot_Pro": _rules(_PLACE, _CLICK, _POINT),
     "V*Bench": _rules(_OURS, _KIT, choice_harness.vstar_lmms_eval),
 }
-"""Name of a benchmark, as in the published tables without its split -> rules -> scorer."""
+"""Name of a benchmark, as in the published tables without its split -> protocol -> scorer."""
 
 _ALSO = {
     "vstarbench": "V*Bench",
@@ -113,7 +113,7 @@ def canonical(name: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def recognise(name: str) -> tuple[str, str] | None:
-    """(benchmark, split) of a data set's name in a harness, or None for a benchmark without rules here.
+    """(benchmark, split) of a data set's name in a harness, or None for a benchmark without a scorer here.
 
     >>> recognise("ChartQA_TEST"), recognise("mathvista_testmini_cot"), recognise("DocVQA_VAL")
     (('ChartQA', 'TEST'), ('MathVista', 'testmini_cot'), None)

@@ -19,7 +19,7 @@ from ...errors import InputError
 
 __all__ = [
     "Asked",
-    "RULES",
+    "PROTOCOLS",
     "Score",
     "Scorer",
     "by_category",
@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 
-RULES = ("workbench", "vlmevalkit", "lmms-eval")
-"""Whose rules a reply can be scored by.  The harnesses' are those of VLMEvalKit at commit e8e78f05 and of
-lmms-eval at 75571cfe (both August 2026), read from their sources and written anew."""
+PROTOCOLS = ("workbench", "vlmevalkit", "lmms-eval")
+"""The protocols that a reply can be scored under.  The harnesses' are those of VLMEvalKit at commit e8e78f05
+and of lmms-eval at 75571cfe (both August 2026), read from their sources and written anew."""
 
 _LONGEST_LIST = 10_000  # characters of a list written as text
 
@@ -66,7 +66,7 @@ class Score:
 class Asked:
     """A reply with all that a scorer may look at.
 
-    ``reply`` is the text as the chosen rules see it (see `reply_for`); ``golds`` is never empty.
+    ``reply`` is the text as the chosen protocol sees it (see `reply_for`); ``golds`` is never empty.
     """
 
     benchmark: str
@@ -104,7 +104,7 @@ def without_thought(text: str) -> str:
 _LMMS_TAGS = (("<think>", "</think>"), ("<analysis>", "</analysis>"))
 
 
-def reply_for(rules: str, prediction: Any) -> str:
+def reply_for(protocol: str, prediction: Any) -> str:
     """The text that is scored, as each harness cuts it out of a prediction by default.
 
     VLMEvalKit scores the prediction with its thought unless SPLIT_THINK is set (``vlmeval/inference.py``);
@@ -114,9 +114,9 @@ def reply_for(rules: str, prediction: Any) -> str:
     if prediction is None or (isinstance(prediction, float) and math.isnan(prediction)):
         return ""
     text = prediction if isinstance(prediction, str) else str(prediction)
-    if rules == "vlmevalkit":
+    if protocol == "vlmevalkit":
         return text
-    if rules == "lmms-eval":
+    if protocol == "lmms-eval":
         for start, end in _LMMS_TAGS:
             text = _without_blocks(text, start, end)
         return text.strip()

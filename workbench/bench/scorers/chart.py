@@ -2,7 +2,7 @@
 
 A numeric answer is right within 5% of the gold one, any other if it is equal apart from case.
 
-| rules | quirk |
+| protocol | quirk |
 |---|---|
 | workbench | reads ``977,633``, ``$5`` and ``14%``; gold 0 asks for exactly 0; a sentence counts by its one number |
 | vlmevalkit | ``float()`` of the whole reply: ``977,633`` or a sentence is text; gold 0 is compared as text, so ``0.0`` is wrong (``utils/vqa_eval.py``) |

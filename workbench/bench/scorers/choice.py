@@ -1,6 +1,6 @@
-"""Multiple choice by our rules: the letter that a reply gives, or the option whose text it gives; no guess
+"""Multiple choice by our own protocol: the letter that a reply gives, or the option whose text it gives; no guess
 
-Multiple choice by the harnesses' rules, quirks included
+Multiple choice by the harnesses' protocols, quirks included
 
 | benchmark | vlmevalkit | lmms-eval |
 |---|---|---|

@@ -2,13 +2,13 @@
 
 Cheng et al. 2024 (arXiv 2401.10935), Wu et al. 2024 (2410.23218), Li et al. 2025 (2504.07981).
 
-| rules | quirk |
+| protocol | quirk |
 |---|---|
 | workbench | the last point or box of the reply; numbers up to 1 are shares of the picture, up to 1000 thousandths or pixels (see `grounding_workbench`); nothing parsed is wrong, not (0, 0) |
 | vlmevalkit | only ``x=0.1, y=0.2``; anything else is a click at (0, 0); a full stop after the number is a format error; the gold box is one pixel smaller in ScreenSpot and -v2 (``GUI/screenspot.py``) |
 | lmms-eval | v2, Pro: the first point, and of a bare ``[x1, y1, x2, y2]`` the first corner; a gold xywh box whose width exceeds x, and height y, is taken for xyxy. ScreenSpot: only a box, whose numbers above 1 are thousandths; nothing parsed is (0, 0) (``tasks/screenspot*/``) |
 
-ScreenSpot by the harnesses' rules; the quirks are in the table of `workbench.bench.scorers.grounding`
+ScreenSpot by the harnesses' protocols; the quirks are in the table of `workbench.bench.scorers.grounding`
 """  # noqa: E501
 
 from __future__ import annotations

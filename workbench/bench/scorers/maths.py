@@ -1,9 +1,9 @@
-r"""MathVista, MathVision, MathVerse and MMMU by our rules: extract, then compare letters, numbers or formulas
+r"""MathVista, MathVision, MathVerse and MMMU by our own protocol: extract, then compare letters, numbers or formulas
 
 Lu et al. 2023 (arXiv 2310.02255), Wang et al. 2024 (2402.14804), Zhang et al. 2024 (2403.14624), Yue et al.
 2023 (2311.16502).  No judge model is asked.
 
-MathVista, MathVision, MathVerse and MMMU by the harnesses' rules, as far as they go without a judge model
+MathVista, MathVision, MathVerse and MMMU by the harnesses' protocols, as far as they go without a judge model
 
 Where a harness asks a judge model, our own extraction stands in for it, and ``Score.judged`` says so.
 
@@ -200,7 +200,7 @@ def _judged(score: Score, what: str) -> Score:
 
 
 def mathverse_harness(asked: Asked) -> Score:
-    """Both harnesses leave MathVerse to a judge model; our rules stand in."""
+    """Both harnesses leave MathVerse to a judge model; our own protocol stands in."""
     return _judged(mathvision_workbench(asked), "the harness")
 
 

@@ -2,7 +2,7 @@
 
 Lower case and line breaks as spaces; for handwritten mathematics all spaces go and case stays.
 
-| rules | quirk |
+| protocol | quirk |
 |---|---|
 | workbench | runs of white space are one space; full-width letters count as ordinary ones |
 | vlmevalkit | handwritten mathematics by ``category`` (``image_vqa.py``) |

@@ -3,7 +3,7 @@
 The gold answer is "Yes" or "No", or "1" or "0".  One item's value is its part of aAcc; `workbench.bench.scorers.base`
 makes fAcc and qAcc of them.
 
-| rules | quirk |
+| protocol | quirk |
 |---|---|
 | workbench | the stated answer, else the first word, else the one of yes and no that occurs |
 | vlmevalkit | yes or no among the words without punctuation; both or neither is "Unknown" and wrong (``utils/yorn.py``) |

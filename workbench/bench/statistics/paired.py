@@ -176,10 +176,10 @@ def _joined(first: Any, second: Any) -> tuple[pd.DataFrame, list[str]]:
             f"{len(both) - counts['both']} items without a partner are left out: {counts['left_only']} only "
             f"in the first run, {counts['right_only']} only in the second.",
         )
-    rules = [set(side["rules"]) - {""} if "rules" in side else set() for side in sides]
-    if all(rules) and rules[0] != rules[1]:
-        said = [" and ".join(sorted(names)) for names in rules]
-        warn(f"scored by different rules: {said[0]} against {said[1]}.")
+    protocols = [set(side["protocol"]) - {""} if "protocol" in side else set() for side in sides]
+    if all(protocols) and protocols[0] != protocols[1]:
+        said = [" and ".join(sorted(names)) for names in protocols]
+        warn(f"scored by different protocols: {said[0]} against {said[1]}.")
     return both, on
 
 

@@ -145,8 +145,8 @@ class Task:
         name: of the benchmark, as tables show it.
         items: the questions, in order.
         prompt: what stands around an item's question when it is asked; holds ``{question}``.
-        scorer: name of the benchmark whose rules score a reply (see `workbench.bench.score`), or
-            "drawn" for the rules of `workbench.synth`.
+        scorer: name of the benchmark whose protocol scores a reply (see `workbench.bench.score`), or
+            "drawn" for the scorer of `workbench.synth`.
         version: of the items; two runs are comparable where it is the same.  A digest of the items if empty.
         origin: where the items come from: a family and seed, a Hub repository, a folder.
         chance: share that guessing at random gets right; None where it is not known.
