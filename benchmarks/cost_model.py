@@ -74,7 +74,7 @@ def operations(text: int = 100) -> list[dict[str, Any]]:
 def milliseconds(name: str, config: Phi4RVConfig, clock: str, repeats: int) -> dict[str, Any]:
     """The fit on one shape, and its errors on sizes that were not fitted."""
     torch.manual_seed(0)
-    timing = calibrate(Phi4RVForConditionalGeneration(config).eval(), clock=clock, repeats=repeats)
+    timing = calibrate(Phi4RVForConditionalGeneration(config).eval(), clock=clock, n_repeats=repeats)
     rows = [
         {"what": what, "size": n, "measured_ms": round(seen, 3), "predicted_ms": round(told, 3)}
         for what, n, seen, told in timing.held_out

@@ -378,7 +378,9 @@ def test_a_list_option_takes_several_words(
 def test_plan_and_doctor_print_what_the_functions_return(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(vars(workbench), "plan", lambda source, **o: f"plan of {source} for {o['context']}")
+    monkeypatch.setitem(
+        vars(workbench), "memory_plan", lambda source, **o: f"plan of {source} for {o['context']}"
+    )
     monkeypatch.setitem(vars(workbench), "doctor", lambda: "all is well")
     assert cli.main(["memory-plan", "owner/name", "--context", "100"]) == 0
     assert cli.main(["plan", "owner/name", "--context", "100"]) == 0  # its name until 0.2

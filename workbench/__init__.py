@@ -16,15 +16,15 @@ A tour, each line works in a notebook::
     why.check(sample=sample).verdict             # can this map be trusted?
     workbench.bench.run(vlm, "suite", folder="runs/suite")  # 600 questions in three modes
 
-    workbench.plan("microsoft/Phi-4-reasoning-vision-15B")  # does it fit here, and which call to make
+    workbench.memory_plan("microsoft/Phi-4-reasoning-vision-15B")  # does it fit here, and which call to make
     vlm = workbench.load("microsoft/Phi-4-reasoning-vision-15B", quantize="int4")
     workbench.doctor()                           # what this machine can run, and what to install
 
 Nothing heavy is imported until a name is used: `import workbench` loads neither torch nor transformers.
 """
 
-import lazy_loader
+from .names import face
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__, plan="memory_plan")

@@ -10,7 +10,7 @@ from .answer import Answer as Answer
 from .files import data_path as data_path
 from .models.doctor import doctor as doctor
 from .models.load import load as load
-from .models.memory_plan import plan as plan
+from .models.memory_plan import memory_plan as memory_plan
 from .types import Mode as Mode
 
 __version__: str

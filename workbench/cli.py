@@ -236,7 +236,7 @@ def memory_plan(
 ) -> None:
     """Say what a model needs, what fits here, and which call to make."""
     with waiting(f"planning for {source}"):
-        made = workbench.plan(source, device=device, context=context, image_tokens=image_tokens, batch=batch)
+        made = workbench.memory_plan(source, device=device, context=context, image_tokens=image_tokens, batch=batch)
     write(made)
 
 

@@ -12,6 +12,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import lazy_loader
@@ -210,7 +211,7 @@ def face(name: str, file: str, **old: str) -> tuple[Callable[[str], Any], Callab
 
     Args:
         name, file: the room's ``__name__`` and ``__file__``.
-        old: old name -> name now.
+        old: old name -> name now, or "module:name" for one that no longer stands in the room.
 
     Returns:
         ``__getattr__``, ``__dir__`` and ``__all__`` of the room.
@@ -219,8 +220,11 @@ def face(name: str, file: str, **old: str) -> tuple[Callable[[str], Any], Callab
 
     def __getattr__(wanted: str) -> Any:
         if wanted in old:
-            deprecated(f"{name}.{wanted}", f"{name}.{old[wanted]}")
-            return getattr(sys.modules[name], old[wanted])
+            module, _, now = old[wanted].rpartition(":")
+            if module:  # it says itself what to write now
+                return getattr(import_module(f"{name}.{module}"), now)
+            deprecated(f"{name}.{wanted}", f"{name}.{now}")
+            return getattr(sys.modules[name], now)
         if wanted in public:
             return get(wanted)
         raise unknown_name(name, wanted, public)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import InputError
+from .names import verb
 
 __all__ = ["bootstrap_mean", "wilson"]
 
@@ -29,15 +30,16 @@ def wilson(right: float, n: float, *, z: float = 1.959964) -> tuple[float, float
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+@verb(draws="n_resamples")
 def bootstrap_mean(
-    values: Sequence[float] | np.ndarray, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+    values: Sequence[float] | np.ndarray, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """The mean of independent values with its percentile bootstrap interval (Efron 1979).
 
     Args:
         values: one number a sample; NaN is left out.
         level: probability that the interval covers.
-        draws: resamples.
+        n_resamples: resamples.
         seed: of the resampling; the same values and seed give the same interval.
 
     Returns:
@@ -47,13 +49,13 @@ def bootstrap_mean(
     Raises:
         InputError: for a level outside 0 to 1, or fewer than one draw.
     """
-    if not 0 < level < 1 or draws < 1:
-        raise InputError(f"level={level}, draws={draws}", "0 < level < 1 and at least one draw")
+    if not 0 < level < 1 or n_resamples < 1:
+        raise InputError(f"level={level}, n_resamples={n_resamples}", "0 < level < 1 and at least one draw")
     kept = np.asarray(values, dtype=float)
     kept = kept[~np.isnan(kept)]
     if len(kept) < 2:
         mean = float(kept[0]) if len(kept) else math.nan
         return mean, math.nan, math.nan
-    picks = np.random.default_rng(seed).integers(len(kept), size=(draws, len(kept)))
+    picks = np.random.default_rng(seed).integers(len(kept), size=(n_resamples, len(kept)))
     low, high = np.quantile(kept[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return float(kept.mean()), float(low), float(high)

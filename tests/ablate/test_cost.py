@@ -107,7 +107,7 @@ def test_rates_are_recovered_from_a_machine_that_follows_them():
 
 def test_calibration_gives_milliseconds_for_every_method():
     model = build(SMALL)
-    timing = calibrate(model, sizes=(16, 64, 144), held_out=(100,), repeats=1)
+    timing = calibrate(model, sizes=(16, 64, 144), held_out=(100,), n_repeats=1)
     assert isinstance(timing, Timing)
     assert len(timing.held_out) == len(timing.errors) == 3
     made = cost(model, feed((300, 200), 64, method="multi_crop"), reply=3, timing=timing)

@@ -41,11 +41,11 @@ def test_named_mixtures_refuse_a_scale_that_leaves_nothing() -> None:
 def test_six_published_rows_carry_a_line_and_say_when_they_carry_no_more() -> None:
     shares, scores = published_response()
     screens = scores[scores["benchmark"] == "ScreenSpot_v2"].set_index("name")["score"]
-    fit = fit_response(shares, screens, "ridge")
+    fit = fit_response(shares, screens, method="ridge")
     more = pd.DataFrame([[0.5, 0.1, 0.4], [0.7, 0.2, 0.1]], columns=list(DOMAINS))
     assert fit.predict(more).iloc[0] > fit.predict(more).iloc[1]
     with pytest.raises(InputError, match="too few runs for 'LightGBM'"):
-        fit_response(shares, screens, "LightGBM")
+        fit_response(shares, screens, method="LightGBM")
 
 
 def test_a_design_keeps_caps_and_repeats_what_it_is_told_to() -> None:

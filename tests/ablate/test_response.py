@@ -62,7 +62,7 @@ def test_every_method_ranks_unseen_mixtures_of_what_it_can_express(method: str) 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_fit_and_advice(method: str) -> None:
     shares = mixtures(30)
-    one, two = (fit_response(shares, hill(shares, 0.5), installed(method), seed=3) for _ in range(2))
+    one, two = (fit_response(shares, hill(shares, 0.5), method=installed(method), seed=3) for _ in range(2))
     pd.testing.assert_series_equal(one.predict(shares), two.predict(shares))
     pd.testing.assert_series_equal(one.next_point().shares, two.next_point().shares)
 
@@ -73,7 +73,7 @@ def test_a_linear_surface_is_found_exactly() -> None:
     fit = fit_response(shares, metric, method="ridge")
     corner = pd.DataFrame([[0.0, 1.0, 0.0]], columns=DOMAINS)
     assert fit.predict(corner).iloc[0] == pytest.approx(40, abs=0.1)
-    assert fit.optimum(draws=0, extrapolate=True).shares["maths"] == pytest.approx(1, abs=0.01)
+    assert fit.optimum(n_resamples=0, extrapolate=True).shares["maths"] == pytest.approx(1, abs=0.01)
 
 
 def test_columns_may_stand_in_another_order_and_rounded_shares_are_scaled(curved: Response) -> None:
@@ -86,49 +86,52 @@ def test_columns_may_stand_in_another_order_and_rounded_shares_are_scaled(curved
 def test_rows_are_matched_by_their_labels() -> None:
     shares = mixtures(30).set_index(pd.Index([f"run{i}" for i in range(30)]))
     metric = hill(shares)
-    straight = fit_response(shares, metric, "quadratic").predict(shares)
-    shuffled = fit_response(shares, metric.sample(frac=1, random_state=0), "quadratic").predict(shares)
+    straight = fit_response(shares, metric, method="quadratic").predict(shares)
+    shuffled = fit_response(shares, metric.sample(frac=1, random_state=0), method="quadratic").predict(shares)
     pd.testing.assert_series_equal(straight, shuffled)
 
 
 def test_the_optimum_is_near_the_true_top_and_its_region_holds_it(curved: Response) -> None:
-    found = curved.optimum(draws=40)
+    found = curved.optimum(n_resamples=40)
     assert np.abs(found.shares.to_numpy() - TOP).max() < 0.08
     assert found.shares.sum() == pytest.approx(1)
     assert ((found.region["low"] <= TOP + 0.03) & (found.region["high"] >= TOP - 0.03)).all()
-    assert found.draws.shape == (40, 3)
+    assert found.refits.shape == (40, 3)
     assert "best mixture maths" in str(found)
 
 
 def test_a_loss_is_made_small() -> None:
     shares = mixtures(40)
     loss = (-hill(shares)).rename("validation loss")
-    fit = fit_response(shares, loss, "quadratic")
+    fit = fit_response(shares, loss, method="quadratic")
     assert fit.goal == "min"
-    assert np.abs(fit.optimum(draws=0).shares.to_numpy() - TOP).max() < 0.05
-    assert fit_response(shares, loss, "quadratic", goal="max").optimum(draws=0).value > loss.max() - 5
+    assert np.abs(fit.optimum(n_resamples=0).shares.to_numpy() - TOP).max() < 0.05
+    assert (
+        fit_response(shares, loss, method="quadratic", goal="max").optimum(n_resamples=0).value
+        > loss.max() - 5
+    )
 
 
 def test_caps_hold_and_are_named_where_they_bind(curved: Response) -> None:
-    found = curved.optimum(caps={"maths": 0.25}, draws=5)
+    found = curved.optimum(caps={"maths": 0.25}, n_resamples=5)
     assert found.shares["maths"] <= 0.25 + 1e-9
     assert found.at_cap == ("maths",)
-    assert (found.draws["maths"] <= 0.25 + 1e-9).all()
+    assert (found.refits["maths"] <= 0.25 + 1e-9).all()
     assert curved.next_point(caps={"maths": 0.25}).shares["maths"] <= 0.25 + 1e-9
 
 
 def test_the_optimum_stays_within_what_was_run_unless_told() -> None:
     shares = mixtures(60)
     shares = shares[shares["maths"] < 0.4]
-    fit = fit_response(shares, hill(shares), "quadratic")
-    assert fit.optimum(draws=0).shares["maths"] <= shares["maths"].max() + 1e-9
-    assert fit.optimum(draws=0, extrapolate=True).shares["maths"] > 0.45
+    fit = fit_response(shares, hill(shares), method="quadratic")
+    assert fit.optimum(n_resamples=0).shares["maths"] <= shares["maths"].max() + 1e-9
+    assert fit.optimum(n_resamples=0, extrapolate=True).shares["maths"] > 0.45
 
 
 def test_expected_improvement_looks_where_the_process_does_not_know() -> None:
     rng = np.random.default_rng(0)
     shares = pd.DataFrame(rng.dirichlet([8, 2, 2], 15), columns=DOMAINS)
-    fit = fit_response(shares, hill(shares, 0.1), "Gaussian process")
+    fit = fit_response(shares, hill(shares, 0.1), method="Gaussian process")
     point = fit.next_point(extrapolate=True)
     assert point.improvement > 0
     assert point.error > fit.error(shares).median()
@@ -138,7 +141,7 @@ def test_expected_improvement_looks_where_the_process_does_not_know() -> None:
 def test_noise_alone_is_called_noise() -> None:
     shares = mixtures(60)
     noise = pd.Series(np.random.default_rng(4).normal(size=60), name="accuracy")
-    checked = fit_response(shares, noise, "quadratic").cross_validate()
+    checked = fit_response(shares, noise, method="quadratic").cross_validate()
     assert abs(checked.spearman) < 0.35
     assert checked.explained < 0.1
 
@@ -148,13 +151,13 @@ def test_repetitions_of_a_mixture_never_tell_what_they_repeat() -> None:
     shares = pd.concat([twelve] * 6, ignore_index=True)
     luck = np.random.default_rng(2).normal(size=12)  # a number a mixture, unrelated to its shares
     metric = pd.Series(np.tile(luck, 6) + 1e-3 * np.arange(72), name="accuracy")
-    checked = fit_response(shares, metric, "Gaussian process").cross_validate(folds=4)
+    checked = fit_response(shares, metric, method="Gaussian process").cross_validate(folds=4)
     assert checked.spearman < 0.6  # rows that were split at random give above 0.95
 
 
 def test_intervals_of_a_new_run_cover_new_runs() -> None:
     shares, new = mixtures(60), mixtures(200, seed=8)
-    fit = fit_response(shares, hill(shares, 2.0), "quadratic")
+    fit = fit_response(shares, hill(shares, 2.0), method="quadratic")
     told, truth = fit.interval(new), hill(new, 2.0, seed=9)
     assert ((told["run_low"] <= truth) & (truth <= told["run_high"])).mean() > 0.88
     assert (told["low"] >= told["run_low"]).all()
@@ -174,8 +177,8 @@ def test_regmix_left_out_runs_are_ranked_as_recorded() -> None:
     """Held to: about 0.90 for the linear fit on all 512 runs, 0.98 for the best; here a fast version."""
     shares, loss = regmix.load()
     assert shares.shape == (512, 17)
-    linear = fit_response(shares, loss, "ridge").cross_validate(folds=5)
-    logs = fit_response(shares, loss, "log-ridge").cross_validate(folds=5)
+    linear = fit_response(shares, loss, method="ridge").cross_validate(folds=5)
+    logs = fit_response(shares, loss, method="log-ridge").cross_validate(folds=5)
     assert 0.86 < linear.spearman < 0.93
     assert logs.spearman > 0.975
     kept = {row["method"]: row for row in regmix.recorded()["cross_validation"]}
@@ -188,7 +191,7 @@ def test_regmix_left_out_runs_are_ranked_as_recorded() -> None:
 
 def test_more_runs_rank_better_and_curves_leave_out_what_cannot_be_fitted() -> None:
     shares, loss = regmix.load()
-    curve = learning_curve(shares, loss, methods=["log-ridge", "quadratic"], sizes=(20, 200), repeats=2)
+    curve = learning_curve(shares, loss, methods=["log-ridge", "quadratic"], sizes=(20, 200), n_repeats=2)
     mean = curve.groupby(["method", "runs"])["spearman"].mean()
     assert mean["log-ridge", 200] > mean["log-ridge", 20]
     assert ("quadratic", 20) not in mean.index
@@ -201,7 +204,7 @@ def test_regmix_files_of_unseen_mixtures_are_read_where_they_lie(tmp_path, monke
         for size in regmix.UNSEEN.values():
             source = regmix.data_path("regmix", f"train_{part}_1m.csv")
             shutil.copy(source, tmp_path / f"test_{part}_{size}.csv")
-    made = regmix.validate(methods=("ridge",), sizes=(64,), folds=3, repeats=1, unseen=tmp_path)
+    made = regmix.validate(methods=("ridge",), sizes=(64,), folds=3, n_repeats=1, unseen=tmp_path)
     assert [row["proxy"] for row in made["unseen"]] == ["1M", "60M", "1B"]
     assert made["curve"][0]["runs"] == 64
     with pytest.raises(InputError, match="pile_cc"):
@@ -256,7 +259,7 @@ def test_bad_questions_to_a_fit_are_refused(curved: Response) -> None:
     with pytest.raises(InputError, match="folds=1"):
         curved.cross_validate(folds=1)
     with pytest.raises(InputError, match="goal='up'"):
-        fit_response(mixtures(9), hill(mixtures(9)), "ridge", goal="up")
+        fit_response(mixtures(9), hill(mixtures(9)), method="ridge", goal="up")
     with pytest.raises(InputError, match="level=2"):
         curved.interval(mixtures(2), level=2)
 
@@ -265,11 +268,11 @@ def test_without_lightgbm_the_error_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     shares = mixtures(40)
     with pytest.raises(CapabilityError, match=r"pip install 'vlm-workbench\[ablate\]'"):
-        fit_response(shares, hill(shares), "LightGBM")
+        fit_response(shares, hill(shares), method="LightGBM")
     assert issubclass(CapabilityError, WorkbenchError)
 
 
 def test_names_of_methods_are_read_kindly() -> None:
     shares = mixtures(30)
     for name in ("Log_Ridge", "gaussian_process", "GP", "Quadratic"):
-        assert fit_response(shares, hill(shares), name).method in METHODS
+        assert fit_response(shares, hill(shares), method=name).method in METHODS

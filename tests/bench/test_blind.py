@@ -28,7 +28,7 @@ def test_the_control_pairs_the_same_items_and_tells_what_pictures_add(tmp_path) 
     task, vlm = pictured(), FakeVLM(guesses)
     seeing = bench.run(vlm, task, ["auto", "think"], folder=tmp_path / "a", progress=False)
     blind = bench.run(vlm, task, ["auto", "think"], folder=tmp_path / "b", blind=True, progress=False)
-    table = bench.blind_control(seeing, blind, resamples=100)
+    table = bench.blind_control(seeing, blind, n_resamples=100)
     assert table["n"].tolist() == [12, 12]
     assert table["seeing"].tolist() == [1.0, 1.0]
     assert table["blind"].tolist() == pytest.approx([2 / 12] * 2)

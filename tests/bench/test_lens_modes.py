@@ -70,10 +70,10 @@ def test_a_choice_by_coin_is_near_zero_and_a_knowing_one_is_not() -> None:
 
 
 def test_the_interval_of_the_choice_covers_the_truth() -> None:
-    truth = mode_lens(simulated(999, 10_000), resamples=10)["mcc"].item()
+    truth = mode_lens(simulated(999, 10_000), n_resamples=10)["mcc"].item()
     hits = 0
     for seed in range(50):
-        row = mode_lens(simulated(seed, 200), resamples=200).iloc[0]
+        row = mode_lens(simulated(seed, 200), n_resamples=200).iloc[0]
         hits += row["mcc_low"] <= truth <= row["mcc_high"]
     assert hits / 50 >= 0.87
 
@@ -167,7 +167,7 @@ def test_a_router_that_knows_nothing_gains_nothing_on_held_out_items() -> None:
     """The best point of the curve always looks like a gain; held out it is none."""
     found, looks = [], []
     for seed in range(40):
-        row = router_gain(simulated(seed, 120, know=0.0), repeats=2, resamples=2).iloc[0]
+        row = router_gain(simulated(seed, 120, know=0.0), n_repeats=2, n_resamples=2).iloc[0]
         found.append(row["over_fixed"])
         looks.append(row["optimism"])
     assert np.mean(found) < 0.01
@@ -176,10 +176,10 @@ def test_a_router_that_knows_nothing_gains_nothing_on_held_out_items() -> None:
 
 def test_the_interval_of_a_router_s_gain_covers_the_true_gain() -> None:
     """True gain: that of the best threshold over the better mode, from a large draw."""
-    large = router_gain(simulated(1234, 10_000), repeats=1, resamples=2).iloc[0]
+    large = router_gain(simulated(1234, 10_000), n_repeats=1, n_resamples=2).iloc[0]
     hits = 0
     for seed in range(40):
-        row = router_gain(simulated(seed, 300), repeats=2, resamples=20).iloc[0]
+        row = router_gain(simulated(seed, 300), n_repeats=2, n_resamples=20).iloc[0]
         hits += row["over_fixed_low"] <= large["over_fixed"] <= row["over_fixed_high"]
     assert hits / 40 >= 0.88
 

@@ -68,7 +68,7 @@ def test_the_probability_is_calibrated_over_many_runs() -> None:
         base = rng.random(300) < 0.5
         other = np.where(rng.random(300) < 0.13, True, base & (rng.random(300) > 0.06))
         truth.append(other.mean() > base.mean())
-        table = pareto(run("nothink", base, 1) + run("think", other, 9), resamples=200, seed=seed)
+        table = pareto(run("nothink", base, 1) + run("think", other, 9), n_resamples=200, seed=seed)
         said.append(table.set_index("mode").at["think", "p_front"])
     assert np.mean(said) == pytest.approx(np.mean(truth), abs=0.13)
 

@@ -188,28 +188,32 @@ def made(scores: dict[str, float], n: int = 400) -> pd.DataFrame:
 def test_rank_stability_is_that_of_two_normal_means() -> None:
     """Two entries 2 points apart: the chance that the order holds is known."""
     table = made({"a": 60.0, "b": 58.0})
-    found = published.rank_stability(table=table, draws=20_000)
+    found = published.rank_stability(table=table, n_resamples=20_000)
     spread = math.sqrt(sum(e**2 for e in table["error"])) / 2
     expected = 0.5 * (1 + math.erf(2 / spread / math.sqrt(2)))
     assert found["entry"].tolist() == ["a", "b"]
     assert found["p_first"][0] == pytest.approx(expected, abs=0.01)
     assert found["p_above"][0] == pytest.approx(expected, abs=0.01)
-    shared = published.rank_stability(table=table, draws=20_000, correlation=0.9)
+    shared = published.rank_stability(table=table, n_resamples=20_000, correlation=0.9)
     assert shared["p_first"][0] > found["p_first"][0] + 0.1
 
 
 def test_equal_entries_share_their_ranks_and_sure_ones_keep_theirs() -> None:
-    table = published.rank_stability(table=made({"a": 90.0, "b": 50.0, "c": 50.0, "d": 10.0}), draws=2000)
+    table = published.rank_stability(
+        table=made({"a": 90.0, "b": 50.0, "c": 50.0, "d": 10.0}), n_resamples=2000
+    )
     ranks = table.set_index("entry")
     assert (ranks.at["a", "rank_low"], ranks.at["a", "rank_high"]) == (1, 1)
     assert (ranks.at["b", "rank_low"], ranks.at["c", "rank_high"]) == (2, 3)
     assert ranks.at["b", "rank"] == ranks.at["c", "rank"] == 2
-    again = published.rank_stability(table=made({"a": 90.0, "b": 50.0, "c": 50.0, "d": 10.0}), draws=2000)
+    again = published.rank_stability(
+        table=made({"a": 90.0, "b": 50.0, "c": 50.0, "d": 10.0}), n_resamples=2000
+    )
     pd.testing.assert_frame_equal(table, again)
 
 
 def test_drawing_the_benchmarks_too_makes_ranks_less_certain() -> None:
-    fixed, drawn = (published.rank_stability(resample_benchmarks=r, draws=2000) for r in (False, True))
+    fixed, drawn = (published.rank_stability(resample_benchmarks=r, n_resamples=2000) for r in (False, True))
     width = [(t["rank_high"] - t["rank_low"]).sum() for t in (fixed, drawn)]
     assert width[1] > width[0]
     with pytest.raises(InputError, match="correlation=2"):

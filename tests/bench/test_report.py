@@ -17,7 +17,7 @@ def results(tmp_path):
 
 
 def test_the_report_holds_scores_modes_costs_and_pictures_and_fetches_nothing(results, tmp_path) -> None:
-    text = bench.report(results, tmp_path / "r.html", resamples=50).read_text()
+    text = bench.report(results, tmp_path / "r.html", n_resamples=50).read_text()
     assert "50.0" in text  # direct: five of ten
     assert "100.0" in text
     assert "+50.0" in text  # what thinking adds
@@ -31,7 +31,7 @@ def test_the_report_holds_scores_modes_costs_and_pictures_and_fetches_nothing(re
 
 def test_a_report_of_one_mode_or_of_failures_says_what_is_missing(tmp_path) -> None:
     one = bench.run(FakeVLM(), yes_no(4), ["auto"], folder=tmp_path / "one", progress=False)
-    text = bench.report(one, tmp_path / "one.html", resamples=20).read_text()
+    text = bench.report(one, tmp_path / "one.html", n_resamples=20).read_text()
     assert "What thinking changes" in text
     assert "nothink" in text  # says which modes are needed
     with pytest.raises(InputError, match="without rows"):
@@ -41,7 +41,7 @@ def test_a_report_of_one_mode_or_of_failures_says_what_is_missing(tmp_path) -> N
 def test_items_that_not_every_mode_answered_are_counted(tmp_path) -> None:
     run = bench.run(FakeVLM(), yes_no(4), folder=tmp_path / "run", progress=False)
     part = run.replaced(run.frame().query("mode != 'auto' or item != '0'"))
-    text = bench.report(part, tmp_path / "part.html", resamples=20).read_text()
+    text = bench.report(part, tmp_path / "part.html", n_resamples=20).read_text()
     assert "1 items that not every point answered are left out" in text
 
 
@@ -50,6 +50,6 @@ def test_runs_that_share_no_items_have_a_front_each(tmp_path) -> None:
     for name in ("first", "second"):
         run = bench.run(FakeVLM(), yes_no(4, name), ["auto"], folder=tmp_path / name, progress=False)
         parts.append(run.replaced(run.frame().assign(run=name)))
-    text = bench.report(parts[0] + parts[1], tmp_path / "two.html", resamples=20).read_text()
+    text = bench.report(parts[0] + parts[1], tmp_path / "two.html", n_resamples=20).read_text()
     assert "share no items" in text
     assert text.count("output tokens a reply</text>") == 2

@@ -55,7 +55,7 @@ def test_clustered_intervals_cover_the_truth_about_as_often_as_they_say(method: 
     rng, hits, runs = np.random.default_rng(2), 0, 300
     for seed in range(runs):
         values, codes = clustered(rng, 60, 5, spread=0.8)
-        found = mean_interval(values, codes, method=method, resamples=400, seed=seed)
+        found = mean_interval(values, codes, method=method, n_resamples=400, seed=seed)
         hits += found.low <= 0.7 <= found.high
     # 95% of 300 is 285 with a standard deviation of 3.8; percentiles of 60 clusters fall a little short
     assert 0.91 <= hits / runs <= 0.985

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from workbench.bench.statistics import between, holm, mcnemar, paired, paired_interval
+from workbench.bench import statistics
+from workbench.bench.statistics import compare, holm, mcnemar, paired_interval
 from workbench.errors import InputError
 
 
@@ -73,7 +74,7 @@ def test_a_difference_is_reported_with_everything_that_leads_to_it() -> None:
     rng = np.random.default_rng(1)
     base = (rng.random(400) < 0.6).astype(float)
     better = np.maximum(base, rng.random(400) < 0.2)
-    row = paired(run(better), run(base)).iloc[0]
+    row = compare(run(better), run(base)).iloc[0]
     assert row["difference"] == pytest.approx(better.mean() - base.mean())
     assert (
         row["low"]
@@ -97,13 +98,13 @@ def test_pairs_find_what_two_separate_intervals_hide() -> None:
     better = np.maximum(base, rng.random(500) < 0.1)
     first, second = (scores(run(v)).iloc[0] for v in (better, base))
     assert first["low"] < second["high"], "the two intervals overlap"
-    assert paired(run(better), run(base))["p"].item() < 0.001
+    assert compare(run(better), run(base))["p"].item() < 0.001
 
 
 def test_items_that_share_a_picture_are_not_counted_as_so_many() -> None:
     d = np.repeat((np.arange(20) < 14).astype(float), 10)  # whole pictures are better, or worse
     first, second = run(d, cluster=10), run(1 - d, cluster=10)
-    row = paired(first, second).iloc[0]
+    row = compare(first, second).iloc[0]
     assert row["test"] == "clustered"
     assert row["p_midp"] < 1e-6 < row["p"]
     assert row["p"] == pytest.approx(distributions.ttest_1samp(d.reshape(20, 10).mean(1) * 2 - 1, 0).pvalue)
@@ -116,7 +117,7 @@ def test_the_correction_is_over_all_benchmarks() -> None:
     for name in "ABCDE":
         for side in sides:
             side += run(rng.random(60) < 0.5, name)
-    table = paired(*sides)
+    table = compare(*sides)
     assert table["benchmark"].tolist() == list("ABCDE")
     assert table["p_holm"].tolist() == pytest.approx(holm(table["p"]))
     assert (table["p_holm"] >= table["p"]).all()
@@ -124,17 +125,22 @@ def test_the_correction_is_over_all_benchmarks() -> None:
 
 def test_modes_of_one_table_are_compared_with_each_other() -> None:
     table = run(np.array([1, 1, 0, 1]), mode="think") + run(np.array([1, 0, 0, 0]), mode="nothink")
-    row = between(table, "mode", "think", "nothink").iloc[0]
+    row = compare(table, mode=("think", "nothink")).iloc[0]
     assert row["difference"] == 0.5
     with pytest.raises(InputError, match="no rows with mode='auto'"):
-        between(table, "mode", "auto", "think")
-    with pytest.raises(InputError, match="column='size'"):
-        between(table, "size", 1, 2)
+        compare(table, mode=("auto", "think"))
+    with pytest.raises(InputError, match="columns size"):
+        compare(table, size=(1, 2))
+    with pytest.warns(DeprecationWarning, match="compare"):
+        again = statistics.between(table, "mode", "think", "nothink")
+    assert again.iloc[0]["difference"] == 0.5
+    with pytest.raises(InputError, match="two values"):
+        compare(table, mode="think")
 
 
 def test_two_runs_in_all_modes_are_compared_mode_by_mode() -> None:
     one = run(np.ones(4), mode="think") + run(np.zeros(4), mode="nothink")
-    table = paired(one, one)
+    table = compare(one, one)
     assert table["mode"].tolist() == ["think", "nothink"]
     assert table["difference"].tolist() == [0, 0]
 
@@ -144,41 +150,41 @@ def test_missing_partners_and_scores_are_counted_never_dropped_silently() -> Non
     with pytest.warns(
         UserWarning, match="4 items without a partner are left out: 2 only in the first run, 2 only"
     ):
-        row = paired(first, second).iloc[0]
+        row = compare(first, second).iloc[0]
     assert (row["n"], row["missing_first"], row["missing_second"]) == (8, 2, 2)
     second = run(np.zeros(10))
     second[3]["value"] = math.nan
     with pytest.warns(UserWarning, match="1 items without a partner") as seen, pytest.warns(match="no score"):
-        row = paired(first, second).iloc[0]
+        row = compare(first, second).iloc[0]
     assert {w.filename for w in seen} == {__file__}, "a warning points at the line of the caller"
     assert (row["n"], row["missing_second"]) == (9, 1)
 
 
 def test_mixed_versions_of_a_benchmark_are_refused() -> None:
     with pytest.raises(InputError, match="A in 2 versions: v1, v2"):
-        paired(run(np.ones(4), version="v1"), run(np.ones(4), version="v2"))
+        compare(run(np.ones(4), version="v1"), run(np.ones(4), version="v2"))
     mixed = run(np.ones(4), version="v1") + [
         r | {"item": "x" + r["item"]} for r in run(np.ones(4), version="v2")
     ]
     with pytest.raises(InputError, match="A in 2 versions"):
-        paired(mixed, mixed)
+        compare(mixed, mixed)
     unknown = run(np.ones(4), version="")
-    assert paired(unknown, run(np.ones(4), version="v2"))["n"].item() == 4
+    assert compare(unknown, run(np.ones(4), version="v2"))["n"].item() == 4
 
 
 def test_different_rules_on_the_two_sides_are_said() -> None:
     first, second = run(np.ones(4), protocol="workbench"), run(np.ones(4), protocol="lmms-eval")
     with pytest.warns(UserWarning, match="scored by different protocols: workbench against lmms-eval"):
-        paired(first, second)
+        compare(first, second)
 
 
 def test_what_cannot_be_paired_is_refused() -> None:
     with pytest.raises(InputError, match="without an item in common"):
-        paired(run(np.ones(3)), run(np.ones(3), "B"))
+        compare(run(np.ones(3)), run(np.ones(3), "B"))
     two = run(np.ones(3), model="a") + run(np.ones(3), model="b")
     with pytest.raises(InputError, match="first holds several models"):
-        paired(two, run(np.ones(3)))
+        compare(two, run(np.ones(3)))
     with pytest.raises(InputError, match="test='chi'"):
-        paired(run(np.ones(3)), run(np.ones(3)), test="chi")
+        compare(run(np.ones(3)), run(np.ones(3)), test="chi")
     with pytest.raises(InputError, match="-1"):
         mcnemar(-1, 3)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from workbench.bench.statistics import design_effect, detectable, items_needed, mcnemar, plan, power_of
+from workbench.bench.statistics import design_effect, detectable, items_needed, mcnemar, power, power_of
 from workbench.errors import InputError
 
 
@@ -55,7 +55,7 @@ def test_pairs_clusters_and_comparisons_move_it_the_right_way() -> None:
 
 
 def test_a_plan_names_every_benchmark() -> None:
-    table = plan({"MMMU": 900, "V*Bench": 191}, accuracy={"MMMU": 0.54})
+    table = power({"MMMU": 900, "V*Bench": 191}, accuracy={"MMMU": 0.54})
     assert table["benchmark"].tolist() == ["MMMU", "V*Bench"]
     assert (table["paired"] < table["paired_holm"]).all()
     assert (table["paired_holm"] < table["unpaired"]).all()
@@ -66,7 +66,7 @@ def test_a_plan_names_every_benchmark() -> None:
     ("call", "message"),
     [
         (lambda: power_of(0.1, 0), "items=0"),
-        (lambda: plan({"MMMU": 0}), "items=0"),
+        (lambda: power({"MMMU": 0}), "items=0"),
         (lambda: power_of(10, 100), "divide percentages by 100"),
         (lambda: power_of(0.1, 100, discordant=0.05), "no less than the difference"),
         (lambda: power_of(0.1, 100, correlation=2), "correlation=2"),

@@ -19,7 +19,7 @@ def test_the_page_filters_and_pages_in_a_browser_and_runs_no_text_as_code(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "own-cache"))
-    path = bench.report(hostile_results(tmp_path / "run"), tmp_path / "r.html", resamples=20)
+    path = bench.report(hostile_results(tmp_path / "run"), tmp_path / "r.html", n_resamples=20)
     page = browser.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -401,7 +401,7 @@ def test_no_checks_and_mixed_methods_are_refused() -> None:
 def test_the_bootstrap_interval_of_a_mean_covers_it_about_95_times_in_100() -> None:
     rng = np.random.default_rng(9)
     draws = rng.exponential(size=(400, 60))
-    bounds = [bootstrap_mean(d, draws=400, seed=i)[1:] for i, d in enumerate(draws)]
+    bounds = [bootstrap_mean(d, n_resamples=400, seed=i)[1:] for i, d in enumerate(draws)]
     assert 0.90 < np.mean([low <= 1 <= high for low, high in bounds]) < 0.98
     assert np.isnan(bootstrap_mean([])).all()
     assert bootstrap_mean([2.0])[0] == 2

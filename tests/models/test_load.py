@@ -181,7 +181,7 @@ def test_a_model_from_the_hub(hub):
 
 
 def test_a_plan_for_the_hub_fetches_no_weights(hub, monkeypatch):
-    assert workbench.plan("owner/tiny", revision="abc").total_parameters == 308_960
+    assert workbench.memory_plan("owner/tiny", revision="abc").total_parameters == 308_960
     monkeypatch.setattr(device_module, "available_memory", lambda device: 1_000_000)
     with pytest.raises(OutOfMemoryError):
         workbench.load("owner/tiny", revision="abc")

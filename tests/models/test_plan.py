@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def tiny():
-    return workbench.plan(TINY, device="cpu")
+    return workbench.memory_plan(TINY, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def give(monkeypatch, gigabytes):
 def test_the_published_model_from_its_config_alone(real, monkeypatch):
     give(monkeypatch, 24)
     monkeypatch.setattr(plan_module, "_call", lambda source, device, options: f"load({options})")
-    made = workbench.plan(real, device="cpu")
+    made = workbench.memory_plan(real, device="cpu")
     assert made.total_parameters == pytest.approx(15.1e9, rel=0.01)
     assert made.stored_bytes == pytest.approx(30.2e9, rel=0.01)
     assert made.parameters["vision tower"] == pytest.approx(428e6, rel=0.02)
@@ -89,7 +89,7 @@ def test_what_fits_follows_the_memory(real, monkeypatch):
     fits = {}
     for free in (80, 24, 14, 8, 2):
         give(monkeypatch, free)
-        made = workbench.plan(real, device="cpu")
+        made = workbench.memory_plan(real, device="cpu")
         fits[free] = made.best.precision if made.best else None
     assert fits == {80: "bfloat16", 24: "int8", 14: "int4", 8: "bfloat16 + offload", 2: None}
     assert "Nothing fits" in made.advice
@@ -100,7 +100,7 @@ def test_doctor_and_plan_agree_about_the_published_model(real, monkeypatch):
 
     for free in (34, 31, 21, 18, 14, 12):
         give(monkeypatch, free)
-        made = workbench.plan(real, device="cpu")
+        made = workbench.memory_plan(real, device="cpu")
         here = Device("cpu", int(free * 1e9), int(64e9))
         assert {p: here.fits(p) for p in ("bfloat16", "int8", "int4")} == {
             p: made.row(p).fits for p in ("bfloat16", "int8", "int4")
@@ -111,7 +111,7 @@ def test_nothing_large_is_allocated_for_the_real_shapes(real):
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    workbench.plan(real, device="cpu")
+    workbench.memory_plan(real, device="cpu")
     assert (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
     )  # kilobytes; bf16 takes 30 GB
@@ -123,7 +123,7 @@ def test_nothing_large_is_allocated_for_the_real_shapes(real):
 def test_headers_and_config_give_the_same_counts(tiny, tmp_path):
     for name in ("config.json", "preprocessor_config.json"):
         shutil.copy(TINY / name, tmp_path / name)
-    from_config = workbench.plan(tmp_path, device="cpu")
+    from_config = workbench.memory_plan(tmp_path, device="cpu")
     assert from_config.parameters == tiny.parameters
     assert (
         from_config.stored_bytes == tiny.stored_bytes == sum(t.nbytes for t in folder_headers(TINY).values())
@@ -139,7 +139,7 @@ def test_only_headers_are_read(monkeypatch):
 
     for module, name in ((safetensors, "safe_open"), (safetensors.torch, "load_file")):
         monkeypatch.setattr(module, name, refuse)
-    assert workbench.plan(TINY, device="cpu").total_parameters == 308_960
+    assert workbench.memory_plan(TINY, device="cpu").total_parameters == 308_960
 
 
 def test_the_cache_is_what_the_model_fills(tiny):
@@ -310,16 +310,16 @@ def test_only_the_decoders_linear_layers_are_quantized():
 
 def test_context_batch_and_picture_make_the_plan_larger(tiny):
     def need(**options):
-        return workbench.plan(TINY, device="cpu", **options).row("float32").on_device
+        return workbench.memory_plan(TINY, device="cpu", **options).row("float32").on_device
 
     base = need(context=2000)
     assert need(context=4000) > base
     assert need(context=2000, batch=4) > base
-    assert workbench.plan(TINY, device="cpu", image_tokens=32).image_tokens == 32
+    assert workbench.memory_plan(TINY, device="cpu", image_tokens=32).image_tokens == 32
     assert tiny.context <= 32768
     for wrong in ({"context": 0}, {"batch": -1}, {"image_tokens": True}, {"context": 10**9}, {"batch": 1.5}):
         with pytest.raises(InputError):
-            workbench.plan(TINY, device="cpu", **wrong)
+            workbench.memory_plan(TINY, device="cpu", **wrong)
 
 
 def test_a_checkpoint_that_is_stored_quantized_has_one_row(tmp_path):
@@ -327,7 +327,7 @@ def test_a_checkpoint_that_is_stored_quantized_has_one_row(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "fp8"}
     (folder / "config.json").write_text(json.dumps(config))
-    made = workbench.plan(folder, device="cpu")
+    made = workbench.memory_plan(folder, device="cpu")
     assert [row.precision for row in made.rows] == ["as stored (fp8)"]
     assert made.row("as stored (fp8)").weights == made.stored_bytes
 
@@ -337,9 +337,9 @@ def test_a_corrupt_shard_is_found_by_the_plan(tmp_path):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="corrupt"):
-        workbench.plan(folder)
+        workbench.memory_plan(folder)
     with pytest.raises(CapabilityError, match="server"):
-        workbench.plan("http://127.0.0.1:9/v1")
+        workbench.memory_plan("http://127.0.0.1:9/v1")
 
 
 def test_forms(tiny):
@@ -354,4 +354,4 @@ def test_forms(tiny):
 
 def test_the_rich_form_escapes_what_a_name_holds(tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "<script>alert(1)"))
-    assert "<script>" not in workbench.plan(folder, device="cpu")._repr_html_()
+    assert "<script>" not in workbench.memory_plan(folder, device="cpu")._repr_html_()

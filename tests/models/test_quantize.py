@@ -96,7 +96,7 @@ def test_a_quantized_handle_answers_and_is_another():
     assert vlm is workbench.load(TINY, quantize="int8")
     assert len(vlm.ask(None, "What is this?", max_tokens=4).reply_ids) == 4
     assert weight_bytes(vlm.model) == pytest.approx(
-        workbench.plan(TINY, device="cpu").row("int8").weights, rel=0.02
+        workbench.memory_plan(TINY, device="cpu").row("int8").weights, rel=0.02
     )
 
 
@@ -114,7 +114,7 @@ def test_what_is_missing_is_named(monkeypatch):
 
 def test_the_plan_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(quantize, "_installed", lambda name: False)
-    made = workbench.plan(TINY, device="cpu")
+    made = workbench.memory_plan(TINY, device="cpu")
     assert not made.row("int8").fits
     assert "pip install torchao" in made.row("int8").note
     assert made.best.precision == "float32"

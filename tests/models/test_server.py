@@ -623,7 +623,7 @@ def test_bad_questions_options_and_budgets(serve):
     with pytest.raises(CapabilityError, match="quantize="):
         workbench.load(server.url, quantize="int8")
     with pytest.raises(CapabilityError, match="server"):
-        workbench.plan(server.url)
+        workbench.memory_plan(server.url)
     assert server.requests == []
 
 

@@ -81,14 +81,14 @@ def test_slices_of_several_fits_have_a_line_each(compared: Agreement) -> None:
 
 
 def test_the_triangle_shows_runs_optimum_and_next_run(fitted: Response) -> None:
-    best, point = fitted.optimum(draws=8), fitted.next_point()
+    best, point = fitted.optimum(n_resamples=8), fitted.next_point()
     drawn = figures.triangle(fitted, best=best, point=point)
     shown = {line.get_label(): len(line.get_xdata()) for line in drawn.axes[0].lines}
     assert (shown["runs"], shown["optimum of refits"], shown["next run"]) == (16, 8, 1)
     assert f"{best.shares.idxmax()} {best.shares.max():.0%}" in title(drawn)
     four = dirichlet_design(12, list("abcd"))
     with pytest.raises(InputError, match="4 domains"):
-        figures.triangle(fit_response(four, four["a"].rename("accuracy"), "ridge"))
+        figures.triangle(fit_response(four, four["a"].rename("accuracy"), method="ridge"))
 
 
 def test_agreement_shows_each_method_s_best_mixture(compared: Agreement) -> None:

@@ -56,7 +56,7 @@ def test_a_forest_takes_printed_scores_in_points() -> None:
 
 
 def test_differences_are_filled_only_where_they_are_found() -> None:
-    table = statistics.between(rows(), "mode", "think", "nothink")
+    table = statistics.compare(rows(), mode=("think", "nothink"))
     drawn = figures.differences(table, first="thinking", second="direct")
     assert title(drawn) == "thinking is better than direct on 1 of 2, worse on 0; 1 cannot be told"
     faces = {
@@ -90,7 +90,7 @@ def test_a_lens_without_auto_is_drawn_too() -> None:
 
 
 def test_the_front_says_how_sure_its_points_are() -> None:
-    table = statistics.pareto(rows(), resamples=300)
+    table = statistics.pareto(rows(), n_resamples=300)
     drawn = figures.pareto(table)
     texts = [t.get_text() for t in drawn.axes[0].texts]
     assert len(texts) == 3
@@ -112,7 +112,7 @@ def test_the_router_goes_from_never_to_always() -> None:
 
 
 def test_ranks_of_our_model_are_told_apart() -> None:
-    table = published.rank_stability(draws=1000)
+    table = published.rank_stability(n_resamples=1000)
     drawn = drawn_tables.ranks(table)
     loose = int((table["rank_low"] < table["rank_high"]).sum())
     assert title(drawn).startswith(f"{loose} of 15 ranks are not certain")

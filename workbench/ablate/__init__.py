@@ -10,6 +10,6 @@
 Names are imported when they are first used; recipes and recorded runs load without torch.
 """
 
-import lazy_loader
+from ..names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..names import verb
 from .resolution.feeding import MERGE, METHODS, SCALES, Feed
 
 if TYPE_CHECKING:
@@ -243,12 +244,13 @@ class Timing:
         return 1000 * sum(fixed + per_token * (prompt + i) for i in range(steps))
 
 
+@verb(repeats="n_repeats")
 def calibrate(
     model: Any,
     *,
     sizes: Sequence[int] = (64, 256, 576, 1024),
     held_out: Sequence[int] = (144, 400, 784),
-    repeats: int = 5,
+    n_repeats: int = 5,
     clock: str = "processor",
 ) -> Timing:
     """Fit the rates of a model on this machine, and try them on sizes that were not fitted.
@@ -256,7 +258,7 @@ def calibrate(
     Args:
         model: a `Phi4RVForConditionalGeneration`, where and as it shall run.
         sizes, held_out: square numbers of patches; the decoder reads prompts of as many tokens.
-        repeats: measurements a size; the least counts.
+        n_repeats: measurements a size; the least counts.
         clock: "wall" or "processor".
 
     Raises:
@@ -264,12 +266,12 @@ def calibrate(
     """
     if len(set(sizes)) < 3 or any(round(n**0.5) ** 2 != n or n < 1 for n in (*sizes, *held_out)):
         raise InputError(f"sizes={tuple(sizes)}", "three square numbers or more, such as 64, 256, 576")
-    if repeats < 1 or clock not in _CLOCKS:
-        raise InputError(f"repeats={repeats}, clock={clock!r}", f"1 or more, and {' or '.join(_CLOCKS)}")
+    if n_repeats < 1 or clock not in _CLOCKS:
+        raise InputError(f"n_repeats={n_repeats}, clock={clock!r}", f"1 or more, and {' or '.join(_CLOCKS)}")
     from ..train.card import hardware
 
     shape = Shape.of(model)
-    measured = _measure(model, (*sizes, *held_out), repeats, _CLOCKS[clock])
+    measured = _measure(model, (*sizes, *held_out), n_repeats, _CLOCKS[clock])
     tower = _fit([(1, *shape.tower([n])) for n in sizes], [measured[n][0] for n in sizes])
     decoder = _fit([(1, *shape.decoder(n)) for n in sizes], [measured[n][1] for n in sizes])
     step = _fit([(1, n) for n in sizes], [measured[n][2] for n in sizes])
@@ -284,11 +286,11 @@ def calibrate(
 
 
 def _measure(
-    model: Any, sizes: Sequence[int], repeats: int, clock: Callable[[], float]
+    model: Any, sizes: Sequence[int], n_repeats: int, clock: Callable[[], float]
 ) -> dict[int, list[float]]:
     """Least seconds of tower, prompt and one step at each size; in rounds, so that all share the noise."""
     best = {n: [float("inf")] * 3 for n in sizes}
-    for number in range(repeats + 1):
+    for number in range(n_repeats + 1):
         for n in sizes:
             seen = _round(model, n, clock)
             if number:  # the first warms up

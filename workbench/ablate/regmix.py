@@ -66,7 +66,7 @@ def validate(
     methods: tuple[str, ...] = METHODS,
     sizes: tuple[int, ...] = (32, 64, 128, 256, 384),
     folds: int = 5,
-    repeats: int = 3,
+    n_repeats: int = 3,
     unseen: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def validate(
     """
     begun = time.perf_counter()
     shares, loss = load(target)
-    checked = [cross_validate(shares, loss, m, folds=folds, seed=seed) for m in methods]
+    checked = [cross_validate(shares, loss, method=m, folds=folds, seed=seed) for m in methods]
     keep = ("method", "runs", "folds", "spearman", "low", "high", "rmse", "mae", "baseline", "explained")
-    curve = learning_curve(shares, loss, methods=methods, sizes=sizes, repeats=repeats, seed=seed)
+    curve = learning_curve(shares, loss, methods=methods, sizes=sizes, n_repeats=n_repeats, seed=seed)
     groups = curve.groupby(["method", "runs"], sort=False)
     table = groups.agg(
         repeats=("spearman", "size"), spearman=("spearman", "mean"), least=("spearman", "min"),
@@ -107,7 +107,7 @@ def _unseen(folder: Path, target: str, methods: tuple[str, ...], seed: int) -> l
 
     shares, loss = load(target)
     rows = []
-    fits = {name: fit_response(shares, loss, name, seed=seed) for name in methods}
+    fits = {name: fit_response(shares, loss, method=name, seed=seed) for name in methods}
     for size, ending in UNSEEN.items():
         other, truth = _read(folder, "test", ending, target)
         for name, fit in fits.items():
@@ -130,10 +130,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("regmix.json"), help="where the result goes")
     parser.add_argument("--unseen", type=Path, help="the data folder of a clone of the authors' repository")
     parser.add_argument("--target", default=TARGET, help="whose validation loss (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="random training sets of each size")
+    parser.add_argument("--n-repeats", type=int, default=3, help="random training sets of each size")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
-    result = validate(target=given.target, repeats=given.repeats, unseen=given.unseen, seed=given.seed)
+    result = validate(target=given.target, n_repeats=given.n_repeats, unseen=given.unseen, seed=given.seed)
     result["hardware"] = hardware()
     beside = given.out.with_name(given.out.name + ".new")
     beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -28,6 +28,7 @@ import pandas as pd
 from scipy.stats import norm, spearmanr
 
 from ..errors import InputError
+from ..names import Named, verb
 from .methods import METHODS, TABLE, Surface, method_of
 from .simplex import best, bounds, spread_out
 
@@ -170,7 +171,7 @@ def enough(shares: pd.DataFrame, method: str) -> None:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidation(Named, repeats="n_repeats"):
     """What a method predicted for runs that it had not seen.
 
     Nested: penalty, offset, number of trees, lengths and noise are chosen anew inside each training part,
@@ -192,7 +193,7 @@ class CrossValidation:
     method: str
     runs: int
     folds: int
-    repeats: int
+    n_repeats: int
     seed: int
     spearman: float
     low: float
@@ -216,8 +217,9 @@ class CrossValidation:
         )
 
 
+@verb("method", repeats="n_repeats")
 def cross_validate(
-    shares: Any, metric: Any, method: str = "log-ridge", *, folds: int = 5, repeats: int = 1, seed: int = 0
+    shares: Any, metric: Any, *, method: str = "log-ridge", folds: int = 5, n_repeats: int = 1, seed: int = 0
 ) -> CrossValidation:
     """Nested cross-validation of one method.
 
@@ -229,19 +231,19 @@ def cross_validate(
     series = checked_metric(metric, frame.index)
     enough(frame, method)
     kind, x, y = groups(frame), frame.to_numpy(), series.to_numpy()
-    if folds < 2 or repeats < 1 or len(set(kind)) < folds:
+    if folds < 2 or n_repeats < 1 or len(set(kind)) < folds:
         raise InputError(
-            f"folds={folds}, repeats={repeats} with {len(set(kind))} different mixtures",
+            f"folds={folds}, n_repeats={n_repeats} with {len(set(kind))} different mixtures",
             "at least two folds, one repeat, and a mixture a fold",
         )
     told, means, parts = np.zeros(len(y)), np.zeros(len(y)), []
-    for repeat in range(repeats):
+    for repeat in range(n_repeats):
         for number, left in enumerate(_folds(kind, folds, seed + repeat)):
             seen = ~left
             surface = TABLE[method].build(seed=seed).fit(x[seen], y[seen])
             predicted = surface.predict(x[left])
-            told[left] += predicted / repeats
-            means[left] += y[seen].mean() / repeats
+            told[left] += predicted / n_repeats
+            means[left] += y[seen].mean() / n_repeats
             miss = float(np.sqrt(np.mean((predicted - y[left]) ** 2)))
             rank = rank_correlation(predicted, y[left])
             parts.append(
@@ -249,13 +251,14 @@ def cross_validate(
             )
     low, high = _rank_interval(told, y, kind, seed)
     return CrossValidation(
-        method, len(y), folds, repeats, seed, rank_correlation(told, y), low, high,
+        method, len(y), folds, n_repeats, seed, rank_correlation(told, y), low, high,
         float(np.sqrt(np.mean((told - y) ** 2))), float(np.mean(np.abs(told - y))),
         float(np.sqrt(np.mean((means - y) ** 2))), pd.DataFrame(parts),
         pd.Series(told, frame.index, name=series.name),
     )  # fmt: skip
 
 
+@verb(repeats="n_repeats")
 def learning_curve(
     shares: Any,
     metric: Any,
@@ -263,7 +266,7 @@ def learning_curve(
     methods: Iterable[str] = METHODS,
     sizes: Sequence[int] = (32, 64, 128, 256),
     held_out: int = 128,
-    repeats: int = 3,
+    n_repeats: int = 3,
     seed: int = 0,
     unseen: tuple[Any, Any] | None = None,
 ) -> pd.DataFrame:
@@ -272,7 +275,7 @@ def learning_curve(
     Args:
         sizes: training runs; a method that needs more leaves its row out.
         held_out: runs that are kept back in each repeat, where ``unseen`` is not given.
-        repeats: random choices of the training (and held-out) runs.
+        n_repeats: random choices of the training (and held-out) runs.
         unseen: ``(shares, metric)`` of other runs to predict instead of held-out ones.
 
     Returns:
@@ -293,7 +296,7 @@ def learning_curve(
         other = checked_shares(unseen[0], list(frame.columns))
         test = other.to_numpy(), checked_metric(unseen[1], other.index).to_numpy()
     rows = []
-    for repeat in range(repeats):
+    for repeat in range(n_repeats):
         order = np.random.default_rng([seed, repeat]).permutation(len(y))
         at, truth = test or (x[order[room:]], y[order[room:]])
         for size in sizes:
@@ -326,14 +329,14 @@ def rank_correlation(told: np.ndarray, truth: np.ndarray) -> float:
 
 
 def resampled(
-    shares: pd.DataFrame, metric: pd.Series, surface: Surface, *, draws: int, seed: int
+    shares: pd.DataFrame, metric: pd.Series, surface: Surface, *, n_resamples: int, seed: int
 ) -> list[Surface]:
     """Refits, with the chosen settings, to mixtures drawn with replacement (Efron 1979), all their runs."""
     rng, kind = np.random.default_rng([seed, 7]), groups(shares)
     x, y = shares.to_numpy(), metric.to_numpy()
     found: list[Surface] = []
     members = [np.flatnonzero(kind == k) for k in range(kind.max() + 1)]
-    while len(found) < draws:
+    while len(found) < n_resamples:
         rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
         if np.ptp(y[rows]) > 0:
             found.append(surface.again().fit(x[rows], y[rows]))
@@ -358,14 +361,14 @@ def _rank_interval(told: np.ndarray, y: np.ndarray, kind: np.ndarray, seed: int)
 
 
 @dataclass(frozen=True)
-class Optimum:
+class Optimum(Named, draws="refits"):
     """The mixture that a fit likes best.
 
     Attributes:
         shares: a share a domain.
         value: the predicted metric there, with its interval ``low`` to ``high`` over refits at this mixture.
         region: a row a domain: share, and ``low`` to ``high`` of its optimal share over refits.
-        draws: the optimum of each refit, a row a draw, a column a domain.
+        refits: the optimum of each refit, a row a draw, a column a domain.
         gain: predicted value beyond the best of the runs' own mixtures, in the better direction.
         sure: share of the refits in which this mixture beats that one.
         at_cap: domains whose share is as high as caps and runs allowed: the true best may lie beyond.
@@ -382,7 +385,7 @@ class Optimum:
     level: float
     at_cap: tuple[str, ...]
     region: pd.DataFrame = field(repr=False)
-    draws: pd.DataFrame = field(repr=False)
+    refits: pd.DataFrame = field(repr=False)
 
     def __str__(self) -> str:
         largest = self.region.sort_values("share", ascending=False)
@@ -424,11 +427,13 @@ class NextPoint:
 
 
 def optimum(
-    response: Response, *, caps: Mapping[str, float] | None, draws: int, level: float, extrapolate: bool
+    response: Response, *, caps: Mapping[str, float] | None, n_resamples: int, level: float, extrapolate: bool
 ) -> Optimum:
     """See ``Response.optimum``."""
-    if draws < 0 or not 0 < level < 1:
-        raise InputError(f"draws={draws}, level={level}", "draws of at least 0 and a level between 0 and 1")
+    if n_resamples < 0 or not 0 < level < 1:
+        raise InputError(
+            f"n_resamples={n_resamples}, level={level}", "draws of at least 0 and a level between 0 and 1"
+        )
     low, high = _allowed(response, caps, extrapolate)
     runs, sign = response.shares.to_numpy(), 1.0 if response.goal == "max" else -1.0
 
@@ -437,7 +442,9 @@ def optimum(
         return best(lambda x: sign * surface.predict(x), low, high, rng, start=runs, climbs=climbs)
 
     found = find(response.surface, 5, 0)
-    refits = resampled(response.shares, response.metric, response.surface, draws=draws, seed=response.seed)
+    refits = resampled(
+        response.shares, response.metric, response.surface, n_resamples=n_resamples, seed=response.seed
+    )
     places = np.array([find(one, 1, i + 1) for i, one in enumerate(refits)]).reshape(-1, len(low))
     seen = sign * response.surface.predict(runs)
     both = np.vstack([found, runs[np.argmax(seen)]])
@@ -446,8 +453,8 @@ def optimum(
     tails = [(1 - level) / 2, (1 + level) / 2]
     nothing = np.full((2, len(low)), np.nan)
     domains = list(response.domains)
-    edges = np.quantile(places, tails, axis=0) if draws else nothing
-    at_best = np.quantile(heights[:, 0], tails) if draws else nothing[:, 0]
+    edges = np.quantile(places, tails, axis=0) if n_resamples else nothing
+    at_best = np.quantile(heights[:, 0], tails) if n_resamples else nothing[:, 0]
     return Optimum(
         method=response.method,
         goal=response.goal,
@@ -456,11 +463,11 @@ def optimum(
         low=float(at_best[0]),
         high=float(at_best[1]),
         gain=float(sign * value - seen.max()),
-        sure=float(np.mean(sign * (heights[:, 0] - heights[:, 1]) > 0)) if draws else float("nan"),
+        sure=float(np.mean(sign * (heights[:, 0] - heights[:, 1]) > 0)) if n_resamples else float("nan"),
         level=level,
         at_cap=tuple(d for d, s, h in zip(domains, found, high, strict=True) if h < 1 and s > h - 1e-3),
         region=pd.DataFrame({"share": found, "low": edges[0], "high": edges[1]}, index=domains),
-        draws=pd.DataFrame(places, columns=domains),
+        refits=pd.DataFrame(places, columns=domains),
     )
 
 
@@ -575,22 +582,26 @@ class Response:
         columns = {"value": value, "error": error, "low": value - z * error, "high": value + z * error}
         return pd.DataFrame({**columns, "run_low": value - z * run, "run_high": value + z * run})
 
-    def cross_validate(self, *, folds: int = 5, repeats: int = 1, seed: int | None = None) -> CrossValidation:
+    @verb(repeats="n_repeats")
+    def cross_validate(
+        self, *, folds: int = 5, n_repeats: int = 1, seed: int | None = None
+    ) -> CrossValidation:
         """How well the method ranks and predicts runs that it has not seen; see `CrossValidation`.
 
         Raises:
             InputError: for fewer than two folds, or fewer different mixtures than folds.
         """
         return cross_validate(
-            self.shares, self.metric, self.method, folds=folds, repeats=repeats,
+            self.shares, self.metric, method=self.method, folds=folds, n_repeats=n_repeats,
             seed=self.seed if seed is None else seed,
         )  # fmt: skip
 
+    @verb(draws="n_resamples")
     def optimum(
         self,
         *,
         caps: Mapping[str, float] | None = None,
-        draws: int = 100,
+        n_resamples: int = 100,
         level: float = 0.95,
         extrapolate: bool = False,
     ) -> Optimum:
@@ -598,14 +609,14 @@ class Response:
 
         Args:
             caps: highest share of some domains; `mixture.repetition_caps` makes them from records.
-            draws: bootstrap resamples of the runs; 0 for none.
+            n_resamples: bootstrap resamples of the runs; 0 for none.
             level: of the region and of the interval.
             extrapolate: allow shares outside those of the runs, where the fit is a guess.
 
         Raises:
             InputError: for caps of unknown domains, or caps that leave no mixture.
         """
-        return optimum(self, caps=caps, draws=draws, level=level, extrapolate=extrapolate)
+        return optimum(self, caps=caps, n_resamples=n_resamples, level=level, extrapolate=extrapolate)
 
     def next_point(self, *, caps: Mapping[str, float] | None = None, extrapolate: bool = False) -> NextPoint:
         """The mixture with the largest expected improvement over the best one so far.
@@ -624,15 +635,16 @@ class Response:
 
     @cached_property
     def _refits(self) -> list[Surface]:
-        return resampled(self.shares, self.metric, self.surface, draws=25, seed=self.seed)
+        return resampled(self.shares, self.metric, self.surface, n_resamples=25, seed=self.seed)
 
     @cached_property
     def _checked(self) -> CrossValidation:
         return self.cross_validate()
 
 
+@verb("method")
 def fit_response(
-    shares: Any, metric: Any, method: str = "log-ridge", *, goal: str | None = None, seed: int = 0
+    shares: Any, metric: Any, *, method: str = "log-ridge", goal: str | None = None, seed: int = 0
 ) -> Response:
     """Fit how a metric answers to the shares of a mixture.
 
@@ -735,7 +747,7 @@ def agreement(
         raise InputError(f"{len(fits)} methods that these {len(frame)} runs can carry", "at least two")
     names, first = list(fits), next(iter(fits.values()))
     checked = {name: fit.cross_validate(folds=folds) for name, fit in fits.items()}
-    best = {name: fit.optimum(caps=caps, draws=0) for name, fit in fits.items()}
+    best = {name: fit.optimum(caps=caps, n_resamples=0) for name, fit in fits.items()}
     optima = pd.DataFrame({name: one.shares for name, one in best.items()}).T
     crossed = pd.DataFrame({name: fits[name].predict(optima) for name in names})
     low, high = bounds(frame.columns, caps)
@@ -762,10 +774,10 @@ def _all_fits(
     """The fits that can be made; a method that was named is never left out silently."""
     if methods is not None:
         names = [method_of(name) for name in methods]
-        return {name: fit_response(frame, metric, name, goal=goal, seed=seed) for name in names}, []
+        return {name: fit_response(frame, metric, method=name, goal=goal, seed=seed) for name in names}, []
     have, width = len(set(groups(frame))), frame.shape[1]
     able = [name for name in METHODS if have >= max(3, TABLE[name].fewest(width)) and TABLE[name].installed()]
-    fits = {name: fit_response(frame, metric, name, goal=goal, seed=seed) for name in able}
+    fits = {name: fit_response(frame, metric, method=name, goal=goal, seed=seed) for name in able}
     return fits, [name for name in METHODS if name not in able]
 
 

@@ -5,7 +5,7 @@
 >>> results = bench.load_results("logs/model_ChartQA_TEST.xlsx")  # or a log of lmms-eval, Inspect, Eureka
 >>> again = bench.rescore(results, "lmms-eval")                   # the same responses under another protocol
 >>> again.flips                                                   # the items that moved, with their pictures
->>> bench.between(results, "mode", "think", "nothink")            # paired by item, Holm over benchmarks
+>>> bench.compare(results, mode=("think", "nothink"))            # paired by item, Holm over benchmarks
 >>> bench.mode_lens(results)                                      # helps, hurts, the model's own choice
 >>> print(bench.claims()[0])                                      # the published tables, audited
 
@@ -13,6 +13,8 @@
 Names are imported when they are first used; records load without torch and without a model.
 """
 
-import lazy_loader
+from ..names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(
+    __name__, __file__, between="statistics.paired:between", paired="compare", plan="power", RULES="PROTOCOLS"
+)

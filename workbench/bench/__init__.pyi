@@ -25,12 +25,11 @@ from .scorers import hallusion as hallusion
 from .scoring import Rescored as Rescored
 from .scoring import rescore as rescore
 from .scoring import score as score
-from .statistics import between as between
+from .statistics import compare as compare
 from .statistics import efficiency as efficiency
 from .statistics import mode_lens as mode_lens
-from .statistics import paired as paired
 from .statistics import pareto as pareto
-from .statistics import plan as plan
+from .statistics import power as power
 from .statistics import router_curve as router_curve
 from .statistics import router_gain as router_gain
 from .statistics import scores as scores

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from ..errors import InputError
+from ..names import verb
 from .results import Results
-from .statistics import paired, scores
+from .statistics import compare, scores
 
 __all__ = ["answerable_blind", "blind_control"]
 
 
-def blind_control(seeing: Results, blind: Results, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+@verb(resamples="n_resamples")
+def blind_control(seeing: Results, blind: Results, *, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """What the pictures are worth: the same items with and without them, paired.
 
     A benchmark on which a model scores well without its pictures measures what the model knows or guesses;
@@ -20,7 +22,7 @@ def blind_control(seeing: Results, blind: Results, *, resamples: int = 2000, see
     Args:
         seeing: results with the pictures.
         blind: results of ``run(..., blind=True)`` or ``blind="grey"`` on the same items.
-        resamples, seed: of the bootstraps.
+        n_resamples, seed: of the bootstraps.
 
     Returns:
         A row a benchmark and mode: ``n`` pairs, ``seeing``, ``blind`` with ``blind_low`` and ``blind_high``,
@@ -35,8 +37,8 @@ def blind_control(seeing: Results, blind: Results, *, resamples: int = 2000, see
     if len(kinds) != 1 or kinds == [""]:
         raise InputError(f"blind= with control {kinds}", "one of 'blind' and 'grey'", "run(..., blind=True)")
     first, second = (_plain(part) for part in (seeing, blind))
-    table = paired(first, second, resamples=resamples, seed=seed)
-    own = scores(second, by=["benchmark", "mode"], resamples=resamples, seed=seed)
+    table = compare(first, second, n_resamples=n_resamples, seed=seed)
+    own = scores(second, by=["benchmark", "mode"], n_resamples=n_resamples, seed=seed)
     own = own.rename(columns={"low": "blind_low", "high": "blind_high"})
     table = table.merge(own[["benchmark", "mode", "blind_low", "blind_high"]], on=["benchmark", "mode"])
     table = table.rename(columns={"first": "seeing", "second": "blind"})

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..names import verb
 from .cases import MARKS, MODES, browser_html, cases
 from .pages import page, table_html
 from .results import Results, write_beside
@@ -22,13 +23,14 @@ __all__ = ["report"]
 FAILURES = 100  # items with pictures, unless asked otherwise
 
 
+@verb(resamples="n_resamples")
 def report(
     results: Results,
     path: str | Path,
     *,
     title: str = "Benchmark report",
     failures: int = FAILURES,
-    resamples: int = 1000,
+    n_resamples: int = 1000,
     seed: int = 0,
 ) -> Path:
     """Write results as one HTML file: scores with intervals, the three-mode lens, costs, and failures.
@@ -41,7 +43,7 @@ def report(
         path: of the file; replaced if it is there.
         title: of the page.
         failures: most items to show with their pictures.
-        resamples, seed: of the bootstraps.
+        n_resamples, seed: of the bootstraps.
 
     Returns:
         The path.
@@ -54,7 +56,7 @@ def report(
     """
     if not len(results):
         raise InputError("results without rows", "at least one reply")
-    options = {"resamples": resamples, "seed": seed}
+    options = {"n_resamples": n_resamples, "seed": seed}
     parts = [f"<h1>{escape(title)}</h1>", _facts(results), _warnings(results)]
     for heading, make in SECTIONS:
         with warnings.catch_warnings():

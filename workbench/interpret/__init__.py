@@ -9,6 +9,6 @@
 Records load and show themselves without torch; the verbs import what they need when they are used.
 """
 
-import lazy_loader
+from ..names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -1,6 +1,6 @@
 """Getting a model ready and asking it.
 
-``load.load`` makes a handle from a source, ``plan.plan`` says what fits before a byte of weights is
+``load.load`` makes a handle from a source, ``memory_plan`` says what fits before a byte of weights is
 read, ``doctor.doctor`` what this machine can run.  The handle is ``handle.VLM`` or, for a model on a
 server, ``server.ServerVLM``; both have the same verbs.  Nothing is imported here: the functions are
 the package's front door (`workbench.load`), and their modules bear the same names.

@@ -116,7 +116,7 @@ def no_room(
     else:
         fix = (
             "use a smaller max_tokens or smaller pictures (image_tokens= of workbench.load), or load it "
-            "smaller: workbench.plan(...) shows quantize='int8', 'int4' and offload"
+            "smaller: workbench.memory_plan(...) shows quantize='int8', 'int4' and offload"
         )
     return OutOfMemoryError(given, expected, fix)
 

@@ -23,7 +23,7 @@ from .build import (
 )
 from .device import pick_attention, pick_device, pick_dtype, release_memory
 from .families import FAMILIES, FamilySpec, family_of
-from .memory_plan import Plan, PlanRow, plan_source
+from .memory_plan import MemoryPlan, PlanRow, plan_of_source
 from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
 from .worker import is_out_of_memory
 
@@ -71,7 +71,7 @@ def load(
         family: name of a family, where the model's config does not tell.
         image_tokens: most decoder tokens of one picture, or (least, most).
         offload: None, or "cpu" or "disk" for what the device has no room for.  Slow.
-        force: load even where `plan` says that it does not fit.
+        force: load even where `memory_plan` says that it does not fit.
         trust_remote_code: run Python files that come with the model.  Read them first.
         revision: branch, tag or commit of a Hub repository.
         model: name of the model on a server that has several.
@@ -142,8 +142,8 @@ def _load(
     model_class(config, folder, trust_remote_code=trust)  # a model without pictures is refused here
     least, most = _image_budget(options["image_tokens"])
 
-    def planned() -> Plan:
-        return plan_source(
+    def planned() -> MemoryPlan:
+        return plan_of_source(
             source, device=target, image_tokens=most, revision=revision, trust_remote_code=trust
         )
 
@@ -231,7 +231,7 @@ def _quantization(
     return quantization_config(options["quantize"], device=target, dtype=dtype, keep=keep, widths=widths)
 
 
-def _unless_out_of_memory(build: Callable[[], Any], made: Plan) -> Any:
+def _unless_out_of_memory(build: Callable[[], Any], made: MemoryPlan) -> Any:
     """The model, or an error that says what would fit, raised when the memory is free again."""
     try:
         return build()
@@ -255,7 +255,7 @@ def named_family(name: str) -> str:
     raise InputError(f"family={name!r}", f"one of {names}", "leave family= out: the model's config tells it")
 
 
-def too_large(made: Plan, dtype: torch.dtype, quantize: str | None, offload: str | None) -> str:
+def too_large(made: MemoryPlan, dtype: torch.dtype, quantize: str | None, offload: str | None) -> str:
     """Why what was asked for has no room on the plan's device; "" if it has."""
     row = _asked_row(made, dtype, quantize, offload)
     # Large models have no row of their own for float32: everything is twice as wide.
@@ -267,7 +267,7 @@ def too_large(made: Plan, dtype: torch.dtype, quantize: str | None, offload: str
     return f"{made.source!r} in {precision} needs {need / 1e9:.3g} GB on {made.device}"
 
 
-def _asked_row(made: Plan, dtype: torch.dtype, quantize: str | None, offload: str | None) -> PlanRow:
+def _asked_row(made: MemoryPlan, dtype: torch.dtype, quantize: str | None, offload: str | None) -> PlanRow:
     """The plan's row for what was asked for; the nearest where there is none."""
     wanted = [quantize or str(dtype).removeprefix("torch."), "bfloat16", "float16"]
     rows = {row.precision: row for row in made.rows}
@@ -276,7 +276,7 @@ def _asked_row(made: Plan, dtype: torch.dtype, quantize: str | None, offload: st
     return next((rows[name] for name in wanted if name in rows), made.rows[0])
 
 
-def _too_big(made: Plan, given: str) -> OutOfMemoryError:
+def _too_big(made: MemoryPlan, given: str) -> OutOfMemoryError:
     return OutOfMemoryError(
         given,
         f"something that fits {made.free / 1e9:.3g} GB:\n{made}\n",
@@ -285,7 +285,7 @@ def _too_big(made: Plan, given: str) -> OutOfMemoryError:
 
 
 def _placement(
-    offload: str | None, target: torch.device, made: Plan
+    offload: str | None, target: torch.device, made: MemoryPlan
 ) -> tuple[dict[str, Any], tempfile.TemporaryDirectory[str] | None]:
     """Where Transformers puts the modules, and the folder for what goes to disk."""
     if offload is None:
@@ -302,7 +302,7 @@ def _placement(
     return {"device_map": "auto", "max_memory": limits, "offload_folder": scratch.name}, scratch
 
 
-def _room(made: Plan) -> int:
+def _room(made: MemoryPlan) -> int:
     """Bytes of the device that offloading may fill with weights."""
     return max(0, made.free - made.rows[-1].on_device)
 

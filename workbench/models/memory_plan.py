@@ -1,4 +1,4 @@
-"""`plan`: what a model needs and what fits this device, before a byte of its weights is loaded.
+"""`memory_plan`: what a model needs and what fits this device, before a byte of its weights is loaded.
 
 How much memory a model needs, from its config and its tensors' names and shapes alone.
 
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CapabilityError, InputError
+from ..names import verb
 from .build import issubclass_of_pretrained, model_class, quiet_libraries
 from .sources import Source, folder_headers, hub_headers, parse_source
 
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ImageBudget",
     "PARTS",
-    "Plan",
+    "MemoryPlan",
     "PlanRow",
     "Weights",
     "config_shapes",
     "image_budget",
     "kv_cache",
     "part_of",
-    "plan",
+    "memory_plan",
     "prefill_activations",
     "quantizable",
     "read_weights",
@@ -80,7 +81,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What a model needs, and what fits one device; sizes in bytes.
 
     Args:
@@ -214,7 +215,8 @@ class Plan:
         )
 
 
-def plan(
+@verb()
+def memory_plan(
     source: str | PathLike[str] = "nano",
     *,
     device: str = "auto",
@@ -223,7 +225,7 @@ def plan(
     batch: int = 1,
     revision: str | None = None,
     trust_remote_code: bool = False,
-) -> Plan:
+) -> MemoryPlan:
     """What a model needs and what fits this device; reads configs and headers, no weights.
 
     A folder that holds only a config is planned from the shapes that the config gives.
@@ -244,7 +246,7 @@ def plan(
         InputError: for a ``context``, ``image_tokens`` or ``batch`` below 1.
 
     Example:
-        >>> plan("microsoft/Phi-4-reasoning-vision-15B").advice  # doctest: +SKIP
+        >>> memory_plan("microsoft/Phi-4-reasoning-vision-15B").advice  # doctest: +SKIP
     """
     for name, value in (("context", context), ("image_tokens", image_tokens), ("batch", batch)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -252,12 +254,12 @@ def plan(
     parsed = parse_source(source)
     if parsed.kind == "server":
         raise CapabilityError(
-            f"plan({parsed.text!r}), a server",
+            f"memory_plan({parsed.text!r}), a server",
             "a model that is loaded here",
             "ask the server: workbench.load(...)",
         )
     quiet_libraries()
-    return plan_source(
+    return plan_of_source(
         parsed,
         device=device,
         context=context,
@@ -268,7 +270,7 @@ def plan(
     )
 
 
-def plan_source(
+def plan_of_source(
     source: Source,
     *,
     device: Any = "auto",
@@ -277,8 +279,8 @@ def plan_source(
     batch: int = 1,
     revision: str | None = None,
     trust_remote_code: bool = False,
-) -> Plan:
-    """`plan` of a source that was recognised already."""
+) -> MemoryPlan:
+    """`memory_plan` of a source that was recognised already."""
     from .build import model_config, preprocessor_dict
     from .device import available_memory, pick_device, total_memory
     from .sources import hub_folder
@@ -304,7 +306,7 @@ def plan_source(
         reserve = CUDA_RESERVE if target.type == "cuda" else 0
         return batch * kv_cache(text, context, width=width) + max(reading, prefill) + reserve
 
-    made = Plan(
+    made = MemoryPlan(
         source=source.text,
         model_type=config.model_type,
         device=str(target),
@@ -325,7 +327,7 @@ def plan_source(
     return replace(made, rows=_rows(made, weights, need, target))
 
 
-def _rows(made: Plan, weights: Weights, need: Any, target: Any) -> tuple[PlanRow, ...]:
+def _rows(made: MemoryPlan, weights: Weights, need: Any, target: Any) -> tuple[PlanRow, ...]:
     """Every way to load the model, the most precise first."""
     from .build import quantizer_for
     from .device import SMALL
@@ -352,7 +354,7 @@ def _rows(made: Plan, weights: Weights, need: Any, target: Any) -> tuple[PlanRow
     return tuple(rows)
 
 
-def _offload_row(made: Plan, half: str, weights: int, working: int) -> PlanRow:
+def _offload_row(made: MemoryPlan, half: str, weights: int, working: int) -> PlanRow:
     """What the device has no room for stays in main memory (CUDA) or on disk (CPU).
 
     ``working`` holds room for one layer and the largest tensor beside cache and activations.
@@ -370,7 +372,7 @@ def _offload_row(made: Plan, half: str, weights: int, working: int) -> PlanRow:
     return PlanRow(f"{half} + offload", weights, working, here > 0 and elsewhere <= room, call, note)
 
 
-def _row(made: Plan, precision: str, weights: int, working: int, options: dict[str, str]) -> PlanRow:
+def _row(made: MemoryPlan, precision: str, weights: int, working: int, options: dict[str, str]) -> PlanRow:
     needed = weights + working
     short = needed - made.free
     note = f"{_size(short)} too much" if short > 0 else ""

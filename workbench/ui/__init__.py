@@ -4,6 +4,6 @@
 >>> AttentionExplorer(vlm.ask("screen.png", "Where is OK?", capture=True))  # where each word looked
 """
 
-import lazy_loader
+from ..names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__)

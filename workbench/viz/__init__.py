@@ -12,6 +12,6 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 ``figure.savefig("name.png")``.
 """
 
-import lazy_loader
+from ..names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -171,7 +171,7 @@ def triangle(response: Any, *, best: Any = None, point: Any = None) -> Figure:
 
     Args:
         response: a ``Response`` to three domains.
-        best: its ``optimum()``; the draws are shown as its region.
+        best: its ``optimum()``; its refits are shown as its region.
         point: its ``next_point()``.
 
     Raises:
@@ -195,9 +195,9 @@ def triangle(response: Any, *, best: Any = None, point: Any = None) -> Figure:
     )
     text = "Predicted by " + response.method
     if best is not None:
-        if len(best.draws):
+        if len(best.refits):
             axes.plot(
-                *_flat(best.draws.to_numpy()), ".", color="#BB5566", markersize=4, label="optimum of refits"
+                *_flat(best.refits.to_numpy()), ".", color="#BB5566", markersize=4, label="optimum of refits"
             )
         at = _flat(best.shares.to_numpy()[None])
         axes.plot(*at, "*", color="#BB5566", markeredgecolor="white", markersize=17, label="optimum")

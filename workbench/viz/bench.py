@@ -67,14 +67,14 @@ def differences(table: Any, *, first: str = "first", second: str = "second") -> 
     """Paired differences of two runs with their 95% intervals; filled where Holm's correction leaves them.
 
     Args:
-        table: from ``statistics.paired`` or ``statistics.between``.
+        table: from ``statistics.compare``.
         first, second: names of the two runs, for the axis.
 
     Raises:
         InputError: as `forest`.
     """
     needed = ("benchmark", "difference", "low", "high", "p_holm", "n")
-    found = columns(table, needed, f"{STATISTICS}.paired(first, second)")
+    found = columns(table, needed, f"{STATISTICS}.compare(first, second)")
     label = found["benchmark"] + (" " + found["mode"] if "mode" in found else "")
     names = [f"{name} ({n})" for name, n in zip(label, found["n"], strict=True)]
     drawn, (axes,) = panels(1, 1, width=7.6, height=1.5 + 0.34 * len(names))

@@ -4,6 +4,6 @@
 >>> FedModel(model, "multi_crop")                          # the model, fed so; trainable
 """
 
-import lazy_loader
+from ...names import face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = face(__name__, __file__)

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ...errors import InputError
+from ...names import verb
 from .tables import FOUR, PHI, Margin, Z, margin, mean_margin, models, scores
 
 __all__ = [
@@ -51,13 +52,14 @@ def averages(benchmarks: Sequence[str] | None = None, *, table: pd.DataFrame | N
     return found
 
 
+@verb(draws="n_resamples")
 def rank_stability(
     benchmarks: Sequence[str] | None = None,
     *,
     table: pd.DataFrame | None = None,
     resample_benchmarks: bool = False,
     correlation: float = 0.0,
-    draws: int = 10_000,
+    n_resamples: int = 10_000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How far the ranking by mean score can be trusted.
@@ -71,21 +73,22 @@ def rank_stability(
             or of this choice of benchmarks?
         correlation: of the errors of two entries on the same items, 0 to 1. 0 takes their items as different
             ones and calls more ranks uncertain; models that fail on the same items have more.
-        draws, seed: of the simulation.
+        n_resamples, seed: of the simulation.
 
     Returns:
         Rows with entry, score, error, rank, ``rank_low`` and ``rank_high`` (95% of draws), ``p_first``, and
         ``p_above``: the share of draws in which it is above the next entry of the list. The best first.
     """
-    if not 0 <= correlation <= 1 or draws < 1:
+    if not 0 <= correlation <= 1 or n_resamples < 1:
         raise InputError(
-            f"correlation={correlation}, draws={draws}", "0 <= correlation <= 1 and at least one draw"
+            f"correlation={correlation}, n_resamples={n_resamples}",
+            "0 <= correlation <= 1 and at least one draw",
         )
     found = averages(benchmarks, table=table)
     names = list(benchmarks) if benchmarks is not None else list(matrix(table=table))
     value, error = (matrix(column, table)[names].to_numpy() for column in ("score", "error"))
     rng, ranks, means = np.random.default_rng(seed), [], []
-    for size in [1000] * (draws // 1000) + [draws % 1000] * bool(draws % 1000):
+    for size in [1000] * (n_resamples // 1000) + [n_resamples % 1000] * bool(n_resamples % 1000):
         shared, own = rng.normal(size=(size, 1, len(names))), rng.normal(size=(size, *value.shape))
         drawn = value + error * (np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)
         weights = np.full((size, len(names)), 1.0)

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from ...errors import InputError
+from ...names import verb
 from ...stats import wilson
 
 __all__ = [
@@ -210,13 +211,14 @@ def clustered_error(values: Any, clusters: Any = None) -> float:
     return math.sqrt(count / (count - 1) * float(sums @ sums)) / len(values)
 
 
+@verb(resamples="n_resamples")
 def mean_interval(
     values: Any,
     clusters: Any = None,
     *,
     method: str = "auto",
     level: float = 0.95,
-    resamples: int = 2000,
+    n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
     """A mean score and its interval.
@@ -229,7 +231,7 @@ def mean_interval(
             intervals), "clt" (clustered standard error, Student's t with G-1 degrees of freedom), "bootstrap"
             (percentiles over resampled clusters; Efron 1979), or "auto": Wilson for shares, else "clt".
         level: of the interval.
-        resamples, seed: of the bootstrap.
+        n_resamples, seed: of the bootstrap.
 
     Raises:
         InputError: for no items, a NaN, labels of another length, or an unknown method.
@@ -260,7 +262,7 @@ def mean_interval(
         half = _quantile(level, count) * error if count > 1 else math.inf
         low, high = max(0.0, mean - half), min(1.0, mean + half)
     else:
-        draws = bootstrap_means(values, codes, resamples=resamples, seed=seed)
+        draws = bootstrap_means(values, codes, n_resamples=n_resamples, seed=seed)
         low, high = (float(x) for x in np.quantile(draws, ((1 - level) / 2, (1 + level) / 2)))
     return Interval(mean, low, high, error, len(values), count, method, level)
 
@@ -280,7 +282,7 @@ def effective_items(values: np.ndarray, codes: np.ndarray | None) -> float:
     return min(float(n), p * (1 - p) / error**2) if error > 0 else float(n)
 
 
-def resampled(codes: np.ndarray, *, resamples: int, seed: int) -> Any:
+def resampled(codes: np.ndarray, *, n_resamples: int, seed: int) -> Any:
     """Blocks of a cluster bootstrap: how often each cluster is drawn, ``[block, clusters]``, block by block.
 
     Args:
@@ -288,8 +290,8 @@ def resampled(codes: np.ndarray, *, resamples: int, seed: int) -> Any:
     """
     count = int(codes.max()) + 1
     rng, block = np.random.default_rng(seed), max(1, CHUNK // count)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
+    for start in range(0, n_resamples, block):
+        size = min(block, n_resamples - start)
         yield rng.multinomial(count, np.full(count, 1 / count), size=size).astype(float)
 
 
@@ -298,7 +300,7 @@ def bootstrap_means(
     clusters: Any = None,
     *,
     statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-    resamples: int = 2000,
+    n_resamples: int = 2000,
     seed: int = 0,
 ) -> np.ndarray:
     """Means over items in resampled clusters (Davison and Hinkley 1997, section 3.8).
@@ -318,19 +320,20 @@ def bootstrap_means(
     sizes = np.bincount(codes).astype(float)
     sums = np.stack([np.bincount(codes, column) for column in table.T], axis=1)
     found = []
-    for weights in resampled(codes, resamples=resamples, seed=seed):
+    for weights in resampled(codes, n_resamples=n_resamples, seed=seed):
         means = (weights @ sums) / (weights @ sizes)[:, None]
         found.append(statistic(means) if statistic is not None else means[:, 0] if flat else means)
     return np.concatenate(found)
 
 
+@verb(resamples="n_resamples")
 def scores(
     data: Any,
     *,
     by: Sequence[str] | None = None,
     method: str = "auto",
     level: float = 0.95,
-    resamples: int = 2000,
+    n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score and interval of each benchmark and mode, clustered where items share a picture.
@@ -338,7 +341,7 @@ def scores(
     Args:
         data: results, or rows with benchmark, item, value and, where known, cluster, mode and model.
         by: columns that make a group; None for those of source, model, benchmark and mode that are there.
-        method, level, resamples, seed: as for `mean_interval`.
+        method, level, n_resamples, seed: as for `mean_interval`.
 
     Returns:
         Rows with the group's columns, ``n``, ``clusters``, ``value``, ``low``, ``high``, ``error``,
@@ -357,7 +360,7 @@ def scores(
     for key, one in rows.groupby(names, sort=False, dropna=False):
         codes = clusters_of(one)
         single = len(np.unique(codes)) == len(one)
-        options: dict[str, Any] = {"method": method, "level": level, "resamples": resamples, "seed": seed}
+        options: dict[str, Any] = {"method": method, "level": level, "n_resamples": n_resamples, "seed": seed}
         interval = mean_interval(one["value"], None if single else codes, **options)
         plain = clustered_error(one["value"])
         effect = 1.0 if single or plain == 0 else (interval.error / plain) ** 2

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...names import verb
 from .intervals import (
     averaged,
     bootstrap_means,
@@ -90,7 +91,8 @@ def _thinks(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(math.nan, index=rows.index)
 
 
-def mode_lens(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+@verb(resamples="n_resamples")
+def mode_lens(data: Any, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """What thinking changes in each benchmark, and how good the model's own choice of mode is.
 
     An item is *helped* where the thinking reply scores higher than the direct one, *hurt* where lower. The
@@ -103,7 +105,7 @@ def mode_lens(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: in
     Args:
         data: as for `modes_wide`; without rows of mode auto the columns about the choice are NaN.
         level: of the intervals.
-        resamples, seed: of the bootstrap over clusters for ``mcc``.
+        n_resamples, seed: of the bootstrap over clusters for ``mcc``.
 
     Returns:
         A row a benchmark (and model or run, where there are several): ``n``, ``clusters``; ``direct``,
@@ -116,7 +118,7 @@ def mode_lens(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: in
     wide = modes_wide(data)
     names = wide.attrs["groups"]
     found = [
-        dict(zip(names, key, strict=True)) | _lens(one, level, resamples, seed)
+        dict(zip(names, key, strict=True)) | _lens(one, level, n_resamples, seed)
         for key, one in wide.groupby(names, sort=False)
     ]
     table = pd.DataFrame(found)
@@ -127,7 +129,7 @@ def mode_lens(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: in
     return table
 
 
-def _lens(one: pd.DataFrame, level: float, resamples: int, seed: int) -> dict[str, Any]:
+def _lens(one: pd.DataFrame, level: float, n_resamples: int, seed: int) -> dict[str, Any]:
     think, direct = (one[f"value_{mode}"].to_numpy(float) for mode in ("think", "nothink"))
     codes = pd.factorize(one["cluster"])[0]
     d, count = think - direct, codes.max() + 1
@@ -144,14 +146,14 @@ def _lens(one: pd.DataFrame, level: float, resamples: int, seed: int) -> dict[st
         "gain": gain, "gain_low": low, "gain_high": high, "p": p,
         "oracle": oracle, "best_fixed": fixed, "oracle_gain": oracle - fixed,
     }  # fmt: skip
-    return row | _choice(one, d, codes, np.maximum(think, direct), (level, resamples, seed))
+    return row | _choice(one, d, codes, np.maximum(think, direct), (level, n_resamples, seed))
 
 
 def _choice(
     one: pd.DataFrame, d: np.ndarray, codes: np.ndarray, best: np.ndarray, drawing: tuple[float, int, int]
 ) -> dict[str, Any]:
     """What the auto replies say about the model's own choice."""
-    level, resamples, seed = drawing
+    level, n_resamples, seed = drawing
     names = "gap gap_low gap_high thinks mcc mcc_low mcc_high choice_right choice_low choice_high"
     row: dict[str, Any] = dict.fromkeys(names.split(), math.nan)
     if "value_auto" not in one or one["value_auto"].isna().all():
@@ -170,7 +172,7 @@ def _choice(
     row["thinks"], row["mcc"] = float(thinks.mean()), matthews(need, thinks)
     if not math.isnan(row["mcc"]):
         columns = np.stack([need, thinks, need * thinks], axis=1)
-        draws = bootstrap_means(columns, codes[asked], statistic=_phi, resamples=resamples, seed=seed)
+        draws = bootstrap_means(columns, codes[asked], statistic=_phi, n_resamples=n_resamples, seed=seed)
         bounds = np.nanquantile(draws, ((1 - level) / 2, (1 + level) / 2))
         row["mcc_low"], row["mcc_high"] = (float(x) for x in bounds)
     differ = d[asked] != 0
@@ -188,13 +190,14 @@ def _phi(means: np.ndarray) -> np.ndarray:
         return np.where(spread > 0, (xy - x * y) / spread, np.nan)
 
 
-def efficiency(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+@verb(resamples="n_resamples")
+def efficiency(data: Any, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Accuracy for what it costs: right answers per 1000 output tokens, and what each further 1000 buy.
 
     Args:
         data: results or rows with benchmark, item, mode, value and tokens (of output, thought and
             answer).
-        level, resamples, seed: of the bootstrap over clusters (ratios of means).
+        level, n_resamples, seed: of the bootstrap over clusters (ratios of means).
 
     Returns:
         A row a group and mode: ``n``, ``accuracy``, ``tokens`` (mean), ``per_1000`` (accuracy per 1000 output
@@ -216,7 +219,9 @@ def efficiency(data: Any, *, level: float = 0.95, resamples: int = 2000, seed: i
     found = []
     for key, one in rows.groupby(names, sort=False):
         table = one[["value", "tokens"]].to_numpy(float)
-        draws = bootstrap_means(table, clusters_of(one), statistic=_per_1000, resamples=resamples, seed=seed)
+        draws = bootstrap_means(
+            table, clusters_of(one), statistic=_per_1000, n_resamples=n_resamples, seed=seed
+        )
         low, high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
         mean = table.mean(axis=0)
         row = dict(zip(names, key, strict=True)) | {"n": len(one), "accuracy": mean[0], "tokens": mean[1]}

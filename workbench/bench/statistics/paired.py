@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import pandas as pd
 from scipy import stats as distributions
 
 from ...errors import InputError
+from ...names import deprecated, verb
 from .intervals import averaged, bootstrap_means, clustered_error, clusters_of, one_version, scored, warn
 
-__all__ = ["between", "holm", "mcnemar", "paired", "paired_interval", "student"]
+__all__ = ["between", "compare", "holm", "mcnemar", "paired_interval", "student"]
 
 TESTS = ("auto", "exact", "midp", "clustered")
 
@@ -93,25 +94,29 @@ def _effective_pairs(d: np.ndarray, error: float, count: int) -> float:
     return min(float(n), variance / error**2) if error > 0 else float(n)
 
 
-def paired(
+@verb(resamples="n_resamples")
+def compare(
     first: Any,
-    second: Any,
+    second: Any = None,
     *,
     test: str = "auto",
     level: float = 0.95,
-    resamples: int = 2000,
+    n_resamples: int = 2000,
     seed: int = 0,
+    **column: tuple[Any, Any],
 ) -> pd.DataFrame:
-    """What changes from ``second`` to ``first``, item by item, for each benchmark.
+    """Compare two runs, models or modes item by item, benchmark by benchmark.
 
     Args:
         first, second: results or rows with benchmark, item and value. Items are paired by benchmark and
             item, and by mode where a side has several.
+        column: instead of ``second``, a column of ``first`` with the two values to compare: its rows with
+            the one against those with the other.
         test: which p value is ``p`` and goes into Holm's correction: "midp" or "exact" (McNemar; right and
             wrong only, and it takes items for independent), "clustered" (Student's t on the clustered
             standard error), "auto": mid-p for right and wrong where no cluster has two items, else clustered.
         level: of the intervals.
-        resamples, seed: of the cluster bootstrap.
+        n_resamples, seed: of the cluster bootstrap.
 
     Returns:
         A row a benchmark (and mode): ``n`` pairs, ``clusters``, ``first`` and ``second`` (mean scores of the
@@ -122,13 +127,19 @@ def paired(
         ``missing_second``: items that one side lacks, or has no score for. They are left out, with a warning.
 
     Raises:
-        InputError: for one benchmark in several versions, no item in common, or an unknown test.
+        InputError: for one benchmark in several versions, no item in common, an unknown test, or a column
+            or value that is not there.
+
+    Example:
+        ``compare(results, mode=("think", "nothink"))`` says what thinking changes in each benchmark.
     """
+    if column:
+        first, second = _split(first, column)
     if test not in TESTS:
         raise InputError(f"test={test!r}", f"one of {', '.join(map(repr, TESTS))}")
     both, on = _joined(first, second)
     groups = [name for name in on if name != "item"]
-    options: dict[str, Any] = {"test": test, "level": level, "resamples": resamples, "seed": seed}
+    options: dict[str, Any] = {"test": test, "level": level, "n_resamples": n_resamples, "seed": seed}
     found = [
         dict(zip(groups, key, strict=True)) | _compared(one, **options)
         for key, one in both.groupby(groups, sort=False)
@@ -183,34 +194,36 @@ def _joined(first: Any, second: Any) -> tuple[pd.DataFrame, list[str]]:
     return both, on
 
 
-def between(data: Any, column: str, first: Any, second: Any, **options: Any) -> pd.DataFrame:
-    """`paired` inside one table: the rows where ``column`` is ``first`` against those where it is ``second``.
-
-    Example:
-        ``between(results, "mode", "think", "nothink")`` says what thinking changes in each benchmark.
-
-    Raises:
-        InputError: if the column or one of the values is not there, and as `paired`.
-    """
+def _split(data: Any, column: Mapping[str, tuple[Any, Any]]) -> list[pd.DataFrame]:
+    """The rows of one table with the first and with the second of two values of a column."""
     rows = pd.DataFrame(data.frame() if hasattr(data, "frame") else data)
-    if column not in rows:
-        raise InputError(f"column={column!r}", f"one of {', '.join(map(str, rows.columns))}")
-    sides = [rows[rows[column].astype(str) == str(value)] for value in (first, second)]
-    for value, side in zip((first, second), sides, strict=True):
+    (name, values), *more = column.items()
+    if more or name not in rows:
+        raise InputError(f"columns {', '.join(column)}", f"one of {', '.join(map(str, rows.columns))}")
+    if isinstance(values, str) or len(values) != 2:
+        raise InputError(f"{name}={values!r}", "two values to compare")
+    sides = [rows[rows[name].astype(str) == str(value)] for value in values]
+    for value, side in zip(values, sides, strict=True):
         if side.empty:
-            there = ", ".join(map(repr, rows[column].astype(str).unique()[:8]))
-            raise InputError(f"no rows with {column}={value!r}", f"one of {there}")
-    return paired(*(side.drop(columns=column) if column == "mode" else side for side in sides), **options)
+            there = ", ".join(map(repr, rows[name].astype(str).unique()[:8]))
+            raise InputError(f"no rows with {name}={value!r}", f"one of {there}")
+    return [side.drop(columns=name) if name == "mode" else side for side in sides]
 
 
-def _compared(one: pd.DataFrame, *, test: str, level: float, resamples: int, seed: int) -> dict[str, Any]:
+def between(data: Any, column: str, first: Any, second: Any, **options: Any) -> pd.DataFrame:
+    """`compare` with a column, as it was written before."""
+    deprecated("between(results, column, first, second)", "compare(results, column=(first, second))")
+    return compare(data, **{column: (first, second)}, **options)
+
+
+def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, seed: int) -> dict[str, Any]:
     pairs = one[one["_merge"] == "both"]
     x, y = pairs["value_a"].to_numpy(float), pairs["value_b"].to_numpy(float)
     d, codes = x - y, clusters_of(pairs)
     count = len(np.unique(codes))
     binary = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
     mean, low, high, error = paired_interval(d, codes, level=level)
-    draws = bootstrap_means(d, codes, resamples=resamples, seed=seed)
+    draws = bootstrap_means(d, codes, n_resamples=n_resamples, seed=seed)
     boot_low, boot_high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
     up, down = int((d > 0).sum()), int((d < 0).sum())
     p = {

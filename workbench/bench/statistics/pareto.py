@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...names import verb
 from .intervals import averaged, clusters_of, one_version, resampled, scored, warn
 
 __all__ = ["on_front", "pareto"]
@@ -37,13 +38,14 @@ def on_front(accuracy: Any, cost: Any) -> np.ndarray:
     return np.logical_not(np.asarray(beaten))
 
 
+@verb(resamples="n_resamples")
 def pareto(
     data: Any,
     *,
     cost: str = "tokens",
     points: Sequence[str] | None = None,
     level: float = 0.95,
-    resamples: int = 2000,
+    n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Accuracy against cost for each model and mode, with the probability that a point is on the front.
@@ -57,7 +59,7 @@ def pareto(
         cost: column: "tokens" (output tokens) or "seconds", a reply. Seconds mean something only for
             questions that were asked one at a time.
         points: columns that name a point; None for those of run or model, and mode, that are there.
-        level, resamples, seed: of the bootstrap.
+        level, n_resamples, seed: of the bootstrap.
 
     Returns:
         A row a point, the cheapest first: its columns, ``n`` items, ``accuracy`` with ``low`` and ``high``,
@@ -92,7 +94,7 @@ def pareto(
         warn(
             f"{left_out} items that not every point answered (or without {cost}) are left out.",
         )
-    return _table(shared, names, cost, left_out, (level, resamples, seed))
+    return _table(shared, names, cost, left_out, (level, n_resamples, seed))
 
 
 def _points(rows: pd.DataFrame) -> list[str]:
@@ -106,7 +108,7 @@ def _points(rows: pd.DataFrame) -> list[str]:
 def _table(
     rows: pd.DataFrame, names: list[str], cost: str, left_out: int, drawing: tuple[float, int, int]
 ) -> pd.DataFrame:
-    level, resamples, seed = drawing
+    level, n_resamples, seed = drawing
     order = list(dict.fromkeys(rows["_point"]))
     means, draws = [], []
     for number, (_, one) in enumerate(rows.groupby("benchmark", sort=False)):
@@ -120,7 +122,7 @@ def _table(
         flat = sums.reshape(len(sizes), -1)
         blocks = [
             (w @ flat) / (w @ sizes)[:, None]
-            for w in resampled(codes, resamples=resamples, seed=seed + number)
+            for w in resampled(codes, n_resamples=n_resamples, seed=seed + number)
         ]
         means.append(table.mean(axis=0))
         draws.append(np.concatenate(blocks).reshape(-1, *table.shape[1:]))

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from ...errors import InputError
 
-__all__ = ["design_effect", "detectable", "items_needed", "plan", "power_of"]
+__all__ = ["design_effect", "detectable", "items_needed", "power", "power_of"]
 
 
 def design_effect(items_a_cluster: float, within: float) -> float:
@@ -51,7 +51,7 @@ def power_of(
         items: questions in each run.
         accuracy: of the lower run.
         paired: the same questions in both runs, compared item by item.
-        correlation: of the two runs' right-or-wrong (0.5 is usual for two good models; `paired` reports it).
+        correlation: of the two runs' right-or-wrong (0.5 is usual for two good models; `compare` reports it).
         discordant: share of items that exactly one run gets right; overrides ``correlation``.
         alpha: level of the test over all comparisons; each gets ``alpha / comparisons`` (Holm's first step).
         comparisons: how many benchmarks are compared.
@@ -116,7 +116,7 @@ def items_needed(difference: float, *, power: float = 0.8, **assumed: Any) -> in
     return high
 
 
-def plan(
+def power(
     items: Mapping[str, float], *, accuracy: Mapping[str, float] | float = 0.5, correlation: float = 0.5,
     power: float = 0.8, alpha: float = 0.05, effect: Mapping[str, float] | float = 1.0,
 ) -> pd.DataFrame:  # fmt: skip

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import t
 
 from ...errors import InputError
+from ...names import verb
 from .intervals import clustered_error, mean_interval
 from .lens import modes_wide
 
@@ -52,12 +53,13 @@ def router_curve(
     return pd.DataFrame(found)
 
 
+@verb(repeats="n_repeats", resamples="n_resamples")
 def router_gain(
     data: Any,
     *,
     folds: int = 5,
-    repeats: int = 10,
-    resamples: int = 200,
+    n_repeats: int = 10,
+    n_resamples: int = 200,
     price: float = 0.0,
     pooled: bool = False,
     level: float = 0.95,
@@ -67,15 +69,15 @@ def router_gain(
 
     The clusters are dealt into folds; the threshold is chosen on all folds but one and used on that one, and
     so is the better of the two fixed modes that it is compared with. The held-out differences, averaged over
-    ``repeats`` deals, get the larger of two standard errors: the clustered one, and the spread of the whole
+    ``n_repeats`` deals, get the larger of two standard errors: the clustered one, and the spread of the whole
     procedure over resampled clusters. The first alone is too small where two modes or thresholds are nearly
     equal, so that which of them is chosen is luck (Bates, Hastie and Tibshirani 2024).
 
     Args:
         data: as for `router_curve`.
         folds: parts that the clusters are dealt into.
-        repeats: how often they are dealt anew.
-        resamples: of the bootstrap.
+        n_repeats: how often they are dealt anew.
+        n_resamples: of the bootstrap.
         price: accuracy (0 to 1) that 1000 output tokens must bring; above 0 the threshold also saves tokens.
         pooled: one threshold for all benchmarks instead of one for each.
         level, seed: of the intervals and of the dealing.
@@ -90,9 +92,9 @@ def router_gain(
     Raises:
         InputError: with fewer clusters than folds, and as `router_curve`.
     """
-    if folds < 2 or repeats < 1 or resamples < 2 or price < 0:
+    if folds < 2 or n_repeats < 1 or n_resamples < 2 or price < 0:
         raise InputError(
-            f"folds={folds}, repeats={repeats}, resamples={resamples}, price={price}",
+            f"folds={folds}, n_repeats={n_repeats}, n_resamples={n_resamples}, price={price}",
             "at least 2 folds, 1 repeat, 2 resamples, and a price of 0 or more",
         )
     found = []
@@ -104,23 +106,23 @@ def router_gain(
             )
         if price and _tokens(one) is None:
             raise InputError("price without token counts", "output tokens of both forced modes", "price=0")
-        found.append(key | _gain(one, (folds, repeats, price, resamples), level, seed))
+        found.append(key | _gain(one, (folds, n_repeats, price, n_resamples), level, seed))
     return pd.DataFrame(found)
 
 
 def _gain(
     one: pd.DataFrame, settings: tuple[int, int, float, int], level: float, seed: int
 ) -> dict[str, Any]:
-    folds, repeats, price, resamples = settings
+    folds, n_repeats, price, n_resamples = settings
     p, think, direct = _columns(one)
     codes = pd.factorize(one["cluster"])[0]
     table = np.stack([p, think, direct, *_worth(one, think, direct, price)], axis=1)
-    opened, always = _held_out(table, codes, folds, repeats, seed)
+    opened, always = _held_out(table, codes, folds, n_repeats, seed)
     routed, fixed = direct + opened * (think - direct), direct + always * (think - direct)
     auto = one["value_auto"].to_numpy(float) if "value_auto" in one else np.full(len(one), math.nan)
     asked = ~np.isnan(auto)
     draws = []
-    for picked in _picks(codes, resamples, seed):
+    for picked in _picks(codes, n_resamples, seed):
         again, (opens, fixes) = table[picked], _held_out(table[picked], codes[picked], folds, 1, seed)
         over_fixed = float((opens - fixes) @ (again[:, 1] - again[:, 2])) / len(again)
         draws.append((over_fixed, _over_auto(opens, again, auto[picked])))
@@ -144,7 +146,7 @@ def _gain(
 
 
 def _held_out(
-    table: np.ndarray, codes: np.ndarray, folds: int, repeats: int, seed: int
+    table: np.ndarray, codes: np.ndarray, folds: int, n_repeats: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of deals in which each item, held out, got a thought: by the router, and by the fixed mode.
 
@@ -154,11 +156,11 @@ def _held_out(
     """
     p, worth = table[:, 0], table[:, 3:]
     opened, always = np.zeros(len(table)), np.zeros(len(table))
-    for held in _deals(codes, folds, repeats, seed):
+    for held in _deals(codes, folds, n_repeats, seed):
         seen = ~held
         opened[held] += p[held] >= best_cut(p[seen], worth[seen, 0], worth[seen, 1])
         always[held] += worth[seen, 0].mean() > worth[seen, 1].mean()
-    return opened / repeats, always / repeats
+    return opened / n_repeats, always / n_repeats
 
 
 def _over_auto(opened: np.ndarray, table: np.ndarray, auto: np.ndarray) -> float:
@@ -166,15 +168,15 @@ def _over_auto(opened: np.ndarray, table: np.ndarray, auto: np.ndarray) -> float
     return float(gained[~np.isnan(gained)].mean()) if not np.isnan(gained).all() else math.nan
 
 
-def _picks(codes: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _picks(codes: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Positions of the items of resampled clusters; copies of a cluster keep its code, and so its fold."""
     rng, count = np.random.default_rng(seed), int(codes.max()) + 1
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    while resamples > 0:
+    while n_resamples > 0:
         drawn = rng.integers(count, size=count)
         if len(np.unique(drawn)) > 1:  # else there is nothing to hold out
-            resamples -= 1
+            n_resamples -= 1
             yield np.concatenate([members[c] for c in drawn])
 
 
@@ -194,10 +196,10 @@ def best_cut(p: np.ndarray, think: np.ndarray, direct: np.ndarray) -> float:
     return float((p[best - 1] + p[best]) / 2)
 
 
-def _deals(codes: np.ndarray, folds: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
+def _deals(codes: np.ndarray, folds: int, n_repeats: int, seed: int) -> Iterator[np.ndarray]:
     """Which items are held out, fold by fold and deal by deal; a cluster stays together."""
     rng, count = np.random.default_rng(seed), int(codes.max()) + 1
-    for _ in range(repeats):
+    for _ in range(n_repeats):
         part = rng.permutation(count) % folds
         for number in range(folds):
             yield part[codes] == number
