@@ -22,8 +22,8 @@ from typing import Any
 
 from ..errors import InputError, ModeError
 from ..models.generate import Settings
-from ..progress import time_words
 from ..names import verb
+from ..progress import time_words
 from ..types import Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .results import Results, write_beside

@@ -92,9 +92,9 @@ def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value")) ->
 
 
 def warn(message: str) -> None:
-    """Warn at the line that called into these statistics, whichever function it called."""
+    """Warn at the line that called into the workbench, whichever function it called."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("workbench."):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)
 
