@@ -334,7 +334,7 @@ def test_a_help_text_has_an_example_that_parses(
     ("name", "functions", "own"),
     [
         ("ask", ["models.vlm.VLM.ask", "load"], {"json", "save"}),
-        ("memory-plan", ["plan"], set()),
+        ("memory-plan", ["memory_plan"], set()),
         ("bench run", ["bench.run", "load"], {"data"}),
         ("bench rescore", ["bench.rescore"], {"save", "protocol"}),
         ("bench report", ["bench.report"], {"output"}),

@@ -37,11 +37,13 @@ from pathlib import Path
 PACKAGE = "workbench"
 
 # Which rooms a room may import, besides itself; the front door (workbench/__init__.py) is not a room.
-GROUND = {"errors", "files", "images", "names", "progress", "stats", "types"}
+GROUND = {"errors", "files", "images", "names", "plugins", "progress", "stats", "terminal", "types"}
 RECORDS = GROUND | {"answer", "attention"}
 BELOW = {
     "errors": set(),
     "progress": set(),
+    "plugins": {"errors"},
+    "terminal": {"errors"},
     "types": {"errors"},
     "names": {"errors"},
     "files": {"errors"},
@@ -57,6 +59,7 @@ BELOW = {
     "ablate": RECORDS | {"models", "synth", "train", "bench"},
     "viz": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate"},
     "ui": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
+    "contracts": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz"},
     "cli": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
 }
 

@@ -236,7 +236,9 @@ def memory_plan(
 ) -> None:
     """Say what a model needs, what fits here, and which call to make."""
     with waiting(f"planning for {source}"):
-        made = workbench.memory_plan(source, device=device, context=context, image_tokens=image_tokens, batch=batch)
+        made = workbench.memory_plan(
+            source, device=device, context=context, image_tokens=image_tokens, batch=batch
+        )
     write(made)
 
 
@@ -357,7 +359,7 @@ def rescore(
         after.save(save)
     flips = after.flips[["benchmark", "item", "mode", "gold", "response", "before", "after"]]
     listed = flips.to_string(index=False, max_colwidth=40) if len(flips) else "none"
-    write(f"{before.rules or 'the log'}:\n{_scores(before)}\n\n{protocol}:\n{_scores(after)}")
+    write(f"{before.protocol or 'the log'}:\n{_scores(before)}\n\n{protocol}:\n{_scores(after)}")
     write(f"\nflips ({len(flips)}):\n{listed}")
 
 
@@ -369,7 +371,7 @@ def compare(
 ) -> None:
     """Compare two runs item by item: differences with intervals, corrected over benchmarks."""
     with waiting("reading both"):
-        table = workbench.bench.paired(_results(first), _results(second))
+        table = workbench.bench.compare(_results(first), _results(second))
     names = [n for n in ("benchmark", "mode") if n in table]
     told = table[[*names, "n", "first", "second", "difference", "low", "high", "p_holm", "says"]]
     write(_table(told))
