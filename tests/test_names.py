@@ -51,7 +51,7 @@ def test_a_value_that_is_given_twice_is_refused() -> None:
         attribute(1, 2, fill="blur", baseline="mean")  # type: ignore[call-arg]
     with pytest.raises(ArgumentError, match="method= alone"):
         attribute(1, 2, "lime", method="lime")  # type: ignore[misc]
-    with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match="positional"):
+    with pytest.warns(DeprecationWarning, match="by place"), pytest.raises(TypeError, match="positional"):
         attribute(1, 2, "lime", "blur")  # type: ignore[misc]
 
 
