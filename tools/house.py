@@ -37,18 +37,22 @@ from pathlib import Path
 PACKAGE = "workbench"
 
 # Which rooms a room may import, besides itself; the front door (workbench/__init__.py) is not a room.
-GROUND = {"errors", "files", "images", "names", "plugins", "progress", "stats", "terminal", "types"}
+GROUND = {"errors", "files", "html", "images", "journal", "names", "plugins", "progress", "records", "stats"}
+GROUND |= {"terminal", "types"}
 RECORDS = GROUND | {"answer", "attention"}
 BELOW = {
     "errors": set(),
     "progress": set(),
     "plugins": {"errors"},
     "terminal": {"errors"},
-    "types": {"errors"},
+    "types": {"errors", "records"},
+    "records": {"errors"},
+    "html": {"errors"},
+    "journal": {"errors", "files"},
     "names": {"errors"},
     "files": {"errors"},
     "stats": {"errors", "names"},
-    "images": {"errors", "types"},
+    "images": {"errors", "types", "files"},
     "attention": GROUND,
     "answer": GROUND | {"attention"},
     "models": RECORDS,

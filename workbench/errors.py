@@ -11,6 +11,7 @@ __all__ = [
     "CapabilityError",
     "CheckpointError",
     "ContextLengthError",
+    "DiskError",
     "InputError",
     "LoadError",
     "ModeError",
@@ -73,6 +74,10 @@ class LoadError(WorkbenchError):
 
 class CheckpointError(LoadError):
     """Weights on disk that do not match the architecture, or cannot be read."""
+
+
+class DiskError(WorkbenchError, OSError):
+    """A file or folder that cannot be written: a full disk, a missing permission."""
 
 
 class CapabilityError(WorkbenchError):

@@ -13,8 +13,9 @@ from PIL import Image
 
 import workbench
 from workbench import bench
-from workbench.bench.store import Journal, only_writer
 from workbench.errors import ContextLengthError, InputError, ModeError
+from workbench.files import locked
+from workbench.journal import Journal
 
 MODES = ("auto", "think", "nothink")
 
@@ -221,7 +222,7 @@ def test_a_shared_journal_passes_over_what_another_process_left(tmp_path) -> Non
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path) -> None:
     pytest.importorskip("fcntl")
-    with only_writer(tmp_path), pytest.raises(InputError, match="another process"):
+    with locked(tmp_path), pytest.raises(InputError, match="another process"):
         bench.run(FakeVLM(), yes_no(1), folder=tmp_path, progress=False)
 
 

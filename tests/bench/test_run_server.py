@@ -15,8 +15,8 @@ from bench_fakes import yes_no
 
 import workbench
 from workbench import bench
-from workbench.bench.store import Journal
 from workbench.errors import ServerError
+from workbench.journal import Journal
 from workbench.models import server as server_module
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bench.results import write_beside
-from ..bench.store import only_writer
 from ..errors import InputError
+from ..files import locked
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def held(place: Path, *, wait: float = 0.0) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(only_writer(place))
+                stack.enter_context(locked(place))
                 break
             except InputError as error:
                 if time.monotonic() >= deadline:
@@ -203,7 +203,7 @@ def _rows(place: Path) -> list[dict[str, Any]]:
 
 def _is_held(place: Path) -> bool:
     try:
-        with only_writer(place):
+        with locked(place):
             return False
     except InputError:
         return True

@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModeError
+from ..files import locked
+from ..journal import Journal
 from ..models.generate import Settings
 from ..names import verb
 from ..progress import time_words
 from ..types import Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .results import Results, write_beside
-from .store import Cache, Journal, asking_key, cache_home, is_remote, model_fingerprint, only_writer
+from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint
 from .tasks.catalog import resolve
 from .tasks.field import unlike_published
 from .tasks.task import Item, Task, keep_picture
@@ -458,7 +460,7 @@ def run(
     anew = wanted_again(again, askings)
     place = Path(folder).expanduser() if folder is not None else _own_folder(vlm, model, askings)
     about = {"model": vlm.name, "source": vlm.source, "fingerprint": model, "settings": settings.to_dict()}
-    with only_writer(place):
+    with locked(place):
         write_items(place, chosen, askings, about=about, warnings=warnings, protocol=protocol)
         journal, kept = Journal(place / "journal.jsonl"), Cache(_cache_folder(cache), model)
         try:

@@ -1,0 +1,117 @@
+"""Turn records into plain values and back, with their types checked: the one codec of the workbench.
+
+A record is a frozen dataclass.  `plain` gives what JSON and YAML hold; `build` makes the record again,
+through msgspec, which checks every field against its annotation: a damaged or a stranger's file cannot put
+text where a number belongs.  Unknown fields are refused by name: they come from a typing error or a newer
+version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from .errors import InputError
+
+__all__ = ["build", "closest", "plain", "refuse_unknown", "with_format", "without_format"]
+
+T = TypeVar("T")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """The advice to use the most similar of some names; all of them where none is similar."""
+    known = list(names)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
+
+
+def refuse_unknown(given: Iterable[str], names: Iterable[str], where: str) -> None:
+    """Refuse keys that are not among the names.
+
+    Raises:
+        InputError: with the first unknown key, the names, and the closest of them.
+    """
+    known = list(names)
+    for key in given:
+        if key not in known:
+            raise InputError(
+                f"{where} has no field {key!r}", f"of: {', '.join(known)}", closest(str(key), known)
+            )
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON and YAML hold it: records as dicts, tuples as lists, numpy's numbers as Python's.
+
+    NaN becomes None, since JSON has no word for it; `build` gives NaN again where a float is expected.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value
+
+
+def build(kind: type[T], value: Any, where: str) -> T:
+    """A record of a kind from a mapping of its fields, or the record itself.
+
+    Args:
+        kind: a dataclass whose annotations say what each field holds.
+        value: a mapping of its fields, records inside it as mappings too.
+        where: how errors name it.
+
+    Raises:
+        InputError: for what is neither, for unknown fields, missing ones, and values of another type.
+    """
+    if isinstance(value, kind):
+        return value
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}={value!r}", f"a mapping with some of {', '.join(names)}")
+    refuse_unknown(value, names, where)
+    hints = typing.get_type_hints(kind)
+    given = {key: math.nan if item is None and hints[key] is float else item for key, item in value.items()}
+    try:
+        return msgspec.convert(given, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}", f"a record with {', '.join(names)}") from None
+
+
+def with_format(record: Mapping[str, Any], name: str, version: int = 1) -> dict[str, Any]:
+    """Plain values under the name and version of their format."""
+    return {"format": name, "version": version, **record}
+
+
+def without_format(data: Any, name: str, where: str, version: int = 1) -> dict[str, Any]:
+    """The plain values of a document of one format.
+
+    Raises:
+        InputError: for another format or version.
+    """
+    found = (data.get("format"), data.get("version")) if isinstance(data, dict) else None
+    if found != (name, version):
+        said = f"{found[0]!r} version {found[1]!r}" if found else "no object"
+        newer = found is not None and found[0] == name and isinstance(found[1], int) and found[1] > version
+        raise InputError(
+            f"{where} has another format: {said}",
+            f"{name!r} version {version}",
+            "update the workbench: a newer one wrote it" if newer else "",
+        )
+    return {key: item for key, item in data.items() if key not in ("format", "version")}
