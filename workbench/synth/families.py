@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from . import charts, gui, large, maths, scenes
-from .sample import Drawing, Element, Sample
+from .sample import Drawing, Element, Sample, sentences
 from .world import WORLD_1, World, dressed
 
 __all__ = ["DIFFICULTIES", "FAMILIES", "LARGE", "Family", "draw", "family", "sample"]
@@ -109,7 +109,7 @@ def draw(
         make = _MENDED.get(family, make)
     drawing = make(rng, level)
     rng.shuffle(drawing.questions)
-    return (drawing if world.version == 1 else dressed(drawing, rng, world)), level
+    return (drawing if world == WORLD_1 else dressed(drawing, rng, world)), level
 
 
 def sample(
@@ -151,6 +151,7 @@ def sample(
                 difficulty=level,
                 rule=asked.rule,
                 picture=asked.picture,
+                truths=tuple(dict.fromkeys(s for q in drawing.questions for s in sentences(q.trace))),
                 elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.picture].marks),
             )
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .canvas import Canvas
 
-__all__ = ["Drawing", "Element", "Question", "Sample", "parse_point"]
+__all__ = ["Drawing", "Element", "Question", "Sample", "parse_point", "sentences"]
 
 Box = tuple[float, float, float, float]
 
@@ -71,6 +71,7 @@ class Sample:
     ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[picture]``: where the evidence lies.
     ``steps`` counts reasoning steps (1: perception); ``difficulty`` is 1, 2 or 3.
     ``elements`` are all things that were drawn on ``images[picture]``, in the order of drawing.
+    ``truths`` are sentences that are true of the drawing: those of the traces of all that was asked about it.
     """
 
     images: list[Image]
@@ -85,6 +86,12 @@ class Sample:
     rule: str
     picture: int = 0
     elements: tuple[Element, ...] = ()
+    truths: tuple[str, ...] = ()
+
+    def true(self, thought: str) -> bool:
+        """Whether every sentence of a thought is true of the drawing; an empty thought is not."""
+        said = sentences(thought)
+        return bool(said) and set(said) <= set(self.truths or sentences(self.trace))
 
     def correct(self, text: str) -> bool:
         """Whether a reply (its answer part, without the thought) is right by this family's rule."""
@@ -100,6 +107,11 @@ class Sample:
             x1, y1, x2, y2 = self.boxes[0]
             return x1 <= x <= x2 and y1 <= y <= y2
         return _words(text) == _words(self.answer)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a trace; a point within a number ends none."""
+    return [part.strip() for part in re.findall(r".+?(?:\.(?!\d)|$)", text) if part.strip()]
 
 
 def parse_point(text: str) -> tuple[float, float] | None:

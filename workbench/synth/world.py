@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from .fonts import FACES, HELD_OUT_FACES
-from .look import choose, moved
+from .look import Look, choose, moved
 from .sample import Drawing, Question
 from .wordings import asked
 from .words import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES
@@ -55,10 +55,20 @@ WORLD_2 = World(2)
 
 
 def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
-    """A drawing of the first world made one of the second: a look for its pictures, other words, boxes moved.
+    """A drawing as a world has it; of the second: a look for its pictures, other words, boxes moved.
 
-    All pictures of a drawing get the same look, apart from their noise.
+    All pictures of a drawing get the same look, apart from their noise.  In the first world, only what is
+    held out is put in place of what it has.
     """
+    held_out = "wordings" in world.held_out
+    if world.version == 1:
+        if "fonts" in world.held_out:
+            face = rng.choice(HELD_OUT_FACES)
+            for canvas in drawing.canvases:
+                canvas.dress(Look((canvas.width, canvas.height), face=face))
+        return Drawing(
+            drawing.canvases, [_reworded(q, rng, held_out=True) if held_out else q for q in drawing.questions]
+        )
     questions = [*drawing.questions]
     absent = _absent(questions, drawing, rng) if rng.random() < UNANSWERABLE else None
     if absent is not None:
@@ -72,7 +82,6 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
         look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
     for number, canvas in enumerate(drawing.canvases):
         canvas.dress(replace(look, seed=look.seed + number))
-    held_out = "wordings" in world.held_out
     return Drawing(
         drawing.canvases, [_reworded(_moved(q, drawing), rng, held_out=held_out) for q in questions]
     )

@@ -67,17 +67,23 @@ def _percent(row: pd.Series) -> str:
     return f"{100 * row.accuracy:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
 
 
+def _true(row: pd.Series) -> str:
+    """Share of thoughts of which every sentence is true of the drawing, and the same among right answers."""
+    return f"{100 * row.true:.1f}; {100 * row.true_if_right:.1f} where right"
+
+
 def _table(scores: pd.DataFrame) -> str:
     lines = [
-        "| family | steps | direct | thinking | auto | auto thinks on | tokens direct / thinking |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| family | steps | direct | thinking | whole thought true | auto | auto thinks on "
+        "| tokens direct / thinking |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for family, rows in scores.groupby("family", sort=False):
         mode = rows.set_index("mode")
         several = bool(mode["several_steps"].iloc[0])
         lines.append(
             f"| {family} | {'several' if several else 'one'} | {_percent(mode.loc['nothink'])} "
-            f"| {_percent(mode.loc['think'])} | {_percent(mode.loc['auto'])} "
+            f"| {_percent(mode.loc['think'])} | {_true(mode.loc['think'])} | {_percent(mode.loc['auto'])} "
             f"| {100 * mode.loc['auto'].thinks:.1f}% "
             f"| {mode.loc['nothink'].tokens:.1f} / {mode.loc['think'].tokens:.1f} |"
         )

@@ -40,6 +40,11 @@ class Scored:
         """Whether the thought is the exact trace; None where there is no thought."""
         return None if self.answer.thought is None else self.answer.thought.strip() == self.sample.trace
 
+    @property
+    def thought_true(self) -> bool | None:
+        """Whether every sentence of the thought is true of the drawing; None where there is no thought."""
+        return None if self.answer.thought is None else self.sample.true(self.answer.thought)
+
 
 def evaluate(
     vlm: Any,
@@ -86,8 +91,16 @@ def evaluate(
     return scored
 
 
+def _share(bits: pd.Series) -> float:
+    """Mean of bits, where there are any."""
+    return bits.dropna().astype(float).mean()
+
+
 def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) -> pd.DataFrame:
     """A row a group: n, accuracy with its 95% interval, thoughts, p_think, tokens and seconds.
+
+    Of the thoughts, ``trace`` is the share that are the exact trace, ``true`` that of which every sentence is
+    true of the drawing, and ``true_if_right`` the latter among right answers.
 
     Args:
         scored: from `evaluate`.
@@ -104,6 +117,8 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
             "right": s.right,
             "thinks": s.answer.thought is not None,
             "trace": s.trace_right,
+            "true": s.thought_true,
+            "true_if_right": s.thought_true if s.right else None,
             "p_think": s.answer.p_think,
             "tokens": s.answer.thought_tokens + s.answer.answer_tokens,
             "seconds": s.answer.seconds,
@@ -116,7 +131,9 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
         right=("right", "sum"),
         accuracy=("right", "mean"),
         thinks=("thinks", "mean"),
-        trace=("trace", lambda x: x.dropna().astype(float).mean()),
+        trace=("trace", _share),
+        true=("true", _share),
+        true_if_right=("true_if_right", _share),
         p_think=("p_think", "mean"),
         tokens=("tokens", "mean"),
         seconds=("seconds", "mean"),

@@ -1,0 +1,80 @@
+"""Each row of the robustness table changes what it says, and boxes move along."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from workbench import synth
+from workbench.train.robustness import PERTURBATIONS, ROBUSTNESS_SEED, robustness
+
+
+class Parrot:
+    """Replies what it is told to, and remembers in which mode it was asked."""
+
+    def __init__(self, reply: str) -> None:
+        self.reply, self.modes, self.questions = reply, [], []
+
+    def ask_many(self, images, questions, *, mode, **_):
+        self.modes.append(mode)
+        self.questions += questions
+        return [SimpleNamespace(text=self.reply) for _ in questions]
+
+
+@pytest.mark.parametrize("name", ["moved 1 to 7 px", "border of 8 px"])
+def test_moved_boxes_hold_what_they_held(name: str) -> None:
+    for sample in synth.sample("gui_find", 6, seed=1):
+        changed = PERTURBATIONS[name](sample, random.Random(3))
+        assert changed.boxes != sample.boxes
+        before, after = (s.images[0].crop(s.boxes[0]) for s in (sample, changed))
+        assert np.array_equal(np.asarray(before), np.asarray(after))
+
+
+@pytest.mark.parametrize("name", ["scaled 0.75 to 1", "scaled 1 to 1.5", "rotated 3 degrees"])
+def test_scaled_and_turned_boxes_hold_the_same_thing(name: str) -> None:
+    for sample in synth.sample("shape_colour", 6, seed=1):
+        changed = PERTURBATIONS[name](sample, random.Random(3))
+        middles = [
+            s.images[0].getpixel((round((b[0] + b[2]) / 2), round((b[1] + b[3]) / 2)))
+            for s in (sample, changed)
+            for b in s.boxes
+        ]
+        assert max(abs(a - b) for a, b in zip(*middles, strict=True)) < 25
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_every_row_changes_the_picture_or_the_question(name: str) -> None:
+    table = robustness(Parrot("none"), ["read_sign"], n=2, rows=["as drawn"])
+    assert table["accuracy"].tolist() == [0.0]
+    change = PERTURBATIONS[name]
+    sample = synth.sample("bar_value", 1, seed=1)[0]
+    changed = change(sample, random.Random(0))
+    drawn = bool(change.held_out)
+    same = sample.images[0].tobytes() == changed.images[0].tobytes() and sample.question == changed.question
+    assert same == (drawn or name == "as drawn")
+
+
+def test_the_table_has_a_row_a_perturbation_and_asks_in_the_natural_mode() -> None:
+    answers = [s.answer for s in synth.sample("chain", 20, seed=ROBUSTNESS_SEED)]
+    parrot = Parrot(max(answers, key=answers.count))
+    table = robustness(
+        parrot, ["chain", "shape_colour"], n=20, rows=["as drawn", "grey", "held-out wordings", "lower case"]
+    )
+    assert table["perturbation"].tolist() == ["as drawn", "grey", "held-out wordings", "lower case"]
+    assert set(parrot.modes) == {"think", "nothink"}
+    assert table["n"].tolist() == [40, 20, 40, 40], "nothing that asks for a colour is asked in grey"
+    assert table["points"][0] == 0
+    assert all(table["low"] <= table["accuracy"])
+    assert table["chain"].tolist() == [answers.count(parrot.reply) / 20] * 4
+    assert any(q == q.lower() for q in parrot.questions)
+
+
+def test_a_thought_is_true_when_every_sentence_is() -> None:
+    sample = synth.sample("gui_links", 1, seed=2)[0]
+    assert sample.true(sample.trace)
+    assert not sample.true("")
+    first, *others = sample.trace.split(". ")
+    assert not sample.true(". ".join([first.replace("links to", "links from"), *others]))

@@ -1,0 +1,225 @@
+"""How the built-in model's answers hold up when a picture or a question is not as it was trained: a row each.
+
+``python -m workbench.train.robustness --model data/nano --world 1 --n 30`` prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageFilter
+
+from .. import synth
+from ..stats import wilson
+from ..synth import WORLD_1, Sample, World
+from ..synth.look import Look, compressed, inverted, noisy
+from ..synth.words import COLOURS
+from .evaluate import EVALUATION_SEED, LONGEST_REPLY
+
+__all__ = ["PERTURBATIONS", "Perturbation", "robustness"]
+
+Box = tuple[float, float, float, float]
+Changed = tuple[Image.Image, Callable[[Box], Box]]
+
+#: Where the pictures and the questions of this table begin; no training draws from here.
+ROBUSTNESS_SEED = EVALUATION_SEED + 50_000
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One row: what is done to a picture, or to the words of a question, or what is drawn instead.
+
+    Args:
+        change: gives a picture changed, and where a box of it lies then.
+        held_out: of `World`: what is drawn in place of training's own.
+        lower: whether the question is asked in small letters.
+        colours: whether colours can still be told.
+    """
+
+    change: Callable[[Image.Image, random.Random], Changed] | None = None
+    held_out: tuple[str, ...] = ()
+    lower: bool = False
+    colours: bool = True
+
+    def __call__(self, sample: Sample, rng: random.Random) -> Sample:
+        """The sample after it, its boxes moved along."""
+        question = sample.question.lower() if self.lower else sample.question
+        if self.change is None:
+            return replace(sample, question=question)
+        state = rng.getstate()
+        images, boxes = [], sample.boxes
+        for number, image in enumerate(sample.images):
+            rng.setstate(state)  # all pictures of a question are changed alike
+            changed, place = self.change(image, rng)
+            images.append(changed)
+            if number == sample.picture:
+                boxes = tuple(place(box) for box in sample.boxes)
+        return replace(sample, images=images, boxes=boxes, question=question, elements=())
+
+
+def _stays(change: Callable[[Image.Image], Image.Image]) -> Callable[[Image.Image, random.Random], Changed]:
+    """A change after which everything is where it was."""
+    return lambda image, rng: (change(image), lambda box: box)
+
+
+def _bordered(image: Image.Image, left: int, top: int, colour: tuple[int, ...], *, both: bool) -> Changed:
+    """The picture with pixels added at the left and the top, and at the other sides up to whole patches."""
+    right, below = (left, top) if both else (16 - left, 16 - top)
+    wide = Image.new("RGB", (image.width + left + right, image.height + top + below), colour)
+    wide.paste(image, (left, top))
+    return wide, lambda box: (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
+
+
+def _moved(image: Image.Image, rng: random.Random) -> Changed:
+    colour = image.getpixel((0, 0))
+    return _bordered(image, rng.randint(1, 7), rng.randint(1, 7), colour, both=False)  # type: ignore[arg-type]
+
+
+def _border(image: Image.Image, rng: random.Random) -> Changed:
+    return _bordered(image, 8, 8, (128, 128, 128), both=True)
+
+
+def _scaled(least: float, most: float) -> Callable[[Image.Image, random.Random], Changed]:
+    def change(image: Image.Image, rng: random.Random) -> Changed:
+        scale = rng.uniform(least, most)
+        size = max(64, round(image.width * scale)), max(64, round(image.height * scale))
+        sx, sy = size[0] / image.width, size[1] / image.height
+        return image.resize(size, Image.Resampling.BICUBIC), lambda box: (
+            box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy,
+        )  # fmt: skip
+
+    return change
+
+
+def _rotated(image: Image.Image, rng: random.Random) -> Changed:
+    look = Look(image.size, angle=rng.choice((-3.0, 3.0)))
+    return look.finish(image, image.getpixel((0, 0))), look.hull  # type: ignore[arg-type]
+
+
+def _noisy(image: Image.Image, rng: random.Random) -> Changed:
+    return noisy(image, 10, rng.randrange(2**31)), lambda box: box
+
+
+def _negative(image: Image.Image) -> Image.Image:
+    return Image.fromarray(255 - np.asarray(image))
+
+
+#: Name of each row -> what it does.
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    "as drawn": Perturbation(),
+    "moved 1 to 7 px": Perturbation(_moved),
+    "JPEG 50": Perturbation(_stays(lambda image: compressed(image, 50))),
+    "noise, deviation 10": Perturbation(_noisy),
+    "border of 8 px": Perturbation(_border),
+    "scaled 0.75 to 1": Perturbation(_scaled(0.75, 1.0)),
+    "scaled 1 to 1.5": Perturbation(_scaled(1.0, 1.5)),
+    "rotated 3 degrees": Perturbation(_rotated),
+    "blur 0.7": Perturbation(_stays(lambda image: image.filter(ImageFilter.GaussianBlur(0.7)))),
+    "grey": Perturbation(_stays(lambda image: image.convert("L").convert("RGB")), colours=False),
+    "light and dark inverted": Perturbation(_stays(inverted)),
+    "negative": Perturbation(_stays(_negative), colours=False),
+    "held-out typefaces": Perturbation(held_out=("fonts",)),
+    "held-out wordings": Perturbation(held_out=("wordings",)),
+    "lower case": Perturbation(lower=True),
+}
+
+
+def robustness(
+    vlm: Any,
+    families: Iterable[str] = tuple(synth.FAMILIES),
+    *,
+    n: int = 30,
+    world: World | int = WORLD_1,
+    seed: int = ROBUSTNESS_SEED,
+    rows: Iterable[str] = tuple(PERTURBATIONS),
+    batch_size: int = 32,
+) -> pd.DataFrame:
+    """Accuracy under each perturbation: one-step questions asked directly, the others with a thought.
+
+    Rows without colours leave out the questions that name one or ask for one.
+
+    Args:
+        vlm: a loaded model.
+        families: names from `synth.FAMILIES`.
+        n: questions a family and row; the same ones in every row, as far as what is drawn allows.
+        world: in which they are drawn.
+        seed: of the questions.
+        rows: of `PERTURBATIONS`.
+        batch_size: questions in one batch.
+
+    Returns:
+        A row a perturbation: n, accuracy with its 95% Wilson interval over all questions, the difference in
+        points from the first row, and each family's accuracy.
+    """
+    world = world if isinstance(world, World) else World(world)
+    table, first = [], None
+    for name in rows:
+        change = PERTURBATIONS[name]
+        right: dict[str, list[bool]] = {}
+        for family in families:
+            samples = synth.sample(family, n, seed=seed, world=replace(world, held_out=change.held_out))
+            rng = random.Random(f"robustness/{name}/{family}/{seed}")
+            samples = [change(s, rng) for s in samples if change.colours or not _coloured(s)]
+            if samples:
+                right[family] = _right(vlm, family, samples, batch_size)
+        bits = [bit for found in right.values() for bit in found]
+        low, high = wilson(sum(bits), len(bits))
+        accuracy = sum(bits) / len(bits)
+        first = accuracy if first is None else first
+        row = {"perturbation": name, "n": len(bits), "accuracy": accuracy, "low": low, "high": high}
+        row["points"] = 100 * (accuracy - first)
+        table.append(row | {family: sum(found) / len(found) for family, found in right.items()})
+    return pd.DataFrame(table)
+
+
+def _right(vlm: Any, family: str, samples: list[Sample], batch_size: int) -> list[bool]:
+    mode = "think" if synth.family(family).several_steps else "nothink"
+    answers = vlm.ask_many(
+        [s.images for s in samples],
+        [s.question for s in samples],
+        mode=mode,
+        batch_size=batch_size,
+        progress=False,
+        max_tokens=LONGEST_REPLY,
+    )
+    return [s.correct(a.text) for s, a in zip(samples, answers, strict=True)]
+
+
+def _coloured(sample: Sample) -> bool:
+    """Whether a colour is named or asked for."""
+    words = set(f"{sample.question} {sample.answer}".lower().replace("?", " ").replace(".", " ").split())
+    return bool(words & {*COLOURS, "colour", "coloured"})
+
+
+def main() -> None:
+    """Print the table of one model."""
+    from ..models.load import load
+
+    parser = argparse.ArgumentParser(prog="python -m workbench.train.robustness", description=__doc__)
+    parser.add_argument("--model", default="nano", help="a folder, or the built-in model's name")
+    parser.add_argument("--world", type=int, default=1, help="the drawn world of the questions")
+    parser.add_argument("--n", type=int, default=30, help="questions a family and row")
+    parser.add_argument("--families", nargs="+", default=list(synth.FAMILIES), help="of synth.FAMILIES")
+    parser.add_argument("--rows", nargs="+", default=list(PERTURBATIONS), choices=list(PERTURBATIONS))
+    parser.add_argument("--json", help="also write the table to this file")
+    options = parser.parse_args()
+    table = robustness(
+        load(options.model, device="cpu"),
+        options.families,
+        n=options.n,
+        world=options.world,
+        rows=options.rows,
+    )
+    if options.json:
+        table.to_json(options.json, orient="records", indent=2)
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
