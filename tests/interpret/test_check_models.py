@@ -11,7 +11,8 @@ import workbench
 from workbench import synth
 from workbench.errors import InputError
 from workbench.interpret import Attribution, attribute, check_many
-from workbench.interpret.faithfulness import check, evidence_of
+from workbench.interpret.checking import check
+from workbench.interpret.faithfulness import evidence_of
 
 FAST = {"fills": ("mean",), "regions": (2, 2), "steps": 2, "random": 9}
 

@@ -414,7 +414,7 @@ def test_the_bootstrap_interval_of_a_mean_covers_it_about_95_times_in_100() -> N
 
 def test_shuffled_weights_come_back_exactly_also_after_an_error() -> None:
     torch = pytest.importorskip("torch")
-    from workbench.interpret.randomise import randomised
+    from workbench.interpret.checking import randomised
 
     model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.LayerNorm(7), torch.nn.Linear(7, 3))
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -433,7 +433,7 @@ def test_shuffled_weights_come_back_exactly_also_after_an_error() -> None:
 
 def test_weights_that_are_not_there_cannot_be_shuffled() -> None:
     torch = pytest.importorskip("torch")
-    from workbench.interpret.randomise import randomised
+    from workbench.interpret.checking import randomised
 
     with (
         pytest.raises(CapabilityError, match="quantized or offloaded"),
@@ -445,7 +445,7 @@ def test_weights_that_are_not_there_cannot_be_shuffled() -> None:
 def test_similarity_is_spearmans_and_ties_share_their_rank() -> None:
     from scipy.stats import spearmanr
 
-    from workbench.interpret.randomise import similarity
+    from workbench.interpret.checking import similarity
 
     rng = np.random.default_rng(10)
     a, b = rng.integers(0, 4, size=(3, 5)).astype(float), rng.integers(0, 4, size=(3, 5)).astype(float)

@@ -10,15 +10,8 @@ import pytest
 
 from workbench.errors import InputError
 from workbench.interpret import leaderboard as league
-from workbench.interpret.leaderboard import (
-    SINK,
-    Journal,
-    League,
-    LeagueSettings,
-    read_league,
-    standings,
-    units,
-)
+from workbench.interpret.leaderboard import SINK, Journal, LeagueSettings, units
+from workbench.interpret.standings import League, read_league, standings
 
 FILLS = ("mean", "blur", "white")
 

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from .. import interpret, models
+from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..types import Box, PatchGrid, Region, Span, TokenLayout
+from ..types import Box, Region, Span
+from .faithfulness import Faithfulness
 from .methods import METHODS, TABLE
 from .record_file import load_record, save_record
 from .regions import FILLS, Regions, make_regions
 from .targets import Target
 
 if TYPE_CHECKING:
-    from ..models.vlm import VLM
-    from .counterfactual import Proof
-    from .faithfulness import Faithfulness
-    from .methods.job import Outcome
-    from .scoring import Scorer
+    from matplotlib.figure import Figure
 
 __all__ = ["Attribution", "attribute"]
 
@@ -73,7 +72,7 @@ class Attribution:
     forwards: int = 0
     backwards: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    vlm: VLM | None = field(default=None, repr=False)
+    vlm: models.VLM | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         layout = self.answer.layout
@@ -108,7 +107,11 @@ class Attribution:
         cells.sort(key=lambda cell: -cell[0])
         return [(Region(box, image), value) for value, image, box in cells[:count]]
 
-    def check(self, vlm: VLM | None = None, **options: Any) -> Faithfulness:
+    def plot(self, **options: Any) -> Figure:
+        """The map over its picture; options as for `workbench.viz.overlay`."""
+        return later("viz", "overlay")(self, **options)
+
+    def check(self, vlm: models.VLM | None = None, **options: Any) -> Faithfulness:
         """Whether the map can be trusted; options as for `workbench.interpret.faithfulness.check`.
 
         Args:
@@ -117,22 +120,22 @@ class Attribution:
         Raises:
             InputError: without a model.
         """
-        from .faithfulness import check
+        return later("interpret", "check")(self, vlm=self.model_for(vlm), **options)
 
-        return check(self, vlm=self.model_for(vlm), **options)
-
-    def prove(self, region: Region | Box, *, vlm: VLM | None = None, **options: Any) -> Proof:
+    def prove(
+        self, region: Region | Box, *, vlm: models.VLM | None = None, **options: Any
+    ) -> interpret.Proof:
         """Alter a region, ask again, and show both answers beside this map; options as for
         `workbench.interpret.prove`.
 
         Raises:
             InputError: without a model, or for a region outside the pictures.
         """
-        from .counterfactual import prove
+        return later("interpret", "prove")(
+            self.model_for(vlm), self.answer, region, attribution=self, **options
+        )
 
-        return prove(self.model_for(vlm), self.answer, region, attribution=self, **options)
-
-    def again(self, vlm: VLM | None = None) -> Attribution:
+    def again(self, vlm: models.VLM | None = None) -> Attribution:
         """The same method with the same settings once more, for example after the weights have changed.
 
         Raises:
@@ -144,7 +147,7 @@ class Attribution:
             model, self.answer, self.target, self.method, self.regions, progress=False, **self.settings
         )
 
-    def model_for(self, vlm: VLM | None = None) -> VLM:
+    def model_for(self, vlm: models.VLM | None = None) -> models.VLM:
         """The model that is given, or the one that made this.
 
         Raises:
@@ -265,7 +268,7 @@ def _drawn(part: np.ndarray, width: int = 240) -> str:
 
 
 def attribute(
-    vlm: VLM,
+    vlm: models.VLM,
     answer: Answer,
     target: Any = None,
     method: str = "occlusion",
@@ -312,7 +315,7 @@ def attribute(
         attribution.maps[0]  # [rows, cols]
         print(attribution.check().verdict)
     """
-    from .methods.job import Job  # these two need torch
+    from .methods.job import Job, placed  # these two need torch, and the record does not
     from .scoring import Scorer
 
     settings = _checked(method, fill, seed, options)
@@ -329,8 +332,8 @@ def attribute(
             bar.total = count
             bar.refresh()
 
-        found: Outcome = run(Job(method, scorer, divided, fill, seed, settings, expect))
-    maps, values, tokens = _placed(found, scorer, divided)
+        found = run(Job(method, scorer, divided, fill, seed, settings, expect))
+    maps, values, tokens = placed(found, scorer, divided)
     seconds = time.perf_counter() - started
     return Attribution(
         answer=answer,
@@ -369,43 +372,3 @@ def _checked(method: Any, fill: Any, seed: Any, options: dict[str, Any]) -> dict
             f"its settings: {', '.join(known) or 'it has none'}",
         )
     return {**known, **options}
-
-
-def _placed(
-    found: Outcome, scorer: Scorer, regions: Regions
-) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None]:
-    """Maps, values of regions and values of tokens, from whatever a method found."""
-    layout = scorer.answer.layout
-    assert layout is not None, "checked with the prompt"
-    grids, tokens = layout.images, found.tokens
-    if found.positions is not None:
-        tokens = found.positions
-        maps = _cells(found.positions, layout)
-        if regions.kind == "patches":
-            values = np.concatenate([part.ravel() for part in maps])
-        else:
-            values = regions.pool(maps, grids)
-            maps = regions.maps(values, grids)
-        return maps, values, tokens
-    if found.elements is not None:
-        atoms = scorer.pixel_map.atoms(regions).ravel()
-        per_atom = np.bincount(atoms[atoms >= 0], found.elements.ravel()[atoms >= 0], minlength=regions.atoms)
-        values = regions.sum_atoms(per_atom)
-    else:
-        assert found.values is not None, "a method gives values, elements or positions"
-        values = found.values
-    return regions.maps(values, grids), values, tokens
-
-
-def _cells(positions: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, ...]:
-    """Values of prompt positions as maps; a crop's tokens count for the overview's cell at their centre."""
-    maps = [np.zeros((grid.rows, grid.cols)) for grid in layout.images]
-    grids: Sequence[PatchGrid] = layout.grids
-    for grid in grids:
-        shown = layout.images[grid.image]
-        for row in range(grid.rows):
-            for col in range(grid.cols):
-                x1, y1, x2, y2 = grid.box(row, col)
-                if (cell := shown.at((x1 + x2) / 2, (y1 + y2) / 2)) is not None:
-                    maps[grid.image][cell] += positions[grid.position(row, col)]
-    return tuple(maps)

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from .. import models
+from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..types import Box, Region, Span
+from .attribution import Attribution
 from .record_file import load_record, save_record
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from ..models.vlm import VLM
+    from matplotlib.figure import Figure
 
 __all__ = [
     "HOW",
@@ -265,6 +266,10 @@ class Proof:
         many = "none" if as_much == 0 else f"{as_much}"
         return f"{text}; of {n} other places of the same size {many} cost as much (mean {mean:+.2f} nats)."
 
+    def plot(self) -> Figure:
+        """Both pictures, both answers, and what the region and other places cost: `workbench.viz.proof`."""
+        return later("viz", "proof")(self)
+
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``.
 
@@ -317,12 +322,12 @@ class Proof:
 
 
 def prove(
-    vlm: VLM,
+    vlm: models.VLM,
     answer: Answer,
     region: Region | Box,
     *,
     how: str = "mask",
-    attribution: Any = None,
+    attribution: Attribution | None = None,
     controls: int = 8,
     seed: int = 0,
 ) -> Proof:
@@ -343,7 +348,7 @@ def prove(
             another model.
         CapabilityError: for a model behind a server.
     """
-    from .scoring import Scorer
+    from .scoring import Scorer  # needs torch, and the record does not
 
     if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
         raise InputError(f"controls={controls!r}", "a whole number from 0")
@@ -370,7 +375,7 @@ def _altered(images: Sequence[Image.Image], region: Region, how: str) -> list[Im
     return [alter(image, region.box, how) if n == region.image else image for n, image in enumerate(images)]
 
 
-def _ask_again(vlm: VLM, answer: Answer, images: Sequence[Image.Image]) -> Answer:
+def _ask_again(vlm: models.VLM, answer: Answer, images: Sequence[Image.Image]) -> Answer:
     """The same conversation and settings with other pictures."""
     history, at = [], 0
     for turn in answer.history:

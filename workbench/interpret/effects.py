@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from .._faces import later
 from ..answer import Answer, html_table
 from ..types import Region
 from .record_file import load_record, save_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Knockout", "Patching"]
 
@@ -47,6 +52,10 @@ class Patching:
     def strongest(self) -> int:
         """The layer whose patch moved the answer most."""
         return int(self.table["layer"].iloc[int(self.table["moved"].to_numpy().argmax())])
+
+    def plot(self) -> Figure:
+        """How far the answer moves, layer by layer: `workbench.viz.patching`."""
+        return later("viz", "patching")(self)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``; it loads without a model."""
@@ -148,6 +157,10 @@ class Knockout:
                 "said": self.said,
             }
         )
+
+    def plot(self) -> Figure:
+        """What each token of the reply lost: `workbench.viz.knockout`."""
+        return later("viz", "knockout")(self)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``; it loads without a model."""

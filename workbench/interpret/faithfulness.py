@@ -1,32 +1,22 @@
-"""Can a map be trusted? `check` measures it against random, centre and sink baselines, with a verdict
-
-One honest line about a map: better than random or not, and whether a map can mean anything at all
+"""Can a map be trusted? What a check of it measured, as a record that needs no model, and its verdict
 
 The rule reads measured numbers only and has no way to be kind: a map is called better than random when its
 gap exceeds what random orders reach, under every masking; under some only, the line says which.
 
-What every map is measured against: random orders, the middle of the picture, attention sinks alone
+What every map is measured against: random orders, the middle of the picture, attention sinks alone.  Whether
+a map points at the place that a person would name (pointing game, IoU) stands apart: a map can be plausible
+and wrong about the model, or faithful and surprising, so these two numbers never enter a verdict.
 
-Does a map point at the place that a person would name? Pointing game and IoU, apart from faithfulness
-
-A map can be plausible and wrong about the model, or faithful and surprising: so these two numbers never
-enter a verdict on faithfulness.
-
-What a check of a map measured, as a record that needs no model: curves, drop, plausibility, verdict
-
-Checks of many answers together: means with bootstrap intervals over samples, and one verdict
-
-The part of a check that needs no model: from a score over kept regions to curves of a map and baselines
+`workbench.interpret.checking` measures with a model; here is the part of a check that needs none, from a
+score over kept regions to curves of a map and its baselines.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -34,21 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..answer import html_table
-from ..errors import CapabilityError, InputError
+from .._faces import later
+from ..answer import Answer, html_table, write_file
+from ..errors import InputError
 from ..stats import bootstrap_mean
+from ..synth import Sample
 from ..types import Box, PatchGrid, Region
 from .curves import Curve, Score, curves, ranking
 from .regions import FILLS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..answer import Answer
-    from ..models.vlm import VLM
-    from ..synth import Sample
-    from .attribution import Attribution
-    from .scoring import Scorer
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Estimate",
@@ -65,8 +52,6 @@ __all__ = [
     "baseline_orders",
     "blocks",
     "centre",
-    "check",
-    "check_many",
     "check_settings",
     "evidence",
     "evidence_of",
@@ -79,8 +64,6 @@ __all__ = [
     "pointing",
     "read_record",
     "region_means",
-    "score_over",
-    "sink_maps",
     "sinks",
     "summarise",
     "write_record",
@@ -461,7 +444,6 @@ class Faithfulness:
         Raises:
             InputError: for a masking that was not measured.
         """
-        import numpy as np
         import pandas as pd
 
         named = self._named(fill)
@@ -477,6 +459,10 @@ class Faithfulness:
         return pd.DataFrame(rows, columns=["curve", "map", "fraction", "score", "low", "high"])
 
     # -- kept and shown --------------------------------------------------------------------------
+
+    def plot(self) -> Figure:
+        """Insertion and deletion curves beside their baselines: `workbench.viz.curves`."""
+        return later("viz", "curves")(self)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -559,8 +545,6 @@ def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
     Raises:
         InputError: if the place is a folder.
     """
-    from ..answer import write_file
-
     place = Path(path).expanduser()
     if place.is_dir():
         raise InputError(f"path={str(path)!r} is a folder", "a file name, for example 'check.json'")
@@ -727,6 +711,10 @@ class FaithfulnessSummary:
             columns=["measured", "fill", "mean", "low", "high", "n"],
         )
 
+    def plot(self) -> Figure:
+        """Insertion and deletion curves beside their baselines: `workbench.viz.curves`."""
+        return later("viz", "curves")(self)
+
     def save(self, path: str | Path) -> Path:
         """Save as one JSON file; returns its path."""
         return write_record(path, {**SUMMARY_FORMAT, "items": [item.to_dict() for item in self.items]})
@@ -852,116 +840,6 @@ def examine(
     return curves(score, orders, fills=fills, steps=steps)
 
 
-def check(
-    attribution: Attribution,
-    *,
-    vlm: VLM | None = None,
-    sample: Sample | None = None,
-    boxes: Sequence[Region | Box] | None = None,
-    fills: Sequence[str] = FILLS,
-    regions: tuple[int, int] | str = (6, 6),
-    steps: int = 6,
-    random: int = 19,
-    randomise: int = 1,
-    batch_size: int = 16,
-    seed: int = 0,
-) -> Faithfulness:
-    """Measure whether a map tells what the answer depends on.
-
-    Insertion and deletion on the target's log-probability, with equal regions for the map, random orders,
-    the centre prior and attention sinks, under each masking; the drop without any picture; the same
-    method's map with shuffled weights; and, apart from that, whether the map points at known evidence.
-
-    Args:
-        attribution: what `workbench.interpret.attribute` returned.
-        vlm: the model; None for the one that made the attribution, which a saved one has forgotten.
-        sample: the drawn question that was answered, for its true boxes.
-        boxes: the true evidence instead: `Region`, or boxes in pixels of the first picture.
-        fills: maskings: "mean" (the picture's mean colour), "blur", "white".
-        regions: (rows, cols) of equal regions a picture, or "patches".
-        steps: points of a curve, about.
-        random: random orders, at least 9; each counts with its reverse.
-        randomise: how often to shuffle the weights and make the map anew; 0 for not at all.
-        batch_size: altered pictures at a time; halved where memory runs out.
-        seed: of random orders, ties and shuffled weights.
-
-    Raises:
-        InputError: for settings or boxes that cannot be used, a sample of another question, or a map
-            without its model.
-        CapabilityError: for a model behind a server.
-    """
-    from .scoring import Scorer
-
-    check_settings(fills, steps=steps, random=random)
-    if isinstance(randomise, bool) or not isinstance(randomise, int) or randomise < 0:
-        raise InputError(f"randomise={randomise!r}", "a whole number from 0 (not at all)")
-    vlm, answer = attribution.model_for(vlm), attribution.answer
-    assert answer.layout is not None, "a map lies on a grid"
-    grids = answer.layout.images
-    labels = blocks(grids, regions)
-    true = evidence_of(answer, sample, boxes)
-    seen: Plausibility | None = None if true is None else plausibility(attribution.maps, grids, true)
-    started = time.perf_counter()
-    scorer = Scorer(vlm, answer, attribution.target, batch_size=batch_size)
-    notes: list[str] = []
-    sink = _try("sink baseline", lambda: sink_maps(vlm, answer), notes)
-    options: dict[str, Any] = {"regions": regions, "fills": tuple(fills), "steps": steps, "random": random}
-    score = score_over(scorer, labels)
-    curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
-    no_image = _try("score without pictures", scorer.without_pictures, notes)
-    again = None
-    if randomise:
-        again = _try("randomisation check", lambda: _randomisation(vlm, attribution, randomise, seed), notes)
-    return Faithfulness(
-        method=attribution.method,
-        target=scorer.target.label,
-        model=vlm.name,
-        regions=1 + max(int(part.max()) for part in labels),
-        curves=curves,
-        full=scorer.base,
-        no_image=no_image,
-        plausibility=seen,
-        randomisation=again,
-        notes=tuple(notes),
-        seconds=time.perf_counter() - started,
-        forwards=scorer.forwards,
-        settings={**options, "fills": list(fills), "randomise": randomise, "seed": seed},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def check_many(
-    attributions: Sequence[Attribution | Faithfulness],
-    *,
-    samples: Sequence[Sample] | None = None,
-    progress: bool = True,
-    **options: Any,
-) -> FaithfulnessSummary:
-    """Check several maps of one method and put intervals over the samples.
-
-    Args:
-        attributions: attributions, or `Faithfulness` records, which are taken as they are.
-        samples: the drawn question of each attribution.
-        progress: show a bar.
-        **options: as for `check`.
-
-    Raises:
-        InputError: as `check`, or for no map, or maps of several methods.
-    """
-    from tqdm.auto import tqdm
-
-    if samples is not None and len(samples) != len(attributions):
-        raise InputError(f"{len(samples)} samples for {len(attributions)} attributions", "one for each")
-    known: Sequence[Sample | None] = samples or [None] * len(attributions)
-    bar = tqdm(list(zip(attributions, known, strict=True)), disable=not progress, desc="check", leave=False)
-    return summarise(
-        [
-            one if isinstance(one, Faithfulness) else check(one, sample=sample, **options)
-            for one, sample in bar
-        ]
-    )
-
-
 def evidence_of(
     answer: Answer, sample: Sample | None = None, boxes: Sequence[Region | Box] | None = None
 ) -> list[Region] | None:
@@ -990,54 +868,3 @@ def evidence_of(
     if (boxes and not found) or any(len(region.box) != 4 for region in found):
         raise InputError(f"boxes={boxes!r}", "regions, or boxes (x1, y1, x2, y2) in pixels")
     return found
-
-
-def score_over(scorer: Scorer, labels: Sequence[np.ndarray]) -> Score:
-    """The scorer as a function of which regions are kept, over regions of the pictures' cells."""
-    from .regions import Regions
-
-    frames = tuple(grid.region for grid in scorer.answer.layout.images)  # type: ignore[union-attr]
-    regions = Regions("grid", tuple(labels), frames)
-    return lambda keep, fill: scorer.masked(~keep, regions=regions, fill=fill)
-
-
-def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
-    """The sink baseline of an answer: see `baselines.sinks`.
-
-    Raises:
-        CapabilityError: for a decoder whose layers are not known.
-    """
-    from .replay import Decoder, Replay, forward, held, reading
-
-    decoder, replay = Decoder(vlm), Replay.of(vlm, answer)
-    norms: dict[int, np.ndarray] = {}
-
-    def take(layer: int, states: Any) -> None:
-        sizes = states[0].float().norm(dim=-1).cpu().numpy()
-        norms[layer] = sizes / np.median(sizes)
-
-    with held(vlm), reading(decoder, take):
-        forward(vlm, replay.inputs, 1)
-    middle = [norms[layer] for layer in norms if decoder.depth / 4 <= layer <= 3 * decoder.depth / 4]
-    mean = np.mean(middle or list(norms.values()), axis=0)
-    return [sinks(grid, mean) for grid in replay.layout.images]
-
-
-def _randomisation(vlm: VLM, attribution: Attribution, count: int, seed: int) -> tuple[float, ...]:
-    """The same method's maps with shuffled weights against the map, one correlation a shuffle."""
-    from .randomise import randomised, similarity
-
-    found = []
-    for number in range(count):
-        with randomised(vlm.model, seed=seed + number):
-            found.append(similarity(attribution.maps, attribution.again(vlm).maps))
-    return tuple(found)
-
-
-def _try(what: str, measure: Any, notes: list[str]) -> Any:
-    """A part of the check that not every model allows; why it is missing is noted."""
-    try:
-        return measure()
-    except CapabilityError as error:
-        notes.append(f"no {what}: {error}")
-        return None

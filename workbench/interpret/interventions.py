@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +16,7 @@ from ..answer import Answer
 from ..attention.select import as_region
 from ..errors import InputError
 from ..images import open_image
+from ..models.vlm import VLM
 from ..types import Box, Region
 from .effects import Knockout, Patching
 from .logit_lens import token_texts
@@ -34,9 +35,6 @@ from .replay import (
     turns_with,
 )
 from .targets import Place, layout_of, positions, region_positions
-
-if TYPE_CHECKING:
-    from ..models.vlm import VLM
 
 __all__ = ["attention_cut", "knock_out", "patch_region"]
 

@@ -1,14 +1,8 @@
-"""The league of methods: ``python -m workbench.interpret.leaderboard --out data/league`` measures it anew
+"""Measure the league of methods: ``python -m workbench.interpret.leaderboard --out data/league``
 
 Every method's maps on the same fresh questions in both modes: faithfulness, plausibility, seconds and
-forwards.  A killed run goes on where it was; ``rows.csv``, ``league.csv`` and ``league.json`` are written
-when all is measured.
-
-What a league has measured so far: one JSON line a question and mode, which survives a kill
-
-One question of the league: ask it, make every method's map, check them all on the same states
-
-The league table: which method's maps are faithful, plausible and cheap, with intervals over questions
+forwards.  A killed run goes on where it was: its journal holds one JSON line a question and mode.
+``rows.csv``, ``league.csv`` and ``league.json`` are written when all is measured; `standings` reads them.
 """
 
 from __future__ import annotations
@@ -23,54 +17,40 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 
 from .. import synth
-from ..answer import write_file
+from ..answer import Answer, write_file
 from ..errors import CapabilityError, InputError
 from ..files import data_path
-from ..stats import bootstrap_mean
+from ..models.load import load
+from ..models.vlm import VLM
+from ..train.card import hardware
 from ..types import Mode
-from .attribution import attribute
+from .attribution import Attribution, attribute
+from .checking import score_over, sink_maps
 from .counterfactual import whole_reply
 from .curves import curves
-from .faithfulness import (
-    LEAST_DROP,
-    blocks,
-    evidence_of,
-    orders_of,
-    plausibility,
-    score_over,
-    sink_maps,
-)
+from .faithfulness import blocks, evidence_of, orders_of, plausibility
 from .methods import METHODS
 from .regions import FILLS
 from .scoring import Scorer
-
-if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..models.vlm import VLM
-    from .attribution import Attribution
+from .standings import ABOUT, ROWS, TABLE, League, read_league, standings
 
 __all__ = [
-    "BASELINES",
     "Journal",
-    "League",
     "LeagueSettings",
     "OPTIONS",
     "SEED",
     "SINK",
     "main",
     "measure",
-    "read_league",
     "run_league",
-    "standings",
     "units",
 ]
 
@@ -197,8 +177,6 @@ class LeagueSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        import json
-
         return json.loads(json.dumps(asdict(self)))
 
 
@@ -274,8 +252,6 @@ def _maps(
 
 
 def _sink(vlm: VLM, answer: Answer) -> _Made:
-    import time
-
     started = time.perf_counter()
     maps = sink_maps(vlm, answer)
     return _Made(maps, time.perf_counter() - started, 1)
@@ -287,180 +263,6 @@ def _given_thought(vlm: VLM, answer: Answer) -> float | None:
         return None
     scorer = Scorer(vlm, answer, "answer")
     return scorer.base - scorer.without_pictures()
-
-
-BASELINES = ("random", "centre", "sink")
-ROWS, TABLE, ABOUT = "rows.csv", "league.csv", "league.json"
-
-
-def standings(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a mode and method, the most faithful first, with 95% bootstrap intervals over questions.
-
-    Faithfulness is the gap of insertion and deletion AUC in nats, averaged over the maskings; random
-    orders have none.  It counts the answers that need their picture.  Plausibility counts the right ones:
-    the true evidence of a wrong answer is not known.
-
-    Args:
-        rows: as the league measured them, one a question, mode and method.
-
-    Returns:
-        ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the masking with
-        the lowest interval), ``over_centre`` with its interval (paired), ``n_right, pointing, iou`` with
-        intervals, ``chance``, ``seconds, forwards, backwards`` and ``verdict``.
-
-    Raises:
-        InputError: for no measured row.
-    """
-    rows = rows[rows["note"].isna() | (rows["note"] == "")]
-    fills = [name.removeprefix("gap_") for name in rows.columns if name.startswith("gap_")]
-    if rows.empty or not fills:
-        raise InputError("a league without a measured row", "rows with gap_... columns")
-    rows = rows.assign(gap=rows[[f"gap_{fill}" for fill in fills]].mean(axis=1))
-    needed = rows[rows["full"] - rows["no_image"] >= LEAST_DROP]
-    found = []
-    for (mode, method), own in needed.groupby(["mode", "method"], sort=False):
-        right = rows[(rows["mode"] == mode) & (rows["method"] == method) & rows["right"]]
-        centre = needed[(needed["mode"] == mode) & (needed["method"] == "centre")]
-        found.append(
-            {
-                "mode": mode,
-                "method": method,
-                **_faithful(own, centre, fills),
-                **_plausible(right),
-                **_cost(own),
-            }
-        )
-    table = pd.DataFrame(found)
-    return table.sort_values(["mode", "gap"], ascending=[True, False], ignore_index=True, kind="stable")
-
-
-def _faithful(own: pd.DataFrame, centre: pd.DataFrame, fills: Sequence[str]) -> dict[str, Any]:
-    by_fill = {fill: bootstrap_mean(own[f"gap_{fill}"].to_numpy()) for fill in fills}
-    worst = min(by_fill, key=lambda fill: by_fill[fill][1])
-    paired = own.merge(centre, on="question", suffixes=("", "_centre"))
-    over = bootstrap_mean((paired["gap"] - paired["gap_centre"]).to_numpy())
-    return {
-        "n": len(own),
-        **_named("gap", bootstrap_mean(own["gap"].to_numpy())),
-        "worst": worst,
-        "worst_low": by_fill[worst][1],
-        **_named("over_centre", over),
-        "verdict": _verdict(by_fill, over),
-    }
-
-
-def _verdict(by_fill: dict[str, tuple[float, float, float]], over: tuple[float, float, float]) -> str:
-    better, worse = [f for f, e in by_fill.items() if e[1] > 0], [f for f, e in by_fill.items() if e[2] < 0]
-    if len(better) == len(by_fill):
-        return "better than random" + (" and centre" if over[1] > 0 else "")
-    if better:
-        return f"better than random under {', '.join(better)} only"
-    return "worse than random" if len(worse) == len(by_fill) else "no better than random"
-
-
-def _plausible(right: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "n_right": len(right),
-        **_named("pointing", bootstrap_mean(right["pointing"].to_numpy())),
-        **_named("iou", bootstrap_mean(right["iou"].to_numpy())),
-        "chance": float(right["chance"].mean()),
-    }
-
-
-def _cost(own: pd.DataFrame) -> dict[str, Any]:
-    return {
-        **_named("seconds", bootstrap_mean(own["seconds"].to_numpy())),
-        "forwards": float(own["forwards"].mean()),
-        "backwards": float(own["backwards"].mean()),
-    }
-
-
-def _named(name: str, estimate: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class League:
-    """A league that was measured.
-
-    Args:
-        table: `standings`.
-        rows: one a question, mode and method.
-        about: settings, model, hardware, date, commit, seconds.
-    """
-
-    table: pd.DataFrame
-    rows: pd.DataFrame
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def findings(self) -> list[str]:
-        """What the table says, computed: a sentence a mode on faithfulness, one on plausibility."""
-        return [
-            line for mode, own in self.table.groupby("mode", sort=False) for line in _findings(str(mode), own)
-        ]
-
-    def needed(self) -> pd.DataFrame:
-        """How far answers need their picture: a row a mode, nats lost without it by the whole reply, and by
-        the answer alone when its thought is given."""
-        once = self.rows.drop_duplicates(["question", "mode"]).dropna(subset=["full"])
-        found = []
-        for mode, own in once.groupby("mode", sort=False):
-            drop = (own["full"] - own["no_image"]).to_numpy()
-            given = own["drop_answer"].to_numpy(dtype=float)
-            need = float(np.mean(drop >= LEAST_DROP))
-            row = {"mode": mode, "n": len(own), "right": float(own["right"].mean()), "share_needed": need}
-            found.append(
-                {**row, **_named("drop", bootstrap_mean(drop)), **_named("answer", bootstrap_mean(given))}
-            )
-        return pd.DataFrame(found)
-
-    def __repr__(self) -> str:
-        return f"League({len(self.table)} rows; {' '.join(self.findings)})"
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in self.findings)
-        return f"<ul>{lines}</ul>{self.table.round(2).to_html()}"
-
-
-def _findings(mode: str, own: pd.DataFrame) -> list[str]:
-    name = {"nothink": "Answering directly", "think": "Thinking"}.get(mode, mode)
-    real = own[~own["method"].isin(BASELINES)]
-    good = real[real["verdict"].str.startswith("better than random") & ~real["verdict"].str.endswith("only")]
-    best, lines = own.iloc[0], []
-    failed = [m for m in real["method"] if m not in set(good["method"])]
-    lines.append(
-        f"{name}, {len(good)} of {len(real)} methods are better than random under every masking; the most "
-        f"faithful is {best.method} ({best.gap:.2f} nats, {best.gap_low:.2f} to {best.gap_high:.2f})"
-        + (f"; not better: {', '.join(failed)}." if failed else ".")
-    )
-    known = own.dropna(subset=["pointing"])
-    if len(known):
-        aim = known.sort_values("pointing", ascending=False).iloc[0]
-        lines.append(
-            f"{name}, {aim.method} points at the true evidence most often ({100 * aim.pointing:.0f}% of "
-            f"{aim.n_right} right answers, by chance {100 * aim.chance:.0f}%)."
-        )
-    return lines
-
-
-def read_league(folder: str | Path | None = None) -> League:
-    """Read a league that was measured; by default the one that ships.
-
-    Raises:
-        InputError: if there is none, or it is not finished.
-    """
-    place = data_path("league") if folder is None else Path(folder).expanduser()
-    try:
-        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-        rows = pd.read_csv(place / ROWS, keep_default_na=True)
-        return League(standings(rows), rows, about)
-    except OSError as error:
-        raise InputError(
-            f"no finished league in {str(folder or 'data/league')!r}: {error.strerror or error}",
-            f"a folder with {ROWS} and {ABOUT}",
-            "python -m workbench.interpret.leaderboard --out FOLDER",
-        ) from None
 
 
 THREADS = 1  # small matrices: a second thread costs more than it brings
@@ -511,8 +313,6 @@ def run_league(
 
 def fingerprint(source: str | None) -> dict[str, Any]:
     """Name of a model and the hash of its weights where they lie in a folder here."""
-    from ..files import data_path
-
     folder = data_path("nano") if source is None else Path(source).expanduser()
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
@@ -523,16 +323,12 @@ def fingerprint(source: str | None) -> dict[str, Any]:
 
 
 def _load(source: str | None) -> Any:
-    from ..models.load import load
-
     return load() if source is None else load(source)
 
 
 def _in_this_process(
     settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
 ) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
-    import torch
-
     vlm, threads = _load(source), torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
@@ -546,8 +342,6 @@ _VLM: Any = None  # a worker process's model
 
 
 def _begin(source: str | None) -> None:
-    import torch
-
     global _VLM
     torch.set_num_threads(THREADS)
     _VLM = _load(source)
@@ -582,10 +376,6 @@ def _finished(folder: Path, header: dict[str, Any]) -> bool:
 
 def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: float, jobs: int) -> League:
     """Rows, table and provenance; the provenance last, and only then the journal goes."""
-    import pandas as pd
-
-    from ..train.card import hardware
-
     rows = pd.DataFrame(journal.rows())
     write_file(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
     rows = pd.read_csv(folder / ROWS)  # the table is what these very rows say

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from .._faces import later
 from ..answer import Answer, html_table
 from ..errors import InputError
 from ..types import PatchGrid
 from .record_file import load_record, save_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Lens", "Says"]
 
@@ -160,6 +164,10 @@ class Lens:
         signs = np.sign(self.decision["log_odds"].to_numpy())[1:]
         different = np.flatnonzero(signs != signs[-1])
         return int(different[-1]) + 2 if len(different) else 1
+
+    def plot(self, **options: Any) -> Figure:
+        """What each patch of a picture says at some layers; options as for `workbench.viz.lens_sheet`."""
+        return later("viz", "lens_sheet")(self, **options)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``, replacing a lens that is there; it loads without a model.

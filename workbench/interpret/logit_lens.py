@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,11 @@ import torch
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
+from ..models.vlm import VLM
 from ..types import Mode
 from .lens_record import Lens
 from .replay import Decoder, Replay, forward, held, reading
 from .targets import Place, positions
-
-if TYPE_CHECKING:
-    from ..models.vlm import VLM
 
 __all__ = ["lens", "token_texts"]
 

@@ -18,15 +18,17 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import label
 
+from .. import models
+from .._faces import later
 from ..answer import Answer, html_table
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
+from ..synth import Sample
 from ..types import Box, PatchGrid, Region, Span
 
 if TYPE_CHECKING:
-    from ..models.vlm import VLM
-    from ..synth import Sample
+    from matplotlib.figure import Figure
 
 __all__ = ["ModePair", "PairedMaps", "compare_thinking", "looked_at", "sentences", "step_boxes", "timeline"]
 
@@ -345,6 +347,10 @@ class ModePair:
         """The thought sentence by sentence; see `workbench.interpret.timeline`."""
         return timeline(self.think, **options)
 
+    def plot(self, row: int | None = None, **options: Any) -> Figure:
+        """What an answer token looked at in both modes, and the difference: see `workbench.viz.paired`."""
+        return later("viz", "paired")(self, row, **options)
+
     def save(self, path: str | Path) -> Path:
         """Save into a folder, the two answers as ``think`` and ``direct`` in it; it loads without a model.
 
@@ -394,7 +400,7 @@ class ModePair:
         return int(left), int(right)
 
 
-def compare_thinking(vlm: VLM, images: Any, question: str, **options: Any) -> ModePair:
+def compare_thinking(vlm: models.VLM, images: Any, question: str, **options: Any) -> ModePair:
     """Ask one question in both modes and keep the attention of both.
 
     Args:
@@ -407,9 +413,6 @@ def compare_thinking(vlm: VLM, images: Any, question: str, **options: Any) -> Mo
         CapabilityError: for a server.
         InputError: as `VLM.ask`; for ``mode`` or ``capture``; if an answer is empty or a thought is missing.
     """
-    from .replay import check_vlm
-
-    check_vlm(vlm)
     if wrong := {"mode", "capture"} & set(options):
         raise InputError(f"{wrong.pop()}= for a comparison of both modes", "the other options of vlm.ask")
     think, direct = (vlm.ask(images, question, mode=m, capture=True, **options) for m in ("think", "nothink"))

@@ -5,3 +5,7 @@ read, ``doctor.doctor`` what this machine can run.  The handle is ``handle.VLM``
 server, ``server.ServerVLM``; both have the same verbs.  Nothing is imported here: the functions are
 the package's front door (`workbench.load`), and their modules bear the same names.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

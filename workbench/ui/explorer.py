@@ -6,7 +6,7 @@ import base64
 import io
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -14,14 +14,12 @@ import pandas as pd
 import traitlets
 
 from ..answer import Answer
+from ..attention import Attention
 from ..errors import InputError, WorkbenchError
 from ..viz.overlay import overlay
 from .maps import Maps, Setting, Word, quantised
 from .page import MAX_BYTES, page, script, style, write
 from .static import static_only
-
-if TYPE_CHECKING:
-    from ..attention import Attention
 
 __all__ = ["AttentionExplorer"]
 

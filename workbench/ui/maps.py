@@ -8,20 +8,18 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..answer import Answer
+from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
 from ..types import Box, PatchGrid, Region, Span
 from ..viz.overlay import COLOURS, FADE, OPACITY
-
-if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..attention import Attention
 
 __all__ = ["UNITS", "Maps", "Setting", "Word", "quantised", "split_words"]
 

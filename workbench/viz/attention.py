@@ -6,7 +6,7 @@ A reply as running text, each token on a ground that shows its value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,15 +15,13 @@ from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from ..answer import Answer
+from ..attention import Attention
 from ..errors import InputError
 from ..types import PatchGrid
 from .overlay import colour_bar, coloured, draw_map, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled
 from .tables import percent
-
-if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..attention import Attention
 
 __all__ = ["difference", "sheet", "timeline", "token_strip"]
 

@@ -6,7 +6,7 @@ The league of attribution methods: faithfulness, plausibility and cost, by metho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from ..errors import InputError
+from ..interpret.attribution import Attribution
+from ..interpret.counterfactual import Proof
 from ..interpret.faithfulness import MAP, RANDOM, Faithfulness, FaithfulnessSummary
-from ..interpret.leaderboard import BASELINES
+from ..interpret.standings import BASELINES
 from ..types import Box, Region
 from .overlay import _frame, _picture, draw_map, grid_of
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled, wrapped
-
-if TYPE_CHECKING:
-    from ..interpret.attribution import Attribution
-    from ..interpret.counterfactual import Proof
 
 __all__ = ["checks", "curves", "league", "maps", "proof"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,13 @@ from matplotlib.ticker import MaxNLocator
 from ..answer import Answer
 from ..errors import InputError
 from ..interpret.effects import Knockout, Patching
+from ..interpret.thought import ModePair
 from ..stats import bootstrap_mean
 from ..types import Box
 from .attention import difference
 from .overlay import _frame, _picture, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled, wrapped
 from .tables import percent
-
-if TYPE_CHECKING:
-    from ..interpret.thought import ModePair
 
 __all__ = ["knockout", "knockout_matrix", "paired", "patching", "thought"]
 

@@ -6,7 +6,7 @@ Pictures as they were asked about: with boxes, and with the grid of patches that
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,15 +17,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from PIL import Image
 
+from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..images import open_images
+from ..synth import Sample
 from ..types import Box, PatchGrid, Region
 from .style import FAINT, INK, SERIES, Figure, panels, titled, wrapped
 from .tables import percent
-
-if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..synth import Sample
 
 __all__ = [
     "COLOURS",
@@ -162,8 +160,6 @@ def _frame(box: Box, colour: str, line: Any, *, label: str | None = None, fill: 
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
     return to_rgb(colour)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from ..ablate.microscope import Microscope
 from ..errors import InputError
 from ..images import open_image
 from .style import INK, SERIES, Figure, columns, panels, plain, titled
-
-if TYPE_CHECKING:
-    from ..ablate.microscope import Microscope
 
 __all__ = ["microscope", "published_resolution", "resolution_costs", "survives"]
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
 from ..stats import wilson
+from ..synth import FAMILIES
+from ..train.evaluate import Scored
 from ..types import Mode
 from .style import columns
-
-if TYPE_CHECKING:
-    from ..train.evaluate import Scored
 
 __all__ = [
     "choices",
@@ -53,8 +52,6 @@ def costs(scored: Sequence[Scored], *, seed: int = 0) -> pd.DataFrame:
     Raises:
         InputError: if there are no replies.
     """
-    from ..synth import FAMILIES
-
     if not scored:
         raise InputError(
             "no replies", "at least one", "make them with workbench.train.evaluate.evaluate(vlm)"

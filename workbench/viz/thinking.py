@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ..stats import wilson
+from ..synth import FAMILIES
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
 from .tables import choices, enough, fall, gain, times
 
@@ -154,8 +155,6 @@ def steps(table: Any) -> Figure:
 
 def _grouped(table: Any, needed: tuple[str, ...], made_by: str) -> pd.DataFrame:
     """A table whose families are told apart by ``several_steps``; synth knows it of its own families."""
-    from ..synth import FAMILIES
-
     rows = columns(table, needed, made_by)
     if "several_steps" not in rows and set(rows["family"]) <= set(FAMILIES):
         rows = rows.assign(several_steps=[FAMILIES[family].several_steps for family in rows["family"]])

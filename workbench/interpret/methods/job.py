@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,11 @@ import torch
 from ...errors import InputError, OutOfMemoryError
 from ...models.device import release_memory
 from ...models.worker import is_out_of_memory
+from ...types import PatchGrid, TokenLayout
 from ..regions import Regions
 from ..scoring import Scorer
 
-__all__ = ["Job", "Outcome", "frozen", "smaller_batches", "whole_number"]
+__all__ = ["Job", "Outcome", "frozen", "placed", "smaller_batches", "whole_number"]
 
 
 @dataclass
@@ -63,6 +64,46 @@ class Outcome:
     delta: float | None = None
     backwards: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def placed(
+    found: Outcome, scorer: Scorer, regions: Regions
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None]:
+    """Maps ``[rows, cols]``, values of regions and values of tokens, from whatever a method found."""
+    layout = scorer.answer.layout
+    assert layout is not None, "checked with the prompt"
+    grids, tokens = layout.images, found.tokens
+    if found.positions is not None:
+        tokens = found.positions
+        maps = _cells(found.positions, layout)
+        if regions.kind == "patches":
+            values = np.concatenate([part.ravel() for part in maps])
+        else:
+            values = regions.pool(maps, grids)
+            maps = regions.maps(values, grids)
+        return maps, values, tokens
+    if found.elements is not None:
+        atoms = scorer.pixel_map.atoms(regions).ravel()
+        per_atom = np.bincount(atoms[atoms >= 0], found.elements.ravel()[atoms >= 0], minlength=regions.atoms)
+        values = regions.sum_atoms(per_atom)
+    else:
+        assert found.values is not None, "a method gives values, elements or positions"
+        values = found.values
+    return regions.maps(values, grids), values, tokens
+
+
+def _cells(positions: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, ...]:
+    """Values of prompt positions as maps; a crop's tokens count for the overview's cell at their centre."""
+    maps = [np.zeros((grid.rows, grid.cols)) for grid in layout.images]
+    grids: Sequence[PatchGrid] = layout.grids
+    for grid in grids:
+        shown = layout.images[grid.image]
+        for row in range(grid.rows):
+            for col in range(grid.cols):
+                x1, y1, x2, y2 = grid.box(row, col)
+                if (cell := shown.at((x1 + x2) / 2, (y1 + y2) / 2)) is not None:
+                    maps[grid.image][cell] += positions[grid.position(row, col)]
+    return tuple(maps)
 
 
 def whole_number(options: Mapping[str, Any], name: str, least: int = 1) -> int:

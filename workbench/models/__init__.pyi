@@ -1,0 +1,2 @@
+from .server import ServerVLM as ServerVLM
+from .vlm import VLM as VLM
