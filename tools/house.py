@@ -38,9 +38,10 @@ PACKAGE = "workbench"
 
 # Which rooms a room may import, besides itself; the front door (workbench/__init__.py) is not a room.
 GROUND = {"errors", "files", "html", "images", "journal", "names", "plugins", "progress", "records", "stats"}
-GROUND |= {"terminal", "types"}
+GROUND |= {"_faces", "terminal", "types"}
 RECORDS = GROUND | {"answer", "attention"}
 BELOW = {
+    "_faces": set(),
     "errors": set(),
     "progress": set(),
     "plugins": {"errors"},

@@ -315,7 +315,8 @@ def attribute(
         attribution.maps[0]  # [rows, cols]
         print(attribution.check().verdict)
     """
-    from .methods.job import Job, placed  # these two need torch, and the record does not
+    # these two need torch, and the record does not
+    from .methods.job import Job, placed
     from .scoring import Scorer
 
     settings = _checked(method, fill, seed, options)
