@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import safe_open
@@ -32,6 +35,8 @@ from .muon import Muon
 __all__ = ["AuxiliaryHeads", "Phase", "TrainConfig", "Trainer", "count", "learning_rate"]
 
 IGNORE = -100
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,17 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     total = config.steps + config.encoder_steps
     down = max(1, round(config.decay * total))
     return config.lr * min(1.0, (step + 1) / config.warmup, max(0.0, (total - step) / down))
+
+
+def ahead(items: Iterator[T], count: int, most: int = 4) -> Iterator[T]:
+    """The first ``count`` items, up to ``most`` of them made in a thread of their own before their turn."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, items) for _ in range(min(most, count)))
+        for number in range(count):
+            item = coming.popleft().result()
+            if number + most < count:
+                coming.append(pool.submit(next, items))
+            yield item
 
 
 def _means(told: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
@@ -245,7 +261,7 @@ class Trainer:
         while self.step < self.total:
             chapter, begun = self.step // self.config.chapter, time.perf_counter()
             left = min(self.config.chapter, self.total - self.step)
-            for step in islice(self._batches(chapter), left):
+            for step in ahead(self._batches(chapter), left):
                 metrics = self.update([batch.to(self.device) for batch in step])
                 self.step += 1
                 if self.step % every == 0:
