@@ -14,10 +14,18 @@ from tokenizers import Tokenizer
 
 from workbench import ablate, load, synth
 from workbench.ablate.recipe import part_of
-from workbench.ablate.resolution import METHODS, projector_width
+from workbench.ablate.resolution import METHODS
 from workbench.ablate.stream import make_plan, write_example
 from workbench.ablate.training import RecipeTrainer
-from workbench.ablate.variant import SHARED, build_model, encoder_of, image_mask, open_model, save_model
+from workbench.ablate.variant import (
+    SHARED,
+    build_model,
+    encoder_of,
+    image_mask,
+    open_model,
+    projector_width,
+    save_model,
+)
 from workbench.errors import InputError, WorkbenchError
 from workbench.files import data_path
 from workbench.train.data import Mix, collate

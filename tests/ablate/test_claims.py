@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.ablate.findings import claims
-from workbench.ablate.studies import STUDIES, study
+from workbench.ablate.studies import STUDIES, claims, study
 from workbench.synth import family
 
 

@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.ablate.cost import Shape, Timing, calibrate, cost, cost_table
-from workbench.ablate.resolution import METHODS, FedModel, feed, pixel_batch
+from workbench.ablate.resolution import METHODS, feed
+from workbench.ablate.variant import FedModel, pixel_batch
 from workbench.errors import InputError
 from workbench.files import data_path
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration

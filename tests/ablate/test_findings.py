@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from workbench.ablate.findings import finding, interval, over_pairs, per_run
+from workbench.ablate.studies import finding, interval, over_pairs, per_run
 from workbench.errors import InputError
 
 

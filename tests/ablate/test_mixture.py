@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 
 from workbench.ablate.mixture import (
+    best,
+    bounds,
     dirichlet_design,
     mixture_of,
     named_mixtures,
+    onto,
     published_response,
     repetition_caps,
     replicate_noise,
 )
 from workbench.ablate.recipe import DOMAINS
 from workbench.ablate.response import fit_response
-from workbench.ablate.simplex import best, bounds, onto
 from workbench.errors import InputError
 
 

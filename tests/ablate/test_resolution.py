@@ -10,17 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.ablate.resolution import (
-    METHODS,
-    FedModel,
-    default_tile,
-    feed,
-    least_tokens,
-    pixel_batch,
-    projector_width,
-    token_layout,
-)
-from workbench.ablate.resolution.encoder import _join
+from workbench.ablate.resolution import METHODS, default_tile, feed, least_tokens
+from workbench.ablate.variant import FedModel, _join, pixel_batch, projector_width, token_layout
 from workbench.errors import InputError
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from workbench.ablate import regmix
-from workbench.ablate.methods import METHODS
+from workbench.ablate.fits import METHODS
 from workbench.ablate.response import Response, agreement, fit_response, learning_curve
 from workbench.errors import CapabilityError, InputError, WorkbenchError
 

@@ -11,11 +11,10 @@ from tokenizers import Tokenizer
 
 from workbench import synth
 from workbench.ablate.recipe import part_of
-from workbench.ablate.stream import make_plan, write_example
+from workbench.ablate.stream import WRITTEN, make_plan, write_example, written
 from workbench.ablate.studies import PIPELINES, study
 from workbench.ablate.training import RecipeTrainer
 from workbench.ablate.variant import build_model, encoder_of
-from workbench.ablate.written import WRITTEN, written
 from workbench.files import data_path
 
 TOKENIZER = Tokenizer.from_file(str(data_path("nano", "tokenizer.json")))

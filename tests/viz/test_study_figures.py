@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from workbench.ablate.findings import interval
+from workbench.ablate.studies import interval
 from workbench.errors import InputError
 from workbench.viz import ablate as figures
 

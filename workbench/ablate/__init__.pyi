@@ -4,7 +4,6 @@ from .cost import Timing as Timing
 from .cost import calibrate as calibrate
 from .cost import cost as cost
 from .cost import cost_table as cost_table
-from .findings import claims as claims
 from .microscope import Microscope as Microscope
 from .microscope import microscope as microscope
 from .mixture import Noise as Noise
@@ -23,7 +22,6 @@ from .recipe import Optimiser as Optimiser
 from .recipe import Reasoning as Reasoning
 from .recipe import Recipe as Recipe
 from .recipe import Stage as Stage
-from .resolution import FedModel as FedModel
 from .resolution import Feed as Feed
 from .resolution import feed as feed
 from .response import METHODS as METHODS
@@ -39,6 +37,12 @@ from .response import learning_curve as learning_curve
 from .run import Run as Run
 from .run import run as run
 from .store import runs as runs
+from .studies import Finding as Finding
+from .studies import claims as claims
+from .studies import per_run as per_run
+from .studies import recorded as recorded
 from .sweep import Sweep as Sweep
 from .sweep import read_sweep as read_sweep
 from .sweep import sweep as sweep
+from .variant import FedModel as FedModel
+from .variant import pixel_batch as pixel_batch

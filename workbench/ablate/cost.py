@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..names import verb
-from .resolution.feeding import MERGE, METHODS, SCALES, Feed
+from .resolution import MERGE, METHODS, SCALES, Feed
 
 if TYPE_CHECKING:
     import pandas

@@ -1,6 +1,7 @@
-"""Where the runs of a sweep are worked at: in this process, or in several that outlive a lost run
+"""Where the runs of a sweep are worked at: in this process, in several, or on a Ray cluster.
 
-A sweep on a Ray cluster: one task a run; what a lost node was at goes on elsewhere from its checkpoint
+A worker process or node that dies costs the steps since the last checkpoint: another goes on from there.
+``python -m workbench.ablate.engines`` is such a worker process.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..errors import InputError, WorkbenchError
 from .recipe import Recipe
 from .run import run
 
-__all__ = ["Outcome", "TRIES", "attempt", "here", "in_processes", "on_cluster"]
+__all__ = ["Outcome", "TRIES", "attempt", "here", "in_processes", "main", "on_cluster"]
 
 
 #: How often a run is tried whose worker died; then something about it kills workers.
@@ -111,7 +112,7 @@ class _Worker(threading.Thread):
     def _worker(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.ablate.worker"],
+                [sys.executable, "-m", "workbench.ablate.engines"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -180,8 +181,6 @@ LINGER = 60.0
 
 def _work(recipe: dict[str, Any], root: str, options: dict[str, Any]) -> dict[str, Any]:
     """One run, in a process of the cluster."""
-    from .recipe import Recipe
-
     return dataclasses.asdict(attempt(Recipe.from_dict(recipe), Path(root), options))
 
 
@@ -242,3 +241,18 @@ def _outcome(ray: Any, future: Any, recipe: Recipe, tries: int) -> Outcome | Non
         return Outcome(recipe.hash, f"its worker was lost {TRIES} times: {reason}")
     except ray.exceptions.RayTaskError as error:
         return Outcome(recipe.hash, f"{type(error.cause).__name__}: {error.cause}")
+
+
+def main() -> None:
+    """A worker of a local sweep: reads a job a line from standard input, writes its outcome a line."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed must not come between the outcomes
+    for line in sys.stdin:
+        job = json.loads(line)
+        outcome = attempt(Recipe.from_dict(job["recipe"]), Path(job["root"]), job["options"])
+        answers.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

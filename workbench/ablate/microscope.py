@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
 from ..images import open_image
-from .resolution.feeding import METHODS, Feed, feed, method_name
+from .resolution import METHODS, Feed, feed, method_name
 
 if TYPE_CHECKING:
     import pandas

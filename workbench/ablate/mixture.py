@@ -1,9 +1,13 @@
-"""Named mixtures in the published table's shape, designs, the noise of runs, caps on repetition"""
+"""Mixtures of domains: shares that sum to one, drawn, bounded, designed, and as the published table has them.
+
+Besides: what repeating a domain's records allows, and the noise of runs of the same mixture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,18 +17,233 @@ from scipy.stats import chi2
 from ..bench.published import mixture as published_table
 from ..errors import InputError
 from .recipe import DOMAINS, Domain, Mixture, number
-from .response import checked_metric, checked_shares, groups
-from .simplex import bounds, spread_out
 
 __all__ = [
     "Noise",
+    "TOLERANCE",
+    "best",
+    "bounds",
+    "checked_metric",
+    "checked_shares",
     "dirichlet_design",
+    "groups",
     "mixture_of",
     "named_mixtures",
+    "onto",
     "published_response",
     "repetition_caps",
     "replicate_noise",
+    "spread_out",
 ]
+
+#: How far from one shares may sum: published ones are rounded to a digit or three. They are then scaled.
+TOLERANCE = 0.01
+
+
+def checked_shares(shares: Any, domains: Sequence[str] | None = None) -> pd.DataFrame:
+    """Shares as a frame of floats whose rows sum to one exactly.
+
+    Args:
+        shares: a row a run, a column a domain.
+        domains: the columns that it must have, in the order to give them; None takes it as it comes.
+
+    Raises:
+        InputError: for columns that are missing or too many, anything but numbers, a negative share, and
+            rows that do not sum to one within `TOLERANCE`.
+    """
+    if not isinstance(shares, pd.DataFrame):
+        raise InputError(f"shares of type {type(shares).__name__}", "a pandas DataFrame, a column a domain")
+    frame = _columns(shares, domains)
+    try:
+        frame = frame.astype(float)
+    except (TypeError, ValueError):
+        other = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
+        raise InputError(f"shares with text in {other}", "numbers from 0 to 1") from None
+    values = frame.to_numpy()
+    _refuse(frame, ~np.isfinite(values).all(axis=1), "without a number in some domain", "a share everywhere")
+    _refuse(frame, (values < 0).any(axis=1), "with a negative share", "shares from 0 to 1")
+    total = values.sum(axis=1)
+    fix = "from record counts: counts.div(counts.sum(axis=1), axis=0)"
+    off = np.abs(total - 1) > TOLERANCE
+    what = f"whose shares sum to {total[off][0]:.4g}" if off.any() else ""
+    _refuse(frame, off, what, f"shares that sum to one (within {TOLERANCE})", fix)
+    return frame / total[:, None]
+
+
+def _columns(shares: pd.DataFrame, domains: Sequence[str] | None) -> pd.DataFrame:
+    if not shares.columns.is_unique:
+        twice = shares.columns[shares.columns.duplicated()].tolist()
+        raise InputError(f"two columns {twice[0]!r}", "each domain once")
+    if domains is None:
+        if shares.shape[1] < 2:
+            raise InputError(f"shares of {shares.shape[1]} domains", "at least two domains")
+        return shares
+    missing = [d for d in domains if d not in shares]
+    extra = [str(c) for c in shares if c not in domains]
+    if missing:
+        close = get_close_matches(str(missing[0]), extra, n=1)
+        fix = f"rename {close[0]!r} to {missing[0]!r}" if close else "a domain without data has the share 0"
+        raise InputError(f"shares without the columns {missing}", f"all of {list(domains)}", fix)
+    if extra:
+        raise InputError(f"shares with the columns {extra}", f"only {list(domains)}", "leave them out")
+    return shares[list(domains)]
+
+
+def _refuse(frame: pd.DataFrame, wrong: np.ndarray, what: str, expected: str, fix: str = "") -> None:
+    if wrong.any():
+        rows = [str(label) for label in frame.index[wrong][:3]]
+        more = f" and {wrong.sum() - 3} more" if wrong.sum() > 3 else ""
+        raise InputError(f"row {', '.join(rows)}{more} {what}", expected, fix)
+
+
+def checked_metric(metric: Any, index: pd.Index) -> pd.Series:
+    """The metric of each run, in the order of the shares.
+
+    Raises:
+        InputError: if it has other rows than the shares, holds no numbers, or is the same in every run.
+    """
+    series = metric if isinstance(metric, pd.Series) else pd.Series(np.asarray(metric), name="metric")
+    if not isinstance(metric, pd.Series) and len(series) == len(index):
+        series.index = index
+    if len(series) != len(index):
+        raise InputError(f"a metric of {len(series)} runs and shares of {len(index)}", "one number a run")
+    if not series.index.equals(index):
+        lost = index.difference(series.index)
+        if len(lost) or not (series.index.is_unique and index.is_unique):
+            what = f"no metric for the runs {list(lost[:3])}" if len(lost) else "rows with the same label"
+            raise InputError(what, "shares and metric with the same index", "or pass metric.to_numpy()")
+        series = series.loc[index]
+    try:
+        series = series.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"a metric of type {series.dtype}", "one number a run") from None
+    if not np.isfinite(series.to_numpy()).all():
+        bad = [str(label) for label in index[~np.isfinite(series.to_numpy())][:3]]
+        raise InputError(f"no metric in row {', '.join(bad)}", "one finite number a run", "drop these runs")
+    if np.ptp(series.to_numpy()) <= 1e-12 * max(1.0, abs(float(series.iloc[0]))):
+        raise InputError(
+            f"a constant metric ({series.iloc[0]:g} in all {len(series)} runs)",
+            "a metric that differs between runs",
+            "choose another metric, or an easier or harder one: at the floor or ceiling nothing can be seen",
+        )
+    return series
+
+
+def groups(shares: pd.DataFrame) -> np.ndarray:
+    """A number for each run, the same for runs of the same mixture: repetitions must stay together."""
+    return np.unique(shares.to_numpy().round(9), axis=0, return_inverse=True)[1].ravel()
+
+
+def bounds(
+    domains: Sequence[str],
+    caps: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest share of each domain, ``[domains]`` each.
+
+    Raises:
+        InputError: for a domain that is not there, a cap outside 0 to 1, or caps that leave no mixture.
+    """
+    low, high = np.zeros(len(domains)), np.ones(len(domains))
+    for what, given, into in (("caps", caps, high), ("floors", floors, low)):
+        for domain, share in (given or {}).items():
+            if domain not in domains:
+                raise InputError(f"{what} name {domain!r}", f"some of {', '.join(domains)}")
+            if not 0 <= share <= 1:
+                raise InputError(f"{what}[{domain!r}] = {share}", "a share from 0 to 1")
+            into[list(domains).index(domain)] = share
+    if high.sum() < 1 - 1e-9 or low.sum() > 1 + 1e-9 or (low > high + 1e-12).any():
+        raise InputError(
+            f"shares of at least {low.sum():.3f} and at most {high.sum():.3f} in all",
+            "caps and floors that leave a mixture whose shares sum to one",
+            "raise a cap, allow more repetition, or train on fewer records",
+        )
+    return low, high
+
+
+def onto(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The nearest mixtures within bounds: Euclidean projection by bisection, ``[points, domains]``."""
+    down = (points - high).min(axis=1) - 1
+    up = (points - low).max(axis=1) + 1
+    for _ in range(60):
+        middle = (down + up) / 2
+        total = np.clip(points - middle[:, None], low, high).sum(axis=1)
+        down, up = np.where(total > 1, middle, down), np.where(total > 1, up, middle)
+    return np.clip(points - ((down + up) / 2)[:, None], low, high)
+
+
+def spread_out(
+    count: int,
+    low: np.ndarray,
+    high: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    centre: np.ndarray | None = None,
+) -> np.ndarray:
+    """Mixtures all over what is allowed: near corners, on edges, in the middle, ``[count, domains]``.
+
+    Dirichlet draws around ``centre`` (None: equal shares) with strengths from 0.1 to 5 times the number of
+    domains, as RegMix draws its runs, then moved within the bounds.
+    """
+    width = len(low)
+    middle = np.full(width, 1 / width) if centre is None else np.maximum(centre, 1e-4)
+    strength = 10 ** rng.uniform(-1, np.log10(5), size=count) * width
+    drawn = rng.standard_gamma(strength[:, None] * middle / middle.sum())
+    total = drawn.sum(axis=1, keepdims=True)
+    drawn = np.where(total > 0, drawn / np.where(total > 0, total, 1), middle / middle.sum())
+    return onto(drawn, low, high)
+
+
+def best(
+    value: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    start: np.ndarray,
+    candidates: int = 1000,
+    climbs: int = 3,
+) -> np.ndarray:
+    """The mixture within bounds with the largest value, ``[domains]``.
+
+    Draws all over, then climbs from the best few: of all ways to move some share from one domain to
+    another it takes the best one, in steps that are halved where none helps.
+
+    Args:
+        value: of mixtures ``[points, domains]``, to be made large; ``[points]``.
+        start: mixtures to begin with as well, ``[points, domains]``.
+        candidates: mixtures that are drawn.
+        climbs: from how many of them to climb.
+    """
+    drawn = spread_out(candidates, low, high, rng)
+    points = np.vstack([drawn, onto(np.vstack([start, np.eye(len(low))]), low, high)])
+    first = np.argsort(-value(points), kind="stable")[:climbs]
+    tops = np.array([_climb(value, low, high, points[i]) for i in first])
+    return tops[np.argmax(value(tops))]
+
+
+def _climb(
+    value: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, point: np.ndarray
+) -> np.ndarray:
+    """Exchange shares between pairs of domains as long as that helps."""
+    give, take = np.nonzero(~np.eye(len(low), dtype=bool))
+    height, step = value(point[None])[0], 0.16
+    for _ in range(60):
+        moved = np.minimum(step, np.minimum(point[give] - low[give], high[take] - point[take]))
+        moves = np.repeat(point[None], len(give), axis=0)
+        rows = np.arange(len(give))
+        moves[rows, give] -= moved
+        moves[rows, take] += moved
+        heights = value(moves)
+        top = int(np.argmax(heights))
+        if heights[top] > height + 1e-9 * max(1.0, abs(height)):
+            point, height = moves[top], heights[top]
+        elif step < 0.004:
+            break
+        else:
+            step /= 2
+    return point
+
 
 #: Columns of the published table, as this room names the domains.
 PUBLISHED = {"general": "general", "math_science": "maths", "computer_use": "computer_use"}

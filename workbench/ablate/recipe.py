@@ -21,8 +21,7 @@ from .. import synth
 from ..errors import InputError
 from ..types import Mode
 from .fields import build, closest, plain, refuse_unknown
-from .resolution.feeding import Feed, default_tile, feed, least_tokens, method_name
-from .written import WRITTEN
+from .resolution import Feed, default_tile, feed, least_tokens, method_name
 
 __all__ = [
     "Architecture",
@@ -39,6 +38,7 @@ __all__ = [
     "STAGES",
     "STANDARD_TOKENS",
     "Stage",
+    "WRITTEN",
     "part_of",
     "reasoning_rates",
 ]
@@ -58,6 +58,13 @@ STAGES = {
     "all": PARTS,
     "long": PARTS,
 }
+
+#: Families whose questions can be answered from a picture that is written out; where places matter, they
+#: cannot.
+WRITTEN = (
+    "bar_value", "line_value", "pie_share", "bar_walk", "table_value", "geometry", "chain",
+    "gui_state", "gui_links", "shape_colour", "shape_count", "read_sign",
+)  # fmt: skip
 
 
 def number(value: Any, name: str, low: float, high: float, *, whole: bool = False) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import data_path
-from .methods import METHODS
+from .fits import METHODS
 from .response import cross_validate, learning_curve, rank_correlation
 
 __all__ = ["TARGET", "load", "main", "recorded", "validate"]

@@ -1,4 +1,4 @@
-"""The records of a run in their order: which domain, which record, whether it thinks; and their batches"""
+"""The records of a run in their order: which domain, which record, whether it thinks; and their batches."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import synth
+from ..synth.canvas import Mark
 from ..synth.sample import Drawing
+from ..synth.words import SHAPES
 from ..train.data import Batch, Encoder, Example, Mix, dealt
-from .recipe import DOMAINS, STAGES, Recipe, reasoning_rates
-from .written import WRITTEN, written
+from .recipe import DOMAINS, STAGES, WRITTEN, Recipe, reasoning_rates
 
-__all__ = ["Plan", "StageSteps", "make_plan", "write_example"]
+__all__ = ["Plan", "StageSteps", "make_plan", "write_example", "written"]
 
 #: Steps that are drawn together.
 POOL = 4
@@ -181,3 +182,26 @@ def _told(drawing: Drawing) -> Drawing:
     first, *others = drawing.questions
     text = f"{written(drawing)} {first.text}"
     return Drawing([], [dataclasses.replace(first, text=text), *others])
+
+
+#: Kinds of things that say something without a text on them.
+_SPEAKING = ("on", "off", *SHAPES)
+
+
+def written(drawing: Drawing) -> str:
+    """What is on a drawing's first picture, in the order of drawing: "Home Mail, Mail Shop."
+
+    Every thing is told by its labels, its colour, and its text or else its kind; captions that only name
+    others' labels (axes, heads of tables) are left out.
+    """
+    told = [line for mark in drawing.canvases[0].marks if (line := _line(mark))]
+    return ", ".join(told) + "."
+
+
+def _line(mark: Mark) -> str:
+    facts = mark.facts
+    says = facts.get("text") or (mark.kind if mark.kind in _SPEAKING else "")
+    if not says or mark.kind == "text" or (mark.kind in SHAPES and "colour" not in facts):
+        return ""
+    labels = (facts.get("second", ""), facts.get("key", ""), facts.get("colour", ""))
+    return " ".join(word for word in (*labels, says) if word)

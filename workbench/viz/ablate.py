@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..ablate.findings import interval
+from ..ablate.studies import interval
 from ..errors import InputError
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
 
@@ -281,7 +281,7 @@ def agree(found: Any, *, most: int = 6) -> Figure:
     return drawn
 
 
-MADE_BY = "workbench.ablate.findings.per_run(...)"
+MADE_BY = "workbench.ablate.studies.per_run(...)"
 
 
 def steps(values: Any, x: str, value: str, *, line: str, label: str, title: str, panel: str = "") -> Figure:

@@ -18,10 +18,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...errors import InputError
-from ...models.layout import Block, whole
-from ...types import Box
-from ..fields import closest
+from ..errors import InputError
+from ..models.layout import Block, whole
+from ..types import Box
+from .fields import closest
 
 __all__ = ["METHODS", "Feed", "View", "default_tile", "feed", "least_tokens", "method_name"]
 
@@ -194,7 +194,7 @@ def feed(
 
 
 def _dynamic_resolution(size: tuple[int, int], budget: int, patch: int, least: int) -> Feed:
-    from ...models.phi4_rv.image_processing import patch_grid
+    from ..models.phi4_rv.image_processing import patch_grid
 
     rows, cols = patch_grid(size[1], size[0], patch_size=patch, min_num_patches=least, max_num_patches=budget)
     view = View(whole(size), rows, cols, overview=True)

@@ -1,0 +1,300 @@
+"""Ways to fit a response to mixtures: one table of them, what each needs and where it comes from.
+
+scikit-learn and LightGBM are imported when something is fitted: the table is read without them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import CapabilityError, InputError
+
+__all__ = [
+    "METHODS",
+    "TABLE",
+    "Gaussian",
+    "LogRidge",
+    "Method",
+    "Quadratic",
+    "Ridge",
+    "Surface",
+    "Trees",
+    "method_of",
+]
+
+
+class Surface(Protocol):
+    """A fit that has been told its settings or chooses them from the rows that it is given, and no others."""
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Surface:
+        """Fit shares ``[runs, domains]`` to a metric ``[runs]``."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The metric ``[mixtures]`` at shares ``[mixtures, domains]``."""
+
+    def spread(self, x: np.ndarray) -> np.ndarray | None:
+        """Its own standard error ``[mixtures]``; None where a method has none and the bootstrap must tell."""
+
+    def again(self) -> Surface:
+        """An unfitted copy with the chosen settings fixed, for the bootstrap."""
+
+
+PENALTIES = tuple(10.0**power for power in np.arange(-6, 4, 0.5))
+
+#: What is added to a share before its logarithm: below it, less data is as good as none.
+OFFSETS = (1e-3, 3e-3, 1e-2, 3e-2)
+
+
+class Ridge:
+    """Linear in the shares; the penalty is the one with the best leave-one-out error.
+
+    Its best mixture is always a corner of what is allowed: one domain as full as its cap.
+    """
+
+    def __init__(
+        self, *, seed: int = 0, penalties: tuple[float, ...] = PENALTIES, offset: float | None = None
+    ) -> None:
+        self.penalties, self.offset = penalties, offset
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """Columns in which the fit is linear, ``[mixtures, features]``."""
+        return x
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Ridge:
+        from sklearn.linear_model import RidgeCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self.model = make_pipeline(StandardScaler(), RidgeCV(np.array(self.penalties)))
+        self.model.fit(self.features(x), y)
+        return self
+
+    @property
+    def penalty(self) -> float:
+        """The chosen penalty."""
+        return float(self.model[-1].alpha_)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict(self.features(x))
+
+    def spread(self, x: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def again(self) -> Ridge:
+        return type(self)(penalties=(self.penalty,), offset=self.offset)
+
+
+class LogRidge(Ridge):
+    """Linear in the shares and in the logarithms of shares plus an offset.
+
+    The first records of a domain count for more than the last ones. Penalty and offset are those with the
+    best leave-one-out error.
+    """
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        assert self.offset is not None
+        return np.hstack([x, np.log(x + self.offset)])
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> LogRidge:
+        if self.offset is not None:
+            super().fit(x, y)
+            return self
+        tried = {}
+        for offset in OFFSETS:
+            one = LogRidge(penalties=self.penalties, offset=offset)
+            one.fit(x, y)
+            tried[offset] = (one.model[-1].best_score_, one)
+        self.offset = max(tried, key=lambda offset: tried[offset][0])
+        self.model = tried[self.offset][1].model
+        return self
+
+
+class Quadratic(Ridge):
+    """Linear in the shares and in the products of each two (Scheffe's quadratic mixture polynomial).
+
+    Squares are left out: where shares sum to one they are sums of the other terms.
+    """
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        first, second = np.triu_indices(x.shape[1], k=1)
+        return np.hstack([x, x[:, first] * x[:, second]])
+
+
+#: As in the log-ridge: distances between small shares are distances between their logarithms.
+SMALL_SHARE = 1e-2
+
+#: Rows that choose lengths and noise: the time grows with the third power of the rows, and these are enough.
+CHOOSING_ROWS = 150
+
+
+class Gaussian:
+    """A linear trend plus a Matern 5/2 surface plus noise, over the logarithms of shares.
+
+    Lengths, variances and noise are those of the largest marginal likelihood (Rasmussen and Williams 2006,
+    chapter 5) of at most `CHOOSING_ROWS` rows drawn by the seed; the surface then goes through all rows.
+    `spread` is the surface's posterior standard error, without the noise of runs.
+    """
+
+    def __init__(self, *, seed: int = 0, kernel: Any = None) -> None:
+        self.seed, self.kernel = seed, kernel
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Gaussian:
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.preprocessing import StandardScaler
+
+        self.scale = StandardScaler().fit(np.log(x + SMALL_SHARE))
+        self.middle, self.size = float(np.mean(y)), float(np.std(y)) or 1.0
+        at, height = self.scale.transform(np.log(x + SMALL_SHARE)), (y - self.middle) / self.size
+        if self.kernel is None:
+            chosen = np.random.default_rng(self.seed).permutation(len(y))[:CHOOSING_ROWS]
+            self.kernel = self._choose(at[chosen], height[chosen])
+        self.model = GaussianProcessRegressor(self.kernel, alpha=1e-8, optimizer=None).fit(at, height)
+        return self
+
+    def _choose(self, at: np.ndarray, height: np.ndarray) -> Any:
+        """The kernel with the largest marginal likelihood."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
+
+        width = np.sqrt(at.shape[1])
+        start = (
+            ConstantKernel(1.0, (1e-3, 1e3)) * Matern(2.0 * width, (0.3 * width, 30 * width), nu=2.5)
+            + ConstantKernel(0.3, (1e-4, 1e3)) * DotProduct(1.0, (1e-2, 1e2))
+            + WhiteKernel(0.05, (1e-6, 1e1))
+        )
+        with warnings.catch_warnings():
+            # a bound that is reached means "no noise" or "only a trend": both are findings, not failures
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = GaussianProcessRegressor(start, alpha=1e-8, random_state=self.seed).fit(at, height)
+        return found.kernel_
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.middle + self.size * self.model.predict(self.scale.transform(np.log(x + SMALL_SHARE)))
+
+    def spread(self, x: np.ndarray) -> np.ndarray | None:
+        at = self.scale.transform(np.log(x + SMALL_SHARE))
+        _, error = self.model.predict(at, return_std=True)
+        noise = self.kernel.k2.noise_level
+        return self.size * np.sqrt(np.maximum(error**2 - noise, 1e-12))
+
+    def again(self) -> Gaussian:
+        return Gaussian(seed=self.seed, kernel=self.kernel)
+
+
+MOST_TREES, RATE = 1000, 0.03
+
+
+class Trees:
+    """Boosted trees, as many as a fifth of the rows that is kept back likes best, then fitted on all rows.
+
+    The authors of RegMix stop at what the *test* rows like best; here no row is used twice.
+    """
+
+    def __init__(self, *, seed: int = 0, trees: int | None = None) -> None:
+        if importlib.util.find_spec("lightgbm") is None:
+            raise CapabilityError(
+                "method='LightGBM', and the package lightgbm is not installed",
+                "an environment that has it, or another of workbench.ablate.METHODS",
+                "pip install 'vlm-workbench[ablate]'",
+            )
+        self.seed, self.trees = seed, trees
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Trees:
+        lightgbm = importlib.import_module("lightgbm")
+        if self.trees is None:
+            order = np.random.default_rng(self.seed).permutation(len(y))
+            kept_back, rest = order[: max(4, len(y) // 5)], order[max(4, len(y) // 5) :]
+            trial = lightgbm.train(
+                self._settings(len(rest)),
+                lightgbm.Dataset(x[rest], y[rest]),
+                MOST_TREES,
+                valid_sets=[lightgbm.Dataset(x[kept_back], y[kept_back])],
+                callbacks=[lightgbm.early_stopping(50, verbose=False)],
+            )
+            self.trees = max(10, int(trial.best_iteration or MOST_TREES))
+        self.model = lightgbm.train(self._settings(len(y)), lightgbm.Dataset(x, y), self.trees)
+        return self
+
+    def _settings(self, rows: int) -> dict[str, object]:
+        """Small leaves for few rows; one thread, so that the same seed gives the same trees anywhere."""
+        leaf = max(2, min(10, rows // 10))
+        return {
+            "objective": "regression", "learning_rate": RATE, "num_leaves": 15, "bagging_fraction": 0.8,
+            "bagging_freq": 1, "feature_fraction": 0.8, "min_data_in_leaf": leaf, "min_data_in_bin": 1,
+            "feature_pre_filter": False, "seed": self.seed, "num_threads": 1, "verbosity": -1,
+            "deterministic": True, "force_row_wise": True,
+        }  # fmt: skip
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict(x))
+
+    def spread(self, x: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def again(self) -> Trees:
+        return Trees(seed=self.seed, trees=self.trees)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to fit.
+
+    Args:
+        surface: the class.
+        fewest: from the number of domains, how many different mixtures it needs at the least.
+        source: the paper or book.
+        package: what it is made with.
+    """
+
+    surface: Callable[..., Surface]
+    fewest: Callable[[int], int]
+    source: str
+    package: str = "sklearn"
+
+    def installed(self) -> bool:
+        """Whether the package that it is made with is there."""
+        return importlib.util.find_spec(self.package) is not None
+
+    def build(self, *, seed: int = 0) -> Surface:
+        """An unfitted surface."""
+        return self.surface(seed=seed)
+
+
+TABLE: dict[str, Method] = {
+    "ridge": Method(Ridge, lambda d: d + 1, "Hoerl and Kennard 1970; RegMix's linear fit"),
+    "log-ridge": Method(
+        LogRidge, lambda d: d + 2, "Becker 1968's log terms; Cornell, Experiments with Mixtures"
+    ),
+    "quadratic": Method(Quadratic, lambda d: 2 * d, "Scheffe 1958, with a ridge penalty"),
+    "LightGBM": Method(
+        Trees, lambda d: 20, "Ke et al. 2017; RegMix: Liu et al. 2024, arXiv 2407.01492", "lightgbm"
+    ),
+    "Gaussian process": Method(Gaussian, lambda d: d + 1, "Rasmussen and Williams 2006"),
+}
+
+METHODS: tuple[str, ...] = tuple(TABLE)
+"""Names of all methods, from the stiffest to the most flexible."""
+
+
+def method_of(name: str) -> str:
+    """A method's name as `METHODS` writes it; case, spaces, hyphens and underscores do not matter.
+
+    Raises:
+        InputError: if there is no such method.
+    """
+    known = {_plain(method): method for method in METHODS} | {"gp": "Gaussian process"}
+    if not isinstance(name, str) or _plain(name) not in known:
+        raise InputError(f"method={name!r}", f"one of {', '.join(map(repr, METHODS))}")
+    return known[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
