@@ -38,7 +38,7 @@ from .types import Mode, Span, TokenLayout, Turn
 __all__ = ["Answer", "STOPPED", "load_answer", "save_answer", "write_file"]
 
 
-STOPPED = ("end", "length", "budget", "interrupted")
+STOPPED = ("end", "length", "budget", "interrupted", "content_filter", "refusal", "tool_calls")
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,14 @@ class Answer:
             that the model opens a thought; None for a family without thoughts, or a server.
         prompt_tokens: tokens of the prompt, pictures included.
         image_tokens: tokens of the prompt that stand for patches of a picture.
-        thought_tokens, answer_tokens: tokens of the two spans (no delimiters, no end token).
+        thought_tokens, answer_tokens: tokens of the two spans (no delimiters, no end token).  These
+            counts are None where a server does not tell them.
         seconds: from the call to the last token; in a batch, the batch's time.
         seconds_to_first_token: from the call to the first token; None if none came.
         stopped: ``"end"`` (the model ended it), ``"length"`` (max_tokens ran out), ``"budget"``
-            (the thought was closed at thinking_budget, and the answer then ended by itself) or
-            ``"interrupted"``.
+            (the thought was closed at thinking_budget, and the answer then ended by itself),
+            ``"interrupted"``; or, of a server only, what it put in the place of an answer:
+            ``"content_filter"``, ``"refusal"`` or ``"tool_calls"``.
         token_ids: the prompt's ids, then the reply's with its delimiters and end token. Empty for a server.
         spans: ``{"thought": Span, "answer": Span}`` over ``token_ids``; an absent one is empty.
         layout: where the pictures' patches stand in ``token_ids``; None for a server.
@@ -77,10 +79,10 @@ class Answer:
     thought: str | None
     mode: Mode
     p_think: float | None
-    prompt_tokens: int
-    image_tokens: int
-    thought_tokens: int
-    answer_tokens: int
+    prompt_tokens: int  # None from a server that does not tell; such an answer has no token ids either
+    image_tokens: int | None
+    thought_tokens: int | None
+    answer_tokens: int | None
     seconds: float
     seconds_to_first_token: float | None
     stopped: str
@@ -112,6 +114,13 @@ class Answer:
     def reply_ids(self) -> tuple[int, ...]:
         """Token ids of the reply, with delimiters and end token."""
         return self.token_ids[self.prompt_tokens :]
+
+    @property
+    def reply_tokens(self) -> int | None:
+        """Tokens of thought and answer together; None where a server does not tell them."""
+        if self.thought_tokens is None or self.answer_tokens is None:
+            return None
+        return self.thought_tokens + self.answer_tokens
 
     @property
     def attention(self) -> Attention:
@@ -179,8 +188,9 @@ class Answer:
         facts = [f"mode {self.mode}"]
         if self.p_think is not None:
             facts.append(f"p_think {self.p_think:.2f}")
-        facts.append(f"{self.prompt_tokens} prompt tokens ({self.image_tokens} of pictures)")
-        facts.append(f"{self.thought_tokens} thought + {self.answer_tokens} answer tokens")
+        prompt, images = _known(self.prompt_tokens), _known(self.image_tokens)
+        facts.append(f"{prompt} prompt tokens ({images} of pictures)")
+        facts.append(f"{_known(self.thought_tokens)} thought + {_known(self.answer_tokens)} answer tokens")
         facts.append(f"{self.seconds:.2f} s")
         facts.append(_STOPPED_WORDS[self.stopped])
         return ", ".join(facts)
@@ -210,7 +220,14 @@ _STOPPED_WORDS = {
     "length": "cut off at max_tokens",
     "budget": "thought closed at its budget",
     "interrupted": "interrupted",
+    "content_filter": "withheld by the server's content filter",
+    "refusal": "refused by the server's model",
+    "tool_calls": "a tool call instead of an answer",
 }
+
+
+def _known(count: int | None) -> str:
+    return "unknown" if count is None else str(count)
 
 
 def _short(text: str, limit: int = 80) -> str:
@@ -226,7 +243,7 @@ def _folded(answer: Answer) -> str:
         return ""
     return (
         f'<details class="workbench-thought"><summary style="cursor:pointer">Thought '
-        f"({answer.thought_tokens} tokens)</summary>"
+        f"({_known(answer.thought_tokens)} tokens)</summary>"
         '<div style="border-left:3px solid;padding-left:.7em;opacity:.8">'
         f"{_text(answer.thought)}</div></details>"
     )

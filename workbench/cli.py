@@ -199,8 +199,10 @@ def _show(stream: Stream) -> workbench.Answer:
         stream.stop()
     answer = stream.answer
     write("", file=sys.stderr if kind == "thought" else sys.stdout)
-    facts = [f"mode {answer.mode}", f"{answer.prompt_tokens} prompt tokens"]
-    facts.append(f"{answer.thought_tokens} thought + {answer.answer_tokens} answer tokens")
+    counts = (answer.prompt_tokens, answer.thought_tokens, answer.answer_tokens)
+    prompt, thinking, answering = ("unknown" if count is None else str(count) for count in counts)
+    facts = [f"mode {answer.mode}", f"{prompt} prompt tokens"]
+    facts.append(f"{thinking} thought + {answering} answer tokens")
     facts += [f"{answer.seconds:.2f} s", f"stopped: {answer.stopped}"]
     write(f"({', '.join(facts)})", file=sys.stderr, dim=True)
     return answer

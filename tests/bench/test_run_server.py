@@ -17,11 +17,11 @@ import workbench
 from workbench import bench
 from workbench.errors import ServerError
 from workbench.journal import Journal
-from workbench.models import server as server_module
+from workbench.models import server_protocol
 
 
 class Server:
-    """Answers "yes" in the chat-completions protocol, or what ``reply(question)`` says: text or a status."""
+    """Answers in the chat-completions protocol as ``reply(question)`` says: text, a status, or all of it."""
 
     def __init__(self, reply):
         self.asked, self.now, self.most = [], 0, 0
@@ -47,7 +47,8 @@ class Server:
                     outer.now -= 1
                 message = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
                 usage = {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}
-                self.send(said if isinstance(said, int) else 200, message | usage)
+                whole = said if isinstance(said, dict) else message | usage
+                self.send(said if isinstance(said, int) else 200, whole)
 
             def send(self, status, what):
                 try:
@@ -66,7 +67,7 @@ class Server:
 
 @pytest.fixture
 def serve(monkeypatch):
-    monkeypatch.setattr(server_module, "BACKOFF", 0.001)
+    monkeypatch.setattr(server_protocol, "BACKOFF", 0.001)
     servers = []
 
     def start(reply=lambda question: "yes"):
@@ -125,6 +126,28 @@ def test_a_server_that_goes_down_ends_the_run_which_goes_on_later(serve, tmp_pat
     assert len(server.asked) - asked_before == 60 - kept["response"].notna().sum()
     assert results.frame()["response"].tolist() == ["yes"] * 60
     assert results.warnings == ()
+
+
+def test_tokens_that_a_server_does_not_tell_are_unknown_in_the_table(serve, tmp_path) -> None:
+    server = serve(lambda question: {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]})
+    results = bench.run(workbench.load(server.url), yes_no(4), ["auto"], folder=tmp_path, progress=False)
+    for table in (results.frame(), bench.open_run(tmp_path).frame()):
+        assert table[["tokens", "prompt_tokens", "thought_tokens", "answer_tokens"]].isna().all(axis=None)
+        assert table["value"].notna().all()
+
+
+def test_malformed_replies_are_failed_rows_and_end_no_run(serve, tmp_path) -> None:
+    wrong = iter([{"finish_reason": []}, {"logprobs": "x"}, {"message": 5}])
+
+    def reply(question):
+        choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+        return {"choices": [choice | (next(wrong) if question[3] in "135" else {})]}
+
+    results = bench.run(
+        workbench.load(serve(reply).url), yes_no(8), ["auto"], folder=tmp_path, progress=False
+    )
+    assert results.frame()["response"].isna().sum() == 3
+    assert any("failed: 3 of 8" in warning for warning in results.warnings)
 
 
 def test_one_request_that_is_refused_is_one_failed_row(serve, tmp_path) -> None:

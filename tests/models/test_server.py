@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import math
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx2
 import pytest
 from PIL import Image
+from servers import chunk, said
 
 import workbench
 from workbench.errors import (
@@ -24,116 +26,12 @@ from workbench.errors import (
     ServerError,
     WorkbenchError,
 )
-from workbench.models import server as server_module
 from workbench.models import server_protocol
 from workbench.models.server import ServerVLM
-from workbench.models.server_protocol import ServedReply
+from workbench.models.server_protocol import THOUGHTS, Busy, Failed, Patience, ServedReply, Stopped
 from workbench.types import Turn
 
 PICTURE = Image.new("RGB", (5, 3), (200, 30, 40))
-
-
-class Server:
-    """Answers requests from a script: a function from the request's body to what is sent.
-
-    The function returns (status, headers, bytes), or a list of events for a stream.
-    """
-
-    def __init__(self, reply, models=("tiny",)):
-        self.reply, self.models = reply, models
-        self.requests, self.keys, self.paths = [], [], []
-        self.at_once, self.most_at_once = 0, 0
-        outer, lock = self, threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def do_GET(self):
-                outer.paths.append(self.path)
-                outer.keys.append(self.headers.get("Authorization"))
-                if callable(outer.models):
-                    return self.send(outer.models(self.path))
-                if self.path != "/v1/models":
-                    return self.send((404, {}, b'{"detail": "Not Found"}'))
-                return self.send((200, {}, json.dumps({"data": [{"id": m} for m in outer.models]}).encode()))
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    outer.requests.append(body)
-                    outer.keys.append(self.headers.get("Authorization"))
-                    outer.at_once += 1
-                    outer.most_at_once = max(outer.most_at_once, outer.at_once)
-                try:
-                    self.send(outer.reply(body))
-                finally:
-                    with lock:
-                        outer.at_once -= 1
-
-            def send(self, what):
-                if isinstance(what, tuple):
-                    status, headers, data = what
-                    self.send_response(status)
-                    for name, value in {"Content-Type": "application/json", **headers}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(data)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-                self.end_headers()
-                for event in what:
-                    line = (
-                        event
-                        if isinstance(event, bytes)
-                        else b"data: " + json.dumps(event).encode() + b"\n\n"
-                    )
-                    try:
-                        self.wfile.write(line)
-                        self.wfile.flush()
-                    except OSError:
-                        outer.hung_up = True
-                        return
-
-        self.hung_up = False
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(reply=None, **options):
-        servers.append(Server(reply or (lambda body: said("yes")), **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.http.shutdown()
-        server.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def fast_retries(monkeypatch):
-    monkeypatch.setattr(server_module, "BACKOFF", 0.001)
-
-
-def chunk(text=None, *, finish=None, usage=None, **delta):
-    if text is not None:
-        delta["content"] = text
-    event = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-    return event | ({"usage": usage} if usage else {})
-
-
-def said(*texts, finish="stop", made=7, prompt=11, **usage):
-    """The events of a reply."""
-    counts = {"prompt_tokens": prompt, "completion_tokens": made, **usage}
-    last = {"choices": [], "usage": counts}
-    return [chunk(role="assistant"), *map(chunk, texts), chunk(finish=finish), last, b"data: [DONE]\n\n"]
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -176,12 +74,10 @@ def test_a_reply_in_one_piece_is_understood(serve):
     assert "token_split" not in answer.settings
 
 
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_a_thought_in_a_field_of_its_own(serve, name):
-    events = [chunk(**{name: "two "}), chunk(**{name: "and two"}), *said("4", made=8)]
+def test_tokens_of_a_thought_are_estimated_where_only_the_sum_is_told(serve):
+    events = [chunk(reasoning="two "), chunk(reasoning="and two"), *said("4", made=8)]
     answer = workbench.load(serve(lambda body: events).url).ask(None, "2+2?")
-    assert (answer.thought, answer.text) == ("two and two", "4")
-    assert answer.thought_tokens + answer.answer_tokens == 8
+    assert (answer.thought_tokens, answer.answer_tokens) == (7, 1)
     assert answer.settings["token_split"] == "estimated from characters"
 
 
@@ -217,6 +113,330 @@ def test_an_answer_that_was_taken_for_a_thought():
             reply.take(event, "url")
     reply.end()
     assert (reply.thought, reply.text) == (None, "just an answer")
+
+
+# -- what servers call a thought ------------------------------------------------------------------------
+
+DETAILS = [{"type": "reasoning.text", "text": "two "}, {"type": "reasoning.summary", "summary": "and two"}]
+APART = {
+    "reasoning_content": [{"reasoning_content": "two "}, {"reasoning_content": "and two"}],
+    "reasoning": [{"reasoning": "two "}, {"reasoning": "and two"}],
+    "reasoning_text": [{"reasoning_text": "two and two"}],
+    "thinking": [{"thinking": "two and two"}],
+    "two names": [{"reasoning_content": "two and two", "reasoning": "two and two"}],
+    "details": [{"reasoning_details": DETAILS}],
+    "details one by one": [{"reasoning_details": [entry]} for entry in DETAILS],
+    "details beside their text": [{"reasoning": "two and two", "reasoning_details": DETAILS}],
+    "encrypted details": [
+        {"reasoning": "two and two"},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "gAAAA"}]},
+    ],
+    "parts": [{"content": [{"type": "thinking", "thinking": "two and two"}]}],
+    "parts of parts": [
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "two and two"}]}]}
+    ],
+    "a part beside text": [
+        {"content": [{"type": "reasoning", "text": "two and two"}, {"type": "text", "text": "4"}]}
+    ],
+}
+
+
+@pytest.mark.parametrize("deltas", APART.values(), ids=APART)
+def test_a_thought_apart_from_the_answer(serve, deltas):
+    answer = "" if len(deltas[0].get("content", ())) == 2 else "4"
+    stream = workbench.load(serve(lambda body: [chunk(**d) for d in deltas] + said(answer)).url).stream(
+        None, "2+2?"
+    )
+    seen = list(stream)
+    assert (stream.answer.thought, stream.answer.text) == ("two and two", "4")
+    assert "".join(piece.text for piece in seen if piece.kind == "thought") == "two and two"
+
+
+@pytest.mark.parametrize(("opening", "closing"), THOUGHTS)
+@pytest.mark.parametrize("cut", [1, 4, 1000])
+def test_a_thought_between_the_delimiters_of_any_model(serve, opening, closing, cut):
+    text = f"\n{opening}\na < b [/x\n{closing}\n\nyes < no"
+    pieces = [text[i : i + cut] for i in range(0, len(text), cut)]
+    stream = workbench.load(serve(lambda body: said(*pieces)).url).stream(None, "Which?")
+    seen = list(stream)
+    assert (stream.answer.thought, stream.answer.text) == ("a < b [/x", "yes < no")
+    assert "".join(piece.text for piece in seen if piece.kind == "answer").strip() == "yes < no"
+
+
+@pytest.mark.parametrize("closing", ["</think>", "</seed:think>", "<channel|>", "[/THINK]"])
+def test_a_thought_that_the_prompt_opened_is_told_by_its_close(serve, closing):
+    answer = workbench.load(serve(lambda body: said(f"so it is{closing}", "red")).url).ask(None, "Which?")
+    assert (answer.thought, answer.text) == ("so it is", "red")
+
+
+def test_a_thought_of_nothing_is_none(serve):
+    answer = workbench.load(serve(lambda body: said("<think>\n\n</think>\n\nred")).url).ask(None, "Which?")
+    assert (answer.thought, answer.text, answer.thought_tokens) == (None, "red", 0)
+
+
+def test_p_think_is_unknown_where_a_token_may_begin_the_opening():
+    reply = ServedReply(("<|channel>thought", "<channel|>"))
+    event = chunk("red")
+    top = [{"token": "<|channel>", "logprob": math.log(0.4)}, {"token": "red", "logprob": math.log(0.6)}]
+    event["choices"][0]["logprobs"] = {"content": [{"token": "red", "logprob": -1, "top_logprobs": top}]}
+    reply.take(event, "url")
+    assert reply.p_think is None
+
+
+def test_only_the_first_of_several_replies_is_read(serve):
+    events = [
+        chunk("red"),
+        {"choices": [{"index": 1, "delta": {"content": "blue"}, "finish_reason": "length"}]},
+    ]
+    last = {"choices": [{"index": 1, "delta": {"content": "!"}}, chunk(".", finish="stop")["choices"][0]]}
+    answer = workbench.load(serve(lambda body: [*events, last]).url).ask(None, "Which?")
+    assert (answer.text, answer.stopped) == ("red.", "end")
+
+
+def test_a_last_event_that_repeats_the_whole_reply_is_not_read_twice(serve):
+    last = {"choices": [{"delta": {}, "message": {"content": "red"}, "finish_reason": "stop"}]}
+    assert workbench.load(serve(lambda body: [chunk("red"), last]).url).ask(None, "Which?").text == "red"
+
+
+def test_half_characters_are_put_together(serve):
+    answer = workbench.load(serve(lambda body: said("\ud83d", "\ude00 \ud83d")).url).ask(None, "Which?")
+    assert answer.text == "\U0001f600 \ufffd"
+
+
+# -- counts, and what is no answer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        (None, (None, None, None)),
+        ({}, (None, None, None)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, (None, None, None)),
+        ({"prompt_tokens": 9}, (9, None, None)),
+        ({"completion_tokens": 4}, (None, 0, 4)),
+        ({"prompt_tokens": 9, "completion_tokens": 4.0}, (9, 0, 4)),
+        ({"prompt_tokens": 9, "completion_tokens": 4, "completion_tokens_details": None}, (9, 0, 4)),
+        ({"completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 3}}, (None, 3, 1)),
+        ({"completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 30}}, (None, 30, 4)),
+        ({"completion_tokens_details": {"reasoning_tokens": 30}}, (None, 30, None)),
+    ],
+    ids=range(10),
+)
+def test_counts_that_a_server_does_not_tell_are_unknown(serve, tmp_path, usage, counts):
+    events = [chunk("red", finish="stop"), *([] if usage is None else [{"choices": [], "usage": usage}])]
+    vlm = workbench.load(serve(lambda body: events).url)
+    answer = vlm.ask(PICTURE, "Which?")
+    assert (answer.prompt_tokens, answer.thought_tokens, answer.answer_tokens) == counts
+    assert answer.image_tokens is None
+    assert vlm.ask(None, "Which?").image_tokens == 0
+    if None in counts:
+        assert "unknown" in str(answer)
+        assert answer.reply_tokens is None or counts[0] is None
+    again = workbench.Answer.load(answer.save(tmp_path / "answer"))
+    assert (again.prompt_tokens, again.thought_tokens, again.answer_tokens) == counts
+    assert "unknown" in answer._repr_html_()
+    vlm.compare_modes(PICTURE, "Which?")._repr_html_()
+
+
+def test_counts_in_the_choice_are_read(serve):
+    event = chunk("red", finish="stop")
+    event["choices"][0]["usage"] = {"prompt_tokens": 9, "completion_tokens": 4}
+    assert workbench.load(serve(lambda body: [event]).url).ask(None, "Which?").answer_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("events", "stopped", "text"),
+    [
+        ([chunk("It", finish="content_filter")], "content_filter", "It"),
+        ([chunk(finish="content_filter: PROHIBITED_CONTENT")], "content_filter", ""),
+        ([chunk(finish="SAFETY")], "content_filter", ""),
+        ([chunk(refusal="I cannot "), chunk(refusal="say.", finish="stop")], "refusal", "I cannot say."),
+        ([chunk("No.", finish="refusal")], "refusal", "No."),
+        ([chunk(finish="tool_calls", tool_calls=[{"function": {"name": "look"}}])], "tool_calls", ""),
+        ([chunk(finish="function_call")], "tool_calls", ""),
+    ],
+    ids=range(7),
+)
+def test_what_stands_in_the_place_of_an_answer_is_said(serve, events, stopped, text):
+    vlm = workbench.load(serve(lambda body: events).url)
+    with pytest.warns(UserWarning, match="content filter|refused|called a tool"):
+        answer = vlm.ask(None, "Which?")
+    assert (answer.stopped, answer.text) == (stopped, text)
+    assert any(word in str(answer) for word in ("content filter", "refused", "tool call"))
+    with pytest.warns(UserWarning, match="content filter|refused|called a tool"):
+        vlm.chat().ask("Which?")
+
+
+@pytest.mark.parametrize("finish", ["stop", "eos", "STOP", "end_turn", "stop_sequence", "something new"])
+def test_other_ends_are_ends(serve, finish):
+    assert (
+        workbench.load(serve(lambda body: [chunk("red", finish=finish)]).url).ask(None, "Which?").stopped
+        == "end"
+    )
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_other_words_for_length(serve, finish):
+    answer = workbench.load(serve(lambda body: [chunk("red", finish=finish)]).url).ask(None, "Which?")
+    assert answer.stopped == "length"
+
+
+# -- patience ------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only where somebody waits; also the event that is waited for."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.stopped_at = 1000.0, math.inf
+        monkeypatch.setattr(server_protocol.time, "monotonic", lambda: self.now)
+
+    def wait(self, seconds):
+        self.now += seconds
+        return self.is_set()
+
+    def is_set(self):
+        return self.now >= self.stopped_at
+
+
+def busy(wait=None):
+    error = Busy("http://server/v1 answered with status 429: busy", "time", "wait")
+    error.status, error.wait = 429, wait
+    return error
+
+
+def test_a_busy_server_is_given_up_by_time_without_success(monkeypatch):
+    clock, patience = Clock(monkeypatch), Patience()
+
+    def ask_again_and_again():
+        for attempt in range(1, 10_000):
+            patience.after(busy(), attempt, clock)
+            patience.pause(clock)
+
+    def until_it_gives_up():
+        began = clock.now
+        with pytest.raises(Busy, match=r"nothing got through for \d+ s, \d+ attempts"):
+            ask_again_and_again()
+        return clock.now - began
+
+    with pytest.warns(UserWarning, match="waiting for"):
+        assert 540 < until_it_gives_up() <= 650
+    patience = Patience()
+    with pytest.warns(UserWarning, match="status 429: busy: waiting for 500 s"):
+        patience.after(busy(500), 1, clock)
+    patience.pause(clock)
+    patience.success()  # whatever got through counts, also of another request
+    with pytest.warns(UserWarning, match="waiting for"):
+        assert 540 < until_it_gives_up() <= 650
+
+
+@pytest.mark.filterwarnings("ignore:.*waiting for")
+def test_requests_wait_together_and_as_long_as_asked(monkeypatch):
+    clock, patience = Clock(monkeypatch), Patience()
+    patience.pause(clock)
+    assert clock.now == 1000
+    patience.after(busy(30), 1, clock)
+    patience.after(busy(10), 1, clock)  # a second request's shorter wait takes nothing away
+    assert clock.now == 1000  # the one that failed has not waited by itself
+    patience.pause(clock)  # any request, also a new one
+    assert 1030 <= clock.now <= 1040
+    patience.pause(clock)
+    assert clock.now <= 1040
+
+
+def test_a_wait_beyond_all_patience_is_an_error_at_once(monkeypatch):
+    clock = Clock(monkeypatch)
+    with pytest.raises(Busy, match="it asks to wait 86400 s"):
+        Patience().after(busy(86400.0), 1, clock)
+    with pytest.raises(Busy, match="it asks to wait inf s"):
+        Patience().after(busy(math.inf), 1, clock)
+    assert clock.now == 1000
+
+
+@pytest.mark.filterwarnings("ignore:.*waiting for")
+def test_waiting_can_be_stopped(monkeypatch):
+    clock, patience = Clock(monkeypatch), Patience()
+    patience.after(busy(30), 1, clock)
+    clock.stopped_at = 1000.0
+    with pytest.raises(Stopped):
+        patience.pause(clock)
+
+
+def test_a_failing_server_is_asked_five_times(monkeypatch):
+    clock, patience, error = Clock(monkeypatch), Patience(), Failed("no")
+    for attempt in range(1, 5):
+        patience.after(error, attempt, clock)
+    with pytest.raises(Failed, match="5 attempts"):
+        patience.after(error, 5, clock)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": " 1.5 "}, 1.5),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After-Ms": "250", "Retry-After": "9"}, 0.25),
+        ({"Retry-After": "9" * 400}, math.inf),
+        ({"Retry-After": "Mon, 30 Nov 2026 20:00:30 GMT", "Date": "Mon, 30 Nov 2026 20:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Mon, 30 Nov 2026 21:00:00 +0100", "Date": "Mon, 30 Nov 2026 19:59:00 GMT"}, 60.0),
+        ({"Retry-After": "Monday, 30-Nov-26 20:00:30 GMT", "Date": "Mon, 30 Nov 2026 20:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Mon Nov 30 20:00:30 2026", "Date": "Mon, 30 Nov 2026 20:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Mon, 30 Nov 2020 20:00:00 GMT"}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "1e9"}, None),
+        ({"Retry-After": "\u0665"}, None),
+        ({"Retry-After": "Mon, 99 Nov 2026 20:00:30 GMT"}, None),
+        ({"Retry-After": "Mon, 30 Nov 99999999999 20:00:30 GMT"}, None),
+        ({"Retry-After": "Mon, 30 Nov 2026 20:00:30 +9999999"}, None),
+        ({"Retry-After": ", , ,"}, None),
+    ],
+    ids=range(19),
+)
+def test_retry_after_is_seconds_or_a_date(headers, seconds):
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert server_protocol._retry_after(httpx2.Headers(encoded)) == seconds
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_rate_limit_does_not_end_many_questions(serve, status):
+    lock, asked = threading.Lock(), []
+
+    def limited(body):
+        with lock:
+            asked.append(body)
+            late = len(asked) > 40
+        return said("ok") if late else (status, {"Retry-After": "0.01"}, b"slow down")
+
+    answers = workbench.load(serve(limited).url).ask_many(
+        None, [f"q{i}" for i in range(16)], batch_size=8, progress=False
+    )
+    assert [answer.text for answer in answers] == ["ok"] * 16
+    assert len(asked) == 56
+
+
+def test_a_quota_that_is_spent_is_not_waited_for(serve):
+    error = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+    server = serve(lambda body: (429, {}, json.dumps(error).encode()))
+    with pytest.raises(ServerError, match="exceeded your quota"):
+        workbench.load(server.url).ask(None, "Which?")
+    assert len(server.requests) == 1
+
+
+def test_a_busy_list_of_models_is_waited_for_only_if_it_is_needed(serve):
+    counter = itertools.count()
+
+    def listing(path):
+        return (429, {}, b"") if next(counter) < 3 else (200, {}, b'{"data": [{"id": "tiny"}]}')
+
+    server = serve(models=listing)
+    assert workbench.load(server.url).name == "tiny"
+    assert len(server.paths) == 4
+    server = serve(models=lambda path: (429, {}, b""))
+    assert workbench.load(server.url, model="tiny").ask(None, "Which?").text == "yes"
+    assert len(server.paths) == 1
 
 
 # -- modes -----------------------------------------------------------------------------------------
@@ -459,11 +679,19 @@ def test_a_busy_server_is_asked_again(serve):
     assert len(server.requests) == 4
 
 
-def test_a_server_that_stays_busy(serve):
-    server = serve(lambda body: (503, {}, b'{"error": {"message": "overloaded"}}'))
-    with pytest.raises(ServerError, match=r"503: overloaded \(5 attempts\)"):
+def test_a_server_that_stays_broken(serve):
+    server = serve(lambda body: (500, {}, b'{"error": {"message": "no"}}'))
+    with pytest.raises(ServerError, match=r"500: no \(5 attempts\)"):
         workbench.load(server.url).ask(None, "Which?")
     assert len(server.requests) == 5
+
+
+def test_a_server_that_stays_busy_is_waited_for_by_time(serve, monkeypatch):
+    monkeypatch.setattr(server_protocol, "PATIENCE", 1.0)
+    server = serve(lambda body: (503, {}, b'{"error": {"message": "overloaded"}}'))
+    with pytest.raises(ServerError, match=r"503: overloaded \(nothing got through for \d s, \d+ attempts\)"):
+        workbench.load(server.url).ask(None, "Which?")
+    assert len(server.requests) > 6
 
 
 def test_a_wrong_key(serve):

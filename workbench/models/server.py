@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import base64
 import io
-import random
 import re
 import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
 from PIL import Image
 
@@ -36,7 +39,21 @@ from .families import FAMILIES, FamilySpec
 from .families.prompt import check_turns
 from .generate import DEFAULT_MAX_TOKENS, Settings
 from .modes import AS_IS, ModeRule
-from .server_protocol import Endpoint, Nonsense, Refused, Rejected, ServedReply, Stopped
+from .server_protocol import (
+    Busy,
+    Endpoint,
+    Failed,
+    Fields,
+    Nonsense,
+    Patience,
+    Refused,
+    Rejected,
+    ServedReply,
+    Silent,
+    Stopped,
+    Usage,
+)
+from .sources import check_address
 from .vlm import Chat, ModeComparison, compare_modes
 from .worker import Worker
 
@@ -44,16 +61,17 @@ __all__ = ["ServerVLM", "served_family"]
 
 _INSIDE = ("model", "processor", "tokenizer", "device", "dtype", "config", "attention", "context_length")
 TOP = 20  # likeliest first tokens to ask for; the protocol's largest number
-RETRIES = 4  # how often a request is repeated when the server is busy or fails
-RETRIED = (None, 429, 500, 502, 503, 504)  # statuses after which that may help; None: it hung up
-BACKOFF = 0.5  # seconds before the first repetition; doubled each time
-LONGEST_WAIT = 30.0
 OPTIONAL = ("logprobs", "top_logprobs", "stream_options")  # a server may refuse these without harm
-REASONS = {"length": "length", "max_tokens": "length"}
+SPARE, PER_TOKEN = 4096, 256  # characters of a reply, and for each token: a server may not keep to max_tokens
+WITHHELD = {
+    "content_filter": "the server's content filter withheld the reply, or the rest of it",
+    "refusal": "the model refused to answer, in the field that the server has for this",
+    "tool_calls": "the model called a tool instead of answering",
+}
 DEFAULT_THOUGHT = ("<think>", "</think>")
 # Texts that servers' tokenizers take for control tokens: they would end a turn or open a thought.
 _CONTROL = re.compile(
-    r"<\|[^<>|\s]{1,64}\|>|</?think>|</?s>|<(?:start|end)_of_(?:turn|image)>|<image(?:_soft_token)?>|<(?:bos|eos|pad)>"
+    r"<\|[^<>|\s]{1,64}\|>|<\|\w{1,64}>|<\w{1,64}\|>|</?(?:seed:)?think>|</?s>|<(?:start|end)_of_(?:turn|image)>|<image(?:_soft_token)?>|<(?:bos|eos|pad)>"
     r"|\[/?(?:INST|THINK)\]|◁/?think▷|<end_of_utterance>"
 )
 _BY_NAME = (
@@ -99,7 +117,7 @@ class ServerVLM:
         url: the server's address, as a rule ending in ``/v1``.
         model: name of the model; None takes the only one that the server has.
         api_key: sent as a bearer token.
-        timeout: seconds that the server may stay silent.
+        timeout: seconds that a reply may make no progress.
         family: name of the model's family, or "enable_thinking" for a chat template with that
             switch; None goes by the model's name.  It tells how a mode is asked for.
 
@@ -121,6 +139,11 @@ class ServerVLM:
         timeout: float = 300.0,
         family: str | None = None,
     ) -> None:
+        check_address(url)
+        if model is not None and not (isinstance(model, str) and model.strip()):
+            raise InputError(
+                f"model={model!r}", "the name of a model on the server, or None for its only one"
+            )
         url = url.rstrip("/").removesuffix("/chat/completions")
         endpoint, names = _find(Endpoint(url, api_key, timeout), needed=model is None)
         self.name = _choose(names, url) if model is None else model
@@ -331,8 +354,8 @@ def _find(endpoint: Endpoint, *, needed: bool) -> tuple[Endpoint, list[str]]:
     failures: dict[str, Rejected | Nonsense] = {}
     for url in urls:
         candidate = replace(endpoint, url=url)
-        try:  # asked once: a server may answer questions and yet fail at listing its models
-            return candidate, _names(candidate.get("/models"), url)
+        try:  # a server may answer questions and yet fail at listing its models: it is asked once
+            return candidate, _names(_listing(candidate, wait=needed), url)
         except (Rejected, Nonsense) as error:
             if isinstance(error, Rejected) and error.status in (401, 403):
                 raise
@@ -346,13 +369,33 @@ def _find(endpoint: Endpoint, *, needed: bool) -> tuple[Endpoint, list[str]]:
     return replace(endpoint, url=(there or urls)[0]), []
 
 
-def _names(found: Any, url: str) -> list[str]:
-    try:
-        return [str(entry["id"]) for entry in (found["data"] if isinstance(found, dict) else found)]
-    except (TypeError, KeyError):
+def _listing(endpoint: Endpoint, *, wait: bool) -> object:
+    """What the server says about its models; a busy one may be waited for."""
+    patience, never = Patience(), threading.Event()
+    for attempt in count(1):
+        patience.pause(never)
+        try:
+            return endpoint.get("/models")
+        except Busy as error:
+            if not wait:
+                raise
+            patience.after(error, attempt, never)
+    raise AssertionError("unreachable")
+
+
+def _names(found: object, url: str) -> list[str]:
+    """The names in a list of models, which some servers give without a wrapping.
+
+    Raises:
+        Nonsense: if it is no such list.
+    """
+    listing = Fields({"data": found} if isinstance(found, list) else found, url, "models")
+    if "data" not in listing:
         raise Nonsense(
             f"{url}/models gives no list of models", "an OpenAI-compatible server", "check the address"
-        ) from None
+        )
+    names = dict.fromkeys(entry.text("id")[:500] for entry in listing.parts("data"))
+    return [name for name in names if name]
 
 
 def _choose(names: list[str], url: str) -> str:
@@ -385,6 +428,7 @@ class Served:
         family: how it is asked for a mode.
         refused: names of fields that the server refused.
         limit: its name for the most tokens of a reply.
+        patience: when it may be asked again.
     """
 
     endpoint: Endpoint
@@ -392,6 +436,7 @@ class Served:
     family: FamilySpec
     refused: set[str] = field(default_factory=set)
     limit: str = "max_tokens"
+    patience: Patience = field(default_factory=Patience)
 
 
 def refuse_capture(name: str, capture: bool | str) -> None:
@@ -456,8 +501,9 @@ class ServedRun:
         self._reply = ServedReply(
             served.family.thought, opened=self._opens_thought(), certain=bool(self._begun)
         )
-        self._usage: dict[str, int] = {}
+        self._usage: Usage | None = None
         self._first_at: float | None = None
+        self._given = self._seen = 0  # characters handed on, and those of the reply so far
 
     def answer(self) -> Answer:
         """Send, read, and put the record together.
@@ -485,34 +531,59 @@ class ServedRun:
         return self._request.mode is Mode.THINK or (always and self._request.mode is Mode.AUTO)
 
     def _exchange(self, most: int, begun: str) -> str:
-        """One request; why its reply ended, as `Answer.stopped`."""
-        self._reply.finish = None
-        attempt = 0
-        while not self._stop.is_set():
+        """One request, made again where that helps; why its reply ended, as `Answer.stopped`."""
+        self._reply.finish = ""
+        before, seen = deepcopy(self._reply), self._seen
+        failures: Counter[type[Rejected]] = Counter()
+        while True:
             body = self._body(most, begun)
             try:
-                for event in self._served.endpoint.events("/chat/completions", body, self._stop):
-                    self._show(self._reply.take(event, self._served.endpoint.url))
+                self._served.patience.pause(self._stop)
+                self._read(body, most)
                 break
             except Stopped:
                 break
             except Refused as error:
                 if not self._can_do_without(error.given, body):
                     raise self._explained(error, begun) from error
-            except Rejected as error:
-                attempt += 1
-                self._stop.wait(_wait_or_raise(error, attempt))
+            except (Busy, Failed) as error:
+                if self._reply.finish:  # all of it is there, perhaps but for the counts
+                    break
+                failures[type(error)] += 1
+                self._served.patience.after(error, failures[type(error)], self._stop)
+            except Silent:
+                if self._reply.finish:
+                    break
+                raise
+            self._reply, self._seen = deepcopy(before), seen
         self._count(self._reply.usage)
-        if self._reply.finish is not None:
-            return REASONS.get(self._reply.finish, "end")
-        if self._stop.is_set():
-            return "interrupted"
-        raise ServerError(
-            f"{self._served.endpoint.url} ended its reply without saying why, after "
-            f"{len(self._reply.text)} characters of answer",
-            "choices with a finish_reason",
-            "ask again, or look at the server's log",
-        )
+        return self._reply.finish or "interrupted"
+
+    def _read(self, body: dict[str, Any], most: int) -> None:
+        """Read one reply.
+
+        Raises:
+            ServerError: if it fails, or ends without saying why, or goes on beyond what was asked for.
+        """
+        served, reply = self._served, self._reply
+        for event in served.endpoint.events("/chat/completions", body, self._stop, tokens=most):
+            pieces = reply.take(event, served.endpoint.url)
+            if pieces or reply.finish:
+                served.patience.success()
+            self._show(pieces)
+            if reply.length > SPARE + PER_TOKEN * most:
+                raise Nonsense(
+                    f"{served.endpoint.url} goes on after {reply.length} characters",
+                    f"at most {most} tokens, as max_tokens asks for",
+                    "look at the server's settings",
+                )
+        if not reply.finish:
+            raise Failed(
+                f"{served.endpoint.url} ended its reply without saying why, after "
+                f"{len(reply.text)} characters of answer",
+                "choices with a finish_reason",
+                "ask again, or look at the server's log",
+            )
 
     def _after_budget(self, most: int) -> str:
         """Go on after the tokens of the budget, with the thought closed where it is still open."""
@@ -571,40 +642,44 @@ class ServedRun:
         return error
 
     def _show(self, pieces: list[Piece]) -> None:
+        """Hand on what was not handed on before: of a reply that was asked for again, what is beyond."""
         if pieces and self._first_at is None:
             self._first_at = time.perf_counter()
-        self._take(pieces)
+        new = []
+        for piece in pieces:
+            if text := piece.text[max(0, self._given - self._seen) :]:
+                new.append(Piece(text, piece.kind))
+            self._seen += len(piece.text)
+            self._given = max(self._given, self._seen)
+        self._take(new)
 
-    def _count(self, usage: dict[str, Any]) -> None:
+    def _count(self, usage: Usage) -> None:
         """Add up the counts of one exchange; the prompt's is the first one's."""
-        made = usage.get("completion_tokens_details") or {}
-        prompt = usage.get("prompt_tokens_details") or {}
-        self._usage.setdefault("prompt", _whole(usage.get("prompt_tokens")))
-        self._usage.setdefault("images", _whole(prompt.get("image_tokens")))
-        for name, value in (
-            ("made", usage.get("completion_tokens")),
-            ("thought", made.get("reasoning_tokens")),
-        ):
-            self._usage[name] = self._usage.get(name, 0) + _whole(value)
-        self._reply.usage = {}
+        first, self._reply.usage = self._usage or usage, Usage()
+        again = (usage.made, usage.thought) if self._usage else (0, 0)
+        self._usage = Usage(
+            first.prompt, first.images, _sum(first.made, again[0]), _sum(first.thought, again[1])
+        )
 
     def _record(self, stopped: str, most: int) -> Answer:
-        """Put the record together; counts are the server's."""
-        request, reply = self._request, self._reply
-        settings = {**request.settings.to_dict(), "max_tokens": most}
-        made, thought_tokens = self._usage.get("made", 0), self._usage.get("thought", 0)
-        if reply.thought and not thought_tokens and made:
-            share = len(reply.thought) / (len(reply.thought) + len(reply.text))
-            thought_tokens, settings["token_split"] = round(made * share), "estimated from characters"
+        """Put the record together; counts are the server's, None where it does not tell."""
+        request, reply, usage = self._request, self._reply, self._usage or Usage()
+        settings: dict[str, Any] = {**request.settings.to_dict(), "max_tokens": most}
+        text, thought = (self._served.endpoint.hide(part or "") for part in (reply.text, reply.thought))
+        thought_tokens, answer_tokens, settings["token_split"] = _split_tokens(usage, len(thought), len(text))
+        if settings["token_split"] is None:
+            del settings["token_split"]
+        if stopped in WITHHELD:
+            warnings.warn(f"{self._served.name}: {WITHHELD[stopped]}", stacklevel=2)
         return Answer(
-            text=reply.text,
-            thought=reply.thought,
+            text=text,
+            thought=thought or None,
             mode=request.mode,
             p_think=reply.p_think,
-            prompt_tokens=self._usage.get("prompt", 0),
-            image_tokens=self._usage.get("images", 0),
+            prompt_tokens=cast(int, usage.prompt),
+            image_tokens=usage.images if request.images else 0,
             thought_tokens=thought_tokens,
-            answer_tokens=max(0, made - thought_tokens),
+            answer_tokens=answer_tokens,
             seconds=time.perf_counter() - self._started,
             seconds_to_first_token=None if self._first_at is None else self._first_at - self._started,
             stopped=stopped,
@@ -618,22 +693,18 @@ class ServedRun:
         )
 
 
-def _wait_or_raise(error: Rejected, attempt: int) -> float:
-    """Seconds to wait before a repetition.
-
-    Raises:
-        Rejected: if repeating does not help, or was done often enough.
-    """
-    if error.status not in RETRIED:
-        raise error
-    if attempt > RETRIES:
-        raise type(error)(f"{error.given} ({attempt} attempts)", error.expected, error.fix) from error
-    pause = BACKOFF * 2 ** (attempt - 1) * random.SystemRandom().uniform(1.0, 1.5)
-    return min(LONGEST_WAIT, max(pause, error.wait))
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
 
 
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+def _split_tokens(usage: Usage, thought: int, text: int) -> tuple[int | None, int | None, str | None]:
+    """Tokens of thought and answer, from the counts and the two lengths; and how they were told apart."""
+    if usage.made is None:
+        return usage.thought, None, None
+    if usage.thought or not thought:
+        return usage.thought or 0, usage.made - (usage.thought or 0), None
+    tokens = round(usage.made * thought / (thought + text))
+    return tokens, usage.made - tokens, "estimated from characters"
 
 
 # -- what is sent ----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import CheckpointError, InputError, LoadError
 
@@ -31,6 +31,7 @@ __all__ = [
     "BUILT_IN",
     "Source",
     "TensorInfo",
+    "check_address",
     "folder_headers",
     "hub_folder",
     "hub_headers",
@@ -45,6 +46,8 @@ __all__ = [
 BUILT_IN = ("nano",)
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+_ADDRESS = re.compile(r"[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7}(\.[0-9]{1,3}){0,3}")  # IPv6, without brackets
 _KINDS = (
     "'nano' (the built-in model), a folder in the Hub's layout, a Hub id 'owner/name', "
     "or the http(s) address of an OpenAI-compatible server"
@@ -110,17 +113,64 @@ def _from_address(text: str) -> Source:
     """A server, or a Hub repository whose web address was pasted."""
     from huggingface_hub.constants import ENDPOINT
 
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise LoadError(f"source {text!r}", _KINDS, "a server's address begins with http:// or https://")
-    if parts.hostname == urlsplit(ENDPOINT).hostname:
+    parts = _address_parts(text)
+    if parts.hostname == urlsplit(ENDPOINT).hostname and "@" not in parts.netloc:
         repo = "/".join(parts.path.strip("/").split("/")[:2])
         if _HUB_ID.fullmatch(repo):
             return Source("hub", text, repo.split("/")[1], repo=repo)
         raise LoadError(
             f"source {text!r}", "the address of one model on the Hub", "pass its id, 'owner/name'"
         )
+    check_address(text)
     return Source("server", text, parts.netloc, url=text.rstrip("/"))
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no address of a server, and one that holds a secret: it would stand in every record.
+
+    Raises:
+        LoadError: for a malformed address; InputError for a password, a query or a fragment in it.
+    """
+    parts, shown = _address_parts(url), _without_secrets(url)
+    if "@" in parts.netloc:
+        raise InputError(
+            f"the address {shown!r} with a name or password in it, which would stand in every record",
+            "an address alone",
+            "pass api_key= for a server that wants a key",
+        )
+    if "?" in url or "#" in url:
+        raise InputError(
+            f"the address {shown!r} with a query or fragment, which is not sent",
+            "an address alone, as a rule ending in /v1",
+            "pass api_key= for a server that wants a key",
+        )
+
+
+def _address_parts(url: str) -> SplitResult:
+    """An http(s) address, taken apart.
+
+    Raises:
+        LoadError: if it is none.
+    """
+    shown = _without_secrets(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        plain = host if _ADDRESS.fullmatch(host) else host.encode("idna").decode("ascii")
+    except ValueError:  # its text may hold a password
+        raise LoadError(f"the address {shown!r}, which is malformed", _KINDS, "check host and port") from None
+    if parts.scheme not in ("http", "https"):
+        raise LoadError(f"source {shown!r}", _KINDS, "a server's address begins with http:// or https://")
+    named = len(plain) <= 253 and _HOST.fullmatch(plain)
+    if port == 0 or re.search(r"[\s\x00-\x20\x7f\\]", url) or not (named or _ADDRESS.fullmatch(plain)):
+        raise LoadError(f"the address {shown!r}, which is malformed", _KINDS, "check host and port")
+    return parts
+
+
+def _without_secrets(url: str) -> str:
+    """An address for a message."""
+    shown = re.sub(r"//[^/?#]*@", "//...@", re.sub(r"([?#]).*", r"\1...", url, flags=re.DOTALL))
+    return shown if len(shown) <= 200 else shown[:200] + "..."
 
 
 def _about_file(path: Path) -> LoadError:

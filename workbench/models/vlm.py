@@ -114,6 +114,9 @@ _ENDS = {
     "end": "ended without one",
     "budget": "ended without one",
     "length": "was cut off by max_tokens within the thought",
+    "content_filter": "was withheld by the server's content filter",
+    "refusal": "was refused",
+    "tool_calls": "called a tool instead",
 }
 
 
@@ -150,7 +153,8 @@ class ModeComparison:
         rows = []
         for mode, a in self.answers.items():
             p_think = "" if a.p_think is None else f"{a.p_think:.3f}"
-            counts = [str(a.thought_tokens), str(a.answer_tokens), f"{a.seconds:.2f}", a.stopped]
+            tokens = ["" if n is None else str(n) for n in (a.thought_tokens, a.answer_tokens)]
+            counts = [*tokens, f"{a.seconds:.2f}", a.stopped]
             rows.append([mode, a.text, a.thought or "", p_think, *counts])
         return rows + [[mode, f"(not available: {why})"] + [""] * 6 for mode, why in self.missing.items()]
 

@@ -120,7 +120,7 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
             "true": s.thought_true,
             "true_if_right": s.thought_true if s.right else None,
             "p_think": s.answer.p_think,
-            "tokens": s.answer.thought_tokens + s.answer.answer_tokens,
+            "tokens": s.answer.reply_tokens,
             "seconds": s.answer.seconds,
         }
         for s in scored

@@ -68,7 +68,7 @@ def costs(scored: Sequence[Scored], *, seed: int = 0) -> pd.DataFrame:
             "n": len(members),
         }
         answers = [one.answer for one in members]
-        row |= _mean("tokens", [a.thought_tokens + a.answer_tokens for a in answers], rng)
+        row |= _mean("tokens", [math.nan if a.reply_tokens is None else a.reply_tokens for a in answers], rng)
         row |= _mean("seconds", [a.seconds for a in answers], rng)
         rows.append(row)
     return pd.DataFrame(rows)
