@@ -54,6 +54,7 @@ def answer(**change) -> Answer:
 
 
 SERVER = {"p_think": None, "layout": None, "token_ids": (), "images": (), "history": (), "thought": None}
+SERVER |= {"spans": {"thought": Span(0, 0), "answer": Span(0, 0)}}
 
 
 @pytest.mark.parametrize("change", [{}, SERVER, {"stopped": "interrupted", "seconds_to_first_token": None}])
@@ -83,7 +84,7 @@ def test_loading_needs_no_torch(tmp_path):
 
 def test_saving_again_replaces(tmp_path):
     answer().save(tmp_path / "a")
-    other = answer(text="green", token_ids=(1, 2, 3))
+    other = answer(text="green", token_ids=tuple(range(28)))
     other.save(tmp_path / "a")
     assert Answer.load(tmp_path / "a") == other
     assert len(list((tmp_path / "a").iterdir())) == 2
@@ -137,10 +138,19 @@ def edit(folder, change):
         (lambda r: r.update(tensors="../../etc/x.safetensors"), "names the file"),
         (lambda r: r.update(tensors="gone.safetensors"), "No such file"),
         (lambda r: r.update(stopped="bored"), "stopped='bored'"),
-        (lambda r: r.update(mode="fast"), "mode='fast'"),
-        (lambda r: r.update(spans=3), "damaged"),
+        (lambda r: r.update(mode="fast"), "fast.*mode"),
+        (lambda r: r.update(spans=3), "spans"),
+        (lambda r: r.update(text=5), "text"),
+        (lambda r: r.update(settings=[]), "settings"),
+        (lambda r: r["spans"].update(answer=[0, 1e18]), "spans"),
+        (lambda r: r["spans"].update(answer=[0, 10**9]), "positions of"),
+        (lambda r: r["spans"].update(answer=[3, 1]), "positions of"),
+        (lambda r: r["layout"]["images"][0].update(rows=10**5, cols=10**5), "a grid of"),
+        (lambda r: r["layout"]["images"][0].update(image=7), "on image 7"),
+        (lambda r: r["layout"]["images"][0].update(size=["a", 1]), "size"),
+        (lambda r: r["layout"]["images"][0].pop("size"), "size"),
         (lambda r: r["history"][0].update(role="boss"), "role='boss'"),
-        (lambda r: r["layout"].pop("images"), "damaged"),
+        (lambda r: r["layout"].pop("images"), "images"),
     ],
 )
 def test_a_damaged_record_is_refused(tmp_path, change, message):

@@ -1,14 +1,9 @@
 """What a model replied, as a record that needs no model.
 
-An `Answer` is saved as a folder: ``answer.json`` with text and numbers, and beside it one
-safetensors file with the token ids and the pictures (PNG bytes).  It loads and shows itself on a
-machine that has neither torch nor the model.
-
-How an `Answer` lies on disk: a folder with ``answer.json`` and one safetensors file.
-
-Attention, where it was kept, lies in a second one (`Attention.save`).  The JSON names the tensor files
-by their content's hash and is put in place last, with one rename: a crash at any moment leaves the
-old answer or the new one, never a mixture.
+An `Answer` is saved as a folder: ``answer.json`` with text and numbers, and beside it one safetensors file
+with the token ids and the images (PNG bytes); attention, where it was kept, lies in a second one.  The JSON
+names the tensor files by their content's hash and is put in place last: a crash at any moment leaves the old
+answer or the new one, never a mixture.  An answer loads and shows itself without torch and without the model.
 """
 
 from __future__ import annotations
@@ -16,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -32,10 +26,13 @@ from safetensors.numpy import save as save_tensors
 
 from .attention import Attention
 from .errors import InputError
+from .files import local_path, own_folder, read_bytes, read_json, temporary, write_bytes, write_json
+from .html import framed
 from .images import open_image
+from .records import build, plain, with_format, without_format
 from .types import Mode, Span, TokenLayout, Turn
 
-__all__ = ["Answer", "STOPPED", "load_answer", "save_answer", "write_file"]
+__all__ = ["Answer", "STOPPED"]
 
 
 STOPPED = ("end", "length", "budget", "interrupted", "content_filter", "refusal", "tool_calls")
@@ -161,7 +158,6 @@ class Answer:
         Raises:
             InputError: if ``path`` is a file, or a folder that holds something else.
         """
-
         return save_answer(self, path)
 
     @classmethod
@@ -171,7 +167,6 @@ class Answer:
         Raises:
             InputError: if it is not there, damaged, or of a format that this version does not know.
         """
-
         return load_answer(path)
 
     def __repr__(self) -> str:
@@ -195,6 +190,7 @@ class Answer:
         facts.append(_STOPPED_WORDS[self.stopped])
         return ", ".join(facts)
 
+    @framed
     def _repr_html_(self) -> str:
         return self.html(self.images)
 
@@ -262,47 +258,30 @@ def _thumbnail(image: Image.Image, side: int = 160) -> str:
     )
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain HTML table; every cell is escaped."""
-    head = "".join(f'<th style="text-align:left">{escape(cell)}</th>' for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{_text(cell)}</td>' for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-FORMAT = {"format": "workbench.answer", "version": 1}
-NAME = "answer.json"
+FORMAT, NAME = "workbench.answer", "answer.json"
 
 
 def save_answer(answer: Answer, path: str | Path) -> Path:
     """Write an answer into a folder; see `Answer.save`."""
-    folder = Path(path).expanduser()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / NAME).is_file()):
-        raise InputError(
-            f"path={str(path)!r} holds something else", "a new folder, or one with a saved answer"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(path, NAME, "a new folder, or one with a saved answer")
     tensors = {"token_ids": np.asarray(answer.token_ids, dtype=np.int64)}
     for number, image in enumerate(answer.images):
         tensors[f"image_{number}"] = np.frombuffer(_png(image), dtype=np.uint8)
     data = save_tensors(tensors)
     name = f"answer-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
-    write_file(folder / name, data)
-    record = {**FORMAT, "tensors": name, **_to_json(answer)}
-    if answer.captured is not None:
-        record["attention"] = _save_attention(answer.captured, folder)
-    write_file(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    attention = None if answer.captured is None else _save_attention(answer.captured, folder)
+    write_bytes(folder / name, data)
+    saved = _to_saved(answer, name, attention)
+    write_json(folder / NAME, with_format(plain(saved), FORMAT))
     for old in (*folder.glob("answer-*.safetensors"), *folder.glob("attention-*.safetensors")):
-        if old.name not in (name, record.get("attention")):
+        if old.name not in (name, attention):
             old.unlink(missing_ok=True)
     return folder
 
 
 def _save_attention(attention: Attention, folder: Path) -> str:
     """Write a record of attention under its content's hash; returns the file's name."""
-    beside = attention.save(folder / f".attention.{os.getpid()}.tmp")
+    beside = attention.save(temporary(folder / "attention"))
     try:
         with beside.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -315,77 +294,126 @@ def _save_attention(attention: Attention, folder: Path) -> str:
 
 def load_answer(path: str | Path) -> Answer:
     """Read an answer back; see `Answer.load`."""
-    folder = Path(path).expanduser()
+    where = f"path={str(path)!r}"
+    folder = local_path(path)
     folder = folder.parent if folder.name == NAME else folder
+    document = read_json(folder / NAME, expect=dict)
+    saved = build(_Saved, without_format(document, FORMAT, where), where, complete=True)
+    for name in (saved.tensors, saved.attention or ".safetensors"):
+        if name != os.path.basename(name) or not name.endswith(".safetensors"):
+            raise InputError(f"{where} names the file {name!r}", "a safetensors file in the same folder")
     try:
-        record = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        _check_header(record, path)
-        tensors = load_tensors((folder / record.pop("tensors")).read_bytes())
-        attention = record.pop("attention", None)
-        captured = None if attention is None else Attention.load(folder / attention)
-        return replace(_from_json(record, tensors), captured=captured)
-    except InputError:
-        raise
-    except OSError as error:
+        tensors = load_tensors(read_bytes(folder / saved.tensors))
+        captured = None if saved.attention is None else Attention.load(folder / saved.attention)
+        return replace(_consistent(_from_saved(saved, tensors)), captured=captured)
+    except InputError as error:
+        raise InputError(f"{where}: {error.given}", error.expected, error.fix) from None
+    except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
-            f"path={str(path)!r}: {error.strerror or error}", "a folder that Answer.save wrote"
-        ) from None
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(
-            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
+            f"{where} is damaged: {type(error).__name__}: {error}",
             "a folder that Answer.save wrote",
             "save the answer again",
         ) from None
 
 
-def _check_header(record: Any, path: str | Path) -> None:
-    if not isinstance(record, dict) or {k: record.pop(k, None) for k in FORMAT} != FORMAT:
-        raise InputError(
-            f"path={str(path)!r} has another format", f"{FORMAT['format']} version {FORMAT['version']}"
-        )
-    for name in (record.get("tensors"), record.get("attention", ".safetensors")):
-        if not isinstance(name, str) or name != os.path.basename(name) or not name.endswith(".safetensors"):
-            raise InputError(
-                f"path={str(path)!r} names the file {name!r}", "a safetensors file in the same folder"
-            )
+@dataclass(frozen=True)
+class _SavedTurn:
+    """A turn as it lies on disk: its images are the next ones in the file of tensors."""
+
+    role: str
+    text: str
+    thought: str | None
+    thinks: bool | None
+    images: int
 
 
-def _to_json(answer: Answer) -> dict[str, Any]:
-    stored = {"token_ids", "images", "captured"}
-    record = {f.name: getattr(answer, f.name) for f in fields(answer) if f.name not in stored}
-    record["mode"] = answer.mode.value
-    record["spans"] = {name: [span.start, span.stop] for name, span in answer.spans.items()}
-    record["layout"] = None if answer.layout is None else answer.layout.to_dict()
-    record["settings"] = dict(answer.settings)
-    record["history"] = [
-        {**{n: getattr(t, n) for n in ("role", "text", "thought", "thinks")}, "images": len(t.images)}
-        for t in answer.history
-    ]
-    return record
+@dataclass(frozen=True)
+class _Saved:
+    """What ``answer.json`` holds."""
+
+    tensors: str
+    text: str
+    thought: str | None
+    mode: Mode
+    p_think: float | None
+    prompt_tokens: int
+    image_tokens: int
+    thought_tokens: int
+    answer_tokens: int
+    seconds: float
+    seconds_to_first_token: float | None
+    stopped: str
+    spans: dict[str, tuple[int, int]]
+    layout: TokenLayout | None
+    question: str
+    history: tuple[_SavedTurn, ...]
+    model: str
+    source: str
+    settings: dict[str, Any]
+    created: str
+    attention: str | None = None
 
 
-def _from_json(record: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Answer:
+_ELSEWHERE = {"tensors", "attention", "history", "spans", "settings"}
+"""Fields of `_Saved` that are not an `Answer`'s own, or in another form."""
 
-    known = {f.name for f in fields(Answer)} - {"token_ids", "images", "captured"}
-    if record.keys() != known:
-        raise ValueError(f"unknown or missing fields {sorted(record.keys() ^ known)}")
+
+def _to_saved(answer: Answer, tensors: str, attention: str | None) -> _Saved:
+    own = {f.name: getattr(answer, f.name) for f in fields(_Saved) if f.name not in _ELSEWHERE}
+    return _Saved(
+        **own,
+        tensors=tensors,
+        attention=attention,
+        spans={name: (span.start, span.stop) for name, span in answer.spans.items()},
+        settings=dict(answer.settings),
+        history=tuple(
+            _SavedTurn(turn.role, turn.text, turn.thought, turn.thinks, len(turn.images))
+            for turn in answer.history
+        ),
+    )
+
+
+def _from_saved(saved: _Saved, tensors: Mapping[str, np.ndarray]) -> Answer:
+    own = {f.name: getattr(saved, f.name) for f in fields(_Saved) if f.name not in _ELSEWHERE}
     count = sum(name.startswith("image_") for name in tensors)
-    images = tuple(open_image(tensors[f"image_{i}"].tobytes()) for i in range(count))
-    record["mode"] = Mode.of(record["mode"])
-    record["spans"] = {name: Span(*map(int, span)) for name, span in record["spans"].items()}
-    record["layout"] = None if record["layout"] is None else TokenLayout.from_dict(record["layout"])
-    record["history"] = _history(record["history"], images)
-    ids = tuple(int(i) for i in tensors["token_ids"])
-    return Answer(**record, token_ids=ids, images=images)
+    images = tuple(open_image(tensors[f"image_{number}"].tobytes()) for number in range(count))
+    return Answer(
+        **own,
+        spans={name: Span(*span) for name, span in saved.spans.items()},
+        settings=saved.settings,
+        history=_history(saved.history, images),
+        token_ids=tuple(int(number) for number in tensors["token_ids"]),
+        images=images,
+    )
 
 
-def _history(turns: list[dict[str, Any]], images: tuple[Image.Image, ...]) -> tuple[Turn, ...]:
-    """Give the turns their pictures back: they are the first ones, in order."""
+def _consistent(answer: Answer) -> Answer:
+    """The answer, if its spans and its layout lie within its tokens.
+
+    Raises:
+        InputError: if they do not: a later step would ask for memory or positions that do not exist.
+    """
+    length = len(answer.token_ids)
+    for name, span in answer.spans.items():
+        if not 0 <= span.start <= span.stop <= length:
+            raise InputError(f"span {name!r} is {span.start} to {span.stop}", f"positions of {length} tokens")
+    for grid in answer.layout.grids if answer.layout is not None else ():
+        inside = grid.start >= 0 and grid.stop <= length and 0 <= grid.image < len(answer.images)
+        if not (inside and grid.rows > 0 and 0 < grid.cols <= grid.row_stride):
+            raise InputError(
+                f"a grid of {grid.rows} x {grid.cols} tokens from {grid.start} on image {grid.image}",
+                f"one within {length} tokens and {len(answer.images)} images",
+            )
+    return answer
+
+
+def _history(turns: Sequence[_SavedTurn], images: tuple[Image.Image, ...]) -> tuple[Turn, ...]:
+    """Give the turns their images back: they are the first ones, in order."""
     history, at = [], 0
     for turn in turns:
-        count = turn.pop("images")
-        history.append(Turn(**turn, images=images[at : at + count]))
-        at += count
+        shown = images[at : at + turn.images]
+        history.append(Turn(turn.role, turn.text, images=shown, thought=turn.thought, thinks=turn.thinks))
+        at += turn.images
     return tuple(history)
 
 
@@ -393,16 +421,3 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write beside a place and move there: a crash leaves the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -18,8 +18,8 @@ from PIL.Image import Image
 
 import workbench
 
-from .answer import write_file
 from .errors import CapabilityError, InputError
+from .files import write_bytes
 from .images import open_images
 from .terminal import FAILED, INTERRUPTED, Verb, example, run, waiting, write, write_json
 from .types import Mode, Piece
@@ -508,7 +508,7 @@ def _save(table: pd.DataFrame, path: Path) -> None:
         data = table.rename(columns=_inert).map(_inert).to_csv(index=False).encode()
     else:
         raise InputError(f"--save {str(path)!r}", "a name that ends in .csv or .parquet")
-    write_file(path, data)
+    write_bytes(path, data)
 
 
 def _inert(cell: Any) -> Any:
@@ -581,7 +581,7 @@ def _copy(files: Iterable[Path], folder: Path) -> int:
         if os.path.lexists(place):
             kept += 1
         else:
-            write_file(place, file.read_bytes())
+            write_bytes(place, file.read_bytes())
     return kept
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "locked",
     "new_folder",
     "open_regular",
+    "own_folder",
     "parse_json",
     "read_bytes",
     "read_json",
@@ -277,6 +278,21 @@ def holds_nothing(folder: Path) -> bool:
     return not any(
         not (entry.name.startswith(".") and entry.name.endswith(".tmp")) for entry in folder.iterdir()
     )
+
+
+def own_folder(path: str | os.PathLike[str], name: str, expected: str) -> Path:
+    """Make a folder that holds one record of ours, or find it: a file called ``name`` tells it.
+
+    Raises:
+        InputError: if it is a file, or a folder that holds something else.
+        DiskError: if it cannot be made.
+    """
+    folder = local_path(path)
+    if folder.is_file() or (folder.is_dir() and not holds_nothing(folder) and not (folder / name).is_file()):
+        raise InputError(f"path={str(path)!r} holds something else", expected)
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def sync(path: Path) -> None:

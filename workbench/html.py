@@ -8,20 +8,24 @@ that opens without a network is made by `page`.
 from __future__ import annotations
 
 import base64
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
-__all__ = ["CLASSES", "Markup", "details", "frame", "page", "table", "text", "thumbnail"]
+__all__ = ["CLASSES", "Markup", "details", "frame", "framed", "page", "table", "text", "thumbnail"]
 
 CLASSES = "workbench tex2jax_ignore mathjax_ignore"
 """Classes of the outermost element: MathJax 2 and 3 pass it over."""
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """Content security policy of pages: nothing is fetched."""
+
+
+R = TypeVar("R")
 
 
 class Markup(NamedTuple):
@@ -38,6 +42,16 @@ def frame(body: str, *, style: str = "") -> str:
         style: more CSS for the element.
     """
     return f'<div class="{CLASSES}"{f" style={escape(style)!r}" if style else ""}>{body}</div>'
+
+
+def framed(method: Callable[[R], str]) -> Callable[[R], str]:
+    """Put what a ``_repr_html_`` returns into the `frame`; each of ours wears it."""
+
+    @functools.wraps(method)
+    def inside(self: R) -> str:
+        return frame(method(self))
+
+    return inside
 
 
 def text(value: object, *, preformatted: bool = False) -> str:

@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import enum
 import math
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -69,13 +70,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def build(kind: type[T], value: Any, where: str) -> T:
+def build(kind: type[T], value: Any, where: str, *, complete: bool = False) -> T:
     """A record of a kind from a mapping of its fields, or the record itself.
 
     Args:
         kind: a dataclass whose annotations say what each field holds.
         value: a mapping of its fields, records inside it as mappings too.
         where: how errors name it.
+        complete: records inside it have all their fields, as `plain` writes them; else defaults stand in.
 
     Raises:
         InputError: for what is neither, for unknown fields, missing ones, and values of another type.
@@ -86,12 +88,43 @@ def build(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, Mapping):
         raise InputError(f"{where}={value!r}", f"a mapping with some of {', '.join(names)}")
     refuse_unknown(value, names, where)
-    hints = typing.get_type_hints(kind)
-    given = {key: math.nan if item is None and hints[key] is float else item for key, item in value.items()}
     try:
-        return msgspec.convert(given, kind, strict=True)
+        record = msgspec.convert(_with_nan(kind, value), kind, strict=True)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}", f"a record with {', '.join(names)}") from None
+    for name in value if complete else ():
+        _same_fields(getattr(record, name), value[name], f"{where}, {name}")
+    return record
+
+
+def _with_nan(kind: Any, value: Any) -> Any:
+    """The value with NaN for each None that stands where a float belongs."""
+    if kind is float:
+        return math.nan if value is None else value
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        named = [one for one in inner if dataclasses.is_dataclass(one)]
+        return _with_nan(named[0], value) if named else value
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        hints = typing.get_type_hints(kind)
+        return {key: _with_nan(hints.get(key), item) for key, item in value.items()}
+    if typing.get_origin(kind) in (list, tuple) and isinstance(value, (list, tuple)):
+        return [_with_nan(inner[0], item) for item in value]
+    return value
+
+
+def _same_fields(record: Any, value: Any, where: str) -> None:
+    """Refuse a record inside a record of which a field is missing or unknown."""
+    if dataclasses.is_dataclass(record) and isinstance(value, Mapping):
+        names = [field.name for field in dataclasses.fields(record)]
+        refuse_unknown(value, names, where)
+        if missing := [name for name in names if name not in value]:
+            raise InputError(f"{where} lacks {', '.join(missing)}", f"a record with {', '.join(names)}")
+        for name in names:
+            _same_fields(getattr(record, name), value[name], f"{where}.{name}")
+    elif isinstance(record, (list, tuple)) and isinstance(value, (list, tuple)):
+        for number, (inner, given) in enumerate(zip(record, value)):
+            _same_fields(inner, given, f"{where}[{number}]")
 
 
 def with_format(record: Mapping[str, Any], name: str, version: int = 1) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -71,3 +73,29 @@ def test_a_thumbnail_is_small_and_carries_its_data() -> None:
     assert attrs["alt"] == 'a "b"'
     assert (attrs["src"] or "").startswith("data:image/png;base64,")
     assert len(attrs["src"] or "") < 2000
+
+
+def test_every_html_output_of_ours_wears_the_frame() -> None:
+    package = Path(html.__file__).parent
+    bare, seen = [], 0
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "_repr_html_":
+                seen += 1
+                if not any(isinstance(d, ast.Name) and d.id == "framed" for d in node.decorator_list):
+                    bare.append(f"{path.relative_to(package)}:{node.lineno}")
+    assert seen >= 10
+    assert not bare, "decorate with workbench.html.framed"
+
+
+def test_framed_wraps_what_a_method_returns() -> None:
+    class Record:
+        @html.framed
+        def _repr_html_(self) -> str:
+            """Its own words."""
+            return "<p>x</p>"
+
+    shown = Record()._repr_html_()
+    assert shown.endswith("<p>x</p></div>")
+    assert read(shown).tags[0][1]["class"] == html.CLASSES
+    assert Record._repr_html_.__doc__ == "Its own words."

@@ -86,3 +86,21 @@ def test_the_format_is_told_apart_from_another_and_from_a_newer_one() -> None:
     for damaged in (None, [], {}, {"format": ["x"], "version": {}}):
         with pytest.raises(InputError, match="another format"):
             without_format(damaged, "workbench.test", "x")
+
+
+@dataclass(frozen=True)
+class Nest:
+    inner: Inner
+    many: tuple[Outer, ...] = ()
+
+
+def test_a_complete_record_has_all_fields_inside_too() -> None:
+    value = plain(Nest(Inner(0, 1), (RECORD,)))
+    assert plain(build(Nest, value, "nest", complete=True)) == value
+    del value["many"][0]["extra"]
+    assert build(Nest, value, "nest").many[0].extra is None
+    with pytest.raises(InputError, match=r"many\[0\] lacks extra"):
+        build(Nest, value, "nest", complete=True)
+    value["many"][0] |= {"extra": None, "more": 1}
+    with pytest.raises(InputError, match=r"many\[0\] has no field 'more'"):
+        build(Nest, value, "nest", complete=True)

@@ -20,6 +20,7 @@ from .. import interpret, models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
+from ..html import framed
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import METHODS, TABLE
@@ -217,6 +218,7 @@ class Attribution:
         facts.append(f"{self.forwards} forwards, {self.backwards} backwards, {self.seconds:.2f} s")
         return ", ".join(facts)
 
+    @framed
     def _repr_html_(self) -> str:
         title = f"<b>{escape(self.method)}</b> of {escape(self.target.label)}"
         note = (

@@ -22,6 +22,7 @@ from .. import models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
+from ..html import framed
 from ..types import Box, Region, Span
 from .attribution import Attribution
 from .record_file import load_record, save_record
@@ -317,6 +318,7 @@ class Proof:
     def __repr__(self) -> str:
         return f"Proof({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         return proof_html(self)
 

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .._faces import later
-from ..answer import Answer, html_table
+from ..answer import Answer
+from ..html import framed
+from ..html import table as html_table
 from ..types import Region
 from .record_file import load_record, save_record
 
@@ -93,6 +95,7 @@ class Patching:
             f"{self.other.text[:30]!r}: moved {best:.2f} at layer {self.strongest})"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [str(r.layer), f"{r.own:.2f}", f"{r.other:.2f}", f"{r.moved:.2f}"]
@@ -186,6 +189,7 @@ class Knockout:
             f"{self.drop:.2f} nats lost, {len(self.broken)} of {len(self.positions)} tokens change)"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [

@@ -25,8 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._faces import later
-from ..answer import Answer, html_table, write_file
+from ..answer import Answer
 from ..errors import InputError
+from ..files import write_bytes
+from ..html import framed
+from ..html import table as html_table
 from ..stats import bootstrap_mean
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region
@@ -496,6 +499,7 @@ class Faithfulness:
     def __repr__(self) -> str:
         return f"Faithfulness({self.method}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [
@@ -549,7 +553,7 @@ def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
     if place.is_dir():
         raise InputError(f"path={str(path)!r} is a folder", "a file name, for example 'check.json'")
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_file(place, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    write_bytes(place, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
     return place
 
 
@@ -735,6 +739,7 @@ class FaithfulnessSummary:
     def __repr__(self) -> str:
         return f"FaithfulnessSummary({self.method}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [row.measured, row.fill, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]

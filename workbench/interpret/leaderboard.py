@@ -25,9 +25,9 @@ import pandas as pd
 import torch
 
 from .. import synth
-from ..answer import Answer, write_file
+from ..answer import Answer
 from ..errors import CapabilityError, InputError
-from ..files import data_path
+from ..files import data_path, write_bytes
 from ..models.load import load
 from ..models.vlm import VLM
 from ..train.card import hardware
@@ -377,10 +377,10 @@ def _finished(folder: Path, header: dict[str, Any]) -> bool:
 def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: float, jobs: int) -> League:
     """Rows, table and provenance; the provenance last, and only then the journal goes."""
     rows = pd.DataFrame(journal.rows())
-    write_file(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
+    write_bytes(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
     rows = pd.read_csv(folder / ROWS)  # the table is what these very rows say
     table = standings(rows)
-    write_file(folder / TABLE, table.to_csv(index=False, float_format="%.4g").encode())
+    write_bytes(folder / TABLE, table.to_csv(index=False, float_format="%.4g").encode())
     about = {
         **header,
         "date": datetime.now(UTC).date().isoformat(),
@@ -390,7 +390,7 @@ def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: f
         "commit": _commit(),
         "again": "python -m workbench.interpret.leaderboard --out data/league",
     }
-    write_file(folder / ABOUT, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(folder / ABOUT, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
     journal.remove()
     return League(table, rows, about)
 

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from .._faces import later
-from ..answer import Answer, html_table
+from ..answer import Answer
 from ..errors import InputError
+from ..html import framed
+from ..html import table as html_table
 from ..types import PatchGrid
 from .record_file import load_record, save_record
 
@@ -201,6 +203,7 @@ class Lens:
         decided = "" if self.decided_at is None else f", thinking decided at layer {self.decided_at}"
         return f"Lens({len(self.positions)} positions, layers 0 to {self.layers}, top {self.k}{decided})"
 
+    @framed
     def _repr_html_(self) -> str:
         """The reply, a row for each token: what was most likely at each layer where it was written."""
         start = self.answer.prompt_tokens

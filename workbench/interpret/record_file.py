@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from ..answer import Answer, write_file
+from ..answer import Answer
 from ..errors import InputError
+from ..files import write_bytes
 
 __all__ = ["load_record", "save_record"]
 
@@ -51,9 +52,9 @@ def save_record(
     data = save_arrays({name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()})
     name = f"arrays-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     answer.save(folder / "answer")
-    write_file(folder / name, data)
+    write_bytes(folder / name, data)
     record = {"format": kind, "version": VERSION, "arrays": name, "facts": dict(facts or {})}
-    write_file(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False).encode())
+    write_bytes(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False).encode())
     for old in folder.glob("arrays-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)

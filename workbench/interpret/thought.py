@@ -20,10 +20,12 @@ from scipy.ndimage import label
 
 from .. import models
 from .._faces import later
-from ..answer import Answer, html_table
+from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
+from ..html import framed
+from ..html import table as html_table
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region, Span
 
@@ -378,6 +380,7 @@ class ModePair:
             f"direct {self.direct.text[:40]!r}: {'the same' if self.same else 'different'})"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         means = self.shares().groupby("mode")[["pictures", "prompt", "thought", "reply"]].mean()
         rows = [

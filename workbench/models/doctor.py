@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..html import framed
 from .memory import free_ram, total_ram
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Report:
             lines += [f"    {command}" for command in self.to_install]
         return "\n".join(lines)
 
+    @framed
     def _repr_html_(self) -> str:
         def e(text: object) -> str:
             return html.escape(str(text))

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CapabilityError, InputError
+from ..html import framed
 from ..names import verb
 from .build import issubclass_of_pretrained, model_class, quiet_libraries
 from .sources import Source, folder_headers, hub_headers, parse_source
@@ -194,6 +195,7 @@ class MemoryPlan:
             )
         return "\n".join([*lines, *(f"  Note: {note}" for note in self.notes), f"  {self.advice}"])
 
+    @framed
     def _repr_html_(self) -> str:
         def e(text: object) -> str:
             return html.escape(str(text))

@@ -33,6 +33,7 @@ from ..errors import (
     ServerError,
     WorkbenchError,
 )
+from ..html import framed
 from ..types import Mode, Piece, Turn
 from .asking import Request, Stream, check_images, make_request, pair
 from .families import FAMILIES, FamilySpec
@@ -314,6 +315,7 @@ class ServerVLM:
         modes = ", ".join(mode.value for mode in self.modes)
         return f"ServerVLM({self.name!r} at {self.source}, family: {self.family.name}, modes: {modes})"
 
+    @framed
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>: can be asked and benchmarked, but not looked into"
 

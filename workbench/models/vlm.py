@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from transformers import PreTrainedModel
 
-from ..answer import Answer, html_table
+from ..answer import Answer
 from ..errors import ModeError, WorkbenchError
+from ..html import framed
+from ..html import table as html_table
 from ..types import Mode, Piece, Turn
 from .asking import Job, Stream, ask_many, check_images, context_length, make_request
 from .device import release_memory
@@ -106,6 +108,7 @@ class Chat:
     def __str__(self) -> str:
         return "\n\n".join(map(str, self._answers))
 
+    @framed
     def _repr_html_(self) -> str:
         return "<hr>".join(answer.html(answer.question_images) for answer in self._answers)
 
@@ -162,6 +165,7 @@ class ModeComparison:
         lines = [HEADER, *self._rows()]
         return "\n".join(" | ".join(cell.replace("\n", " ") for cell in line) for line in lines)
 
+    @framed
     def _repr_html_(self) -> str:
         return html_table(HEADER, self._rows())
 
@@ -483,5 +487,6 @@ class VLM:
         name, *facts = self._facts().items()
         return f"VLM({name[1]!r}, " + ", ".join(f"{key}: {value}" for key, value in facts) + ")"
 
+    @framed
     def _repr_html_(self) -> str:
         return html_table(("", "model"), list(self._facts().items()))

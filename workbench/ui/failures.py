@@ -10,6 +10,7 @@ import ipywidgets
 from ..bench.cases import PATTERNS, SORTS, Case, case_html, cases
 from ..bench.pages import STYLE
 from ..bench.results import Results
+from ..html import frame
 from .static import static_only
 
 __all__ = ["FailureBrowser", "failures"]
@@ -95,7 +96,7 @@ class FailureBrowser(ipywidgets.VBox):
         first = self._at * self._per_page + 1 if shown else 0
         self._place.value = f"{first} to {first + len(shown) - bool(shown)} of {len(self.found)}"
         inside = "".join(case_html(self._results, case) for case in shown)
-        self._shown.value = f'<div class="workbench-failures"><style>{_scoped()}</style>{inside}</div>'
+        self._shown.value = frame(f'<div class="workbench-failures"><style>{_scoped()}</style>{inside}</div>')
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
         if static_only():

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import ipywidgets
 
 from ..answer import Answer
+from ..html import frame
 from .static import static_only
 
 __all__ = ["LiveAnswer", "live"]
@@ -84,7 +85,7 @@ class LiveAnswer(ipywidgets.VBox):
         try:
             self._shown.value = self.stream.answer._repr_html_()
         except Exception as error:  # shown where the reply would stand; `answer` raises it for the caller
-            self._shown.value = f'<pre style="white-space:pre-wrap">{escape(str(error))}</pre>'
+            self._shown.value = frame(f'<pre style="white-space:pre-wrap">{escape(str(error))}</pre>')
         self._button.description, self._button.disabled, self._button.icon = "Done", True, "check"
         self.add_class("workbench-done")
 
