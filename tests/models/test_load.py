@@ -24,7 +24,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.models import build as build_module
-from workbench.models import device as device_module
+from workbench.models import memory_plan as plan_module
 from workbench.models import load as load_module
 from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
@@ -182,7 +182,7 @@ def test_a_model_from_the_hub(hub):
 
 def test_a_plan_for_the_hub_fetches_no_weights(hub, monkeypatch):
     assert workbench.memory_plan("owner/tiny", revision="abc").total_parameters == 308_960
-    monkeypatch.setattr(device_module, "available_memory", lambda device: 1_000_000)
+    monkeypatch.setattr(plan_module, "available_memory", lambda device: 1_000_000)
     with pytest.raises(OutOfMemoryError):
         workbench.load("owner/tiny", revision="abc")
     assert hub
@@ -515,7 +515,7 @@ def test_offload_to_disk_gives_the_same_reply(monkeypatch):
 
 def test_what_does_not_fit_is_refused_with_the_plan(monkeypatch, tmp_path):
     new = shutil.copytree(TINY, tmp_path / "tiny")  # a model that is loaded already is not refused
-    monkeypatch.setattr(device_module, "available_memory", lambda device: 5_000_000)
+    monkeypatch.setattr(plan_module, "available_memory", lambda device: 5_000_000)
     with pytest.raises(OutOfMemoryError) as caught:
         workbench.load(new, device="cpu")
     message = str(caught.value)

@@ -17,7 +17,6 @@ from transformers.cache_utils import DynamicCache
 
 import workbench
 from workbench.errors import CapabilityError, CheckpointError, InputError
-from workbench.models import device as device_module
 from workbench.models import memory_plan as plan_module
 from workbench.models.build import build_model, model_config
 from workbench.models.memory_plan import (
@@ -59,7 +58,7 @@ def real(tmp_path_factory):
 
 
 def give(monkeypatch, gigabytes):
-    monkeypatch.setattr(device_module, "available_memory", lambda device: int(gigabytes * 1e9))
+    monkeypatch.setattr(plan_module, "available_memory", lambda device: int(gigabytes * 1e9))
 
 
 # -- the real shapes ---------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ import torch
 from scripted import CLOSE, END, PICTURE, THINK, ids, replies, thinker, tiny
 
 from workbench.errors import InputError, OutOfMemoryError, WorkbenchError
+from workbench.models.device import is_out_of_memory
 from workbench.models.generate import IncrementalText, ReplyReader
 from workbench.models.load import load
-from workbench.models.worker import is_out_of_memory
 from workbench.types import Piece
 
 
@@ -260,7 +260,7 @@ def test_a_dropped_handle_stops_the_reply(vlm, words):
 
 
 def test_ctrl_c_while_it_begins_leaves_no_thread(vlm, words, monkeypatch):
-    from workbench.models.asking import Job
+    from workbench.models.vlm import Job
 
     begun = []
 
@@ -414,7 +414,7 @@ def test_families_that_force_more_than_one_token(name, tmp_path):
 
 def test_a_delimiter_of_several_tokens_one_of_them_special():
     """As in <|channel>thought: the special token is kept in the text that the reader looks at."""
-    from workbench.models.asking import _shown_text
+    from workbench.models.vlm import _shown_text
 
     class Tokenizer:
         words = {1: "<|channel>", 2: "thought", 3: "<channel|>", 4: "hm", 5: "yes", 9: "<end>"}  # noqa: RUF012

@@ -18,7 +18,8 @@ from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
 
-from workbench.models.families import FamilySpec, family_of, load_processor
+from workbench.models.build import load_processor
+from workbench.models.families import FamilySpec, family_of
 from workbench.types import Mode, Turn
 
 CORPUS = [

@@ -21,9 +21,9 @@ def main(arguments: list[str] | None = None) -> None:
         CapabilityError: if the server's packages are not installed.
     """
     from ..errors import CapabilityError
+    from ..models.phi4_rv import register
     from ..models.phi4_rv.configuration import Phi4RVConfig
     from ..models.phi4_rv.modeling import Phi4RVForConditionalGeneration
-    from ..models.phi4_rv.registration import register
 
     try:
         from transformers.cli.transformers import main as run

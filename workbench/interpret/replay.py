@@ -20,11 +20,10 @@ from torch import nn
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError
-from ..models.device import release_memory
+from ..models.device import is_out_of_memory, release_memory
 from ..models.families import Encoded
 from ..models.generate import on_device
 from ..models.vlm import VLM
-from ..models.worker import is_out_of_memory
 from ..types import TokenLayout, Turn
 from .targets import check_answer
 
@@ -157,8 +156,7 @@ class Prompt:
 def encode_with(vlm: VLM, answer: Answer, batch: Sequence[Sequence[Image.Image]]) -> Encoded:
     """An answer's conversation, encoded with other sets of pictures: a row for each set."""
     conversations = [turns_with(answer, list(pictures)) for pictures in batch]
-    with vlm.encoding:
-        return vlm.family.encode(vlm.processor, conversations, mode=answer.mode, config=vlm.model.config)
+    return vlm.encode(*conversations, mode=answer.mode)
 
 
 def turns_with(answer: Answer, pictures: list[Image.Image]) -> list[Turn]:

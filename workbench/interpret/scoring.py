@@ -37,9 +37,8 @@ from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer, apply_rotar
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError, OutOfMemoryError
-from ..models.device import release_memory
+from ..models.device import is_out_of_memory, release_memory
 from ..models.vlm import VLM
-from ..models.worker import is_out_of_memory
 from ..types import Span
 from .regions import FILLS, Regions, make_regions
 from .replay import Prompt

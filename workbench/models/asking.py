@@ -1,128 +1,32 @@
-"""From a question to an `Answer`: check what was given, encode, generate, put the record together.
+"""A question, checked, and its reply while it is being written: watch it, wait for it, stop it.
 
-What fits: a prompt into the model's context, a reply into the device's memory.
-
-Many questions in batches, each reply as if it had been asked alone.
-
-A reply that is being written: watch it, wait for it, stop it.
-
-The handle returns at once, while the model works in a thread of its own.  Any cell, thread or
-button may call `Stream.stop`; the answer then holds what there is.
+Both kinds of models work this way.  The handle returns at once, while the reply is written in a thread
+of its own: a notebook's Stop button and Ctrl-C reach only the main thread, and only between two Python
+instructions, so that the caller waits in short steps.  Any cell, thread or button may call
+`Stream.stop`; the answer then holds what there is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import threading
-import time
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
-
-import torch
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..answer import Answer
-from ..errors import ContextLengthError, InputError, OutOfMemoryError, WorkbenchError
+from ..errors import InputError, OutOfMemoryError
 from ..images import open_images
-from ..types import Mode, Piece, Span, Turn
-from .capture import ReplyCapture, check_capture
-from .device import available_memory
-from .families import Encoded
-from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
-from .memory_plan import kv_cache
-from .worker import Worker
+from ..types import Mode, Piece, Turn
+from .device import is_out_of_memory, release_memory
+from .generate import Settings
 
-if TYPE_CHECKING:
-    from .vlm import VLM
+__all__ = ["Request", "Stream", "Work", "Worker", "check_images", "make_request", "make_requests", "pair"]
 
-__all__ = [
-    "Job",
-    "Request",
-    "Stream",
-    "ask_many",
-    "check_images",
-    "context_length",
-    "make_request",
-    "no_room",
-    "pair",
-    "reply_room",
-]
-
-
-def context_length(config: Any) -> int | None:
-    """Positions that a model was built for, prompt and reply together; None where it does not say."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def reply_room(config: Any, *, prompt: int, image_tokens: int, max_tokens: int | None) -> int:
-    """Most tokens that a reply to this prompt may have.
-
-    Args:
-        config: the model's config.
-        prompt: tokens of the prompt.
-        image_tokens: how many of them stand for pictures.
-        max_tokens: what was asked for; None for `DEFAULT_MAX_TOKENS` or what there is room for.
-
-    Raises:
-        ContextLengthError: if it does not fit.  Nothing is ever cut off.
-    """
-    what = f"a prompt of {prompt} tokens ({image_tokens} of them for pictures)"
-    shorter = "use fewer or smaller pictures, a shorter question, or less history"
-    longest = getattr(config, "tokenizer_model_max_length", None)  # Phi-4-RV's own limit for prompts
-    if longest is not None and prompt > longest:
-        raise ContextLengthError(what, f"at most {longest} tokens in a prompt of this model", shorter)
-    context = context_length(config)
-    if context is None:
-        return max_tokens or DEFAULT_MAX_TOKENS
-    room = context - prompt
-    if room < 1 or (max_tokens or 1) > room:
-        asked = "" if max_tokens is None else f" and max_tokens={max_tokens}"
-        fix = f"pass max_tokens={room}, or {shorter}" if room >= 1 else shorter
-        raise ContextLengthError(what + asked, f"together at most {context} tokens for this model", fix)
-    return max_tokens or min(DEFAULT_MAX_TOKENS, room)
-
-
-def no_room(
-    config: Any, prompts: Sequence[int], max_tokens: int, *, device: torch.device, dtype: torch.dtype
-) -> OutOfMemoryError:
-    """The error for replies that ran out of memory, saying what would fit.
-
-    Call it when the memory has been freed.
-
-    Args:
-        config: the model's config.
-        prompts: tokens of each prompt of the batch.
-        max_tokens: most tokens of a reply.
-        device: where it ran.
-        dtype: precision of the cache.
-    """
-    rows, prompt = len(prompts), max(prompts)
-    config, width = config.get_text_config(), dtype.itemsize
-    need, free = kv_cache(config, prompt + max_tokens, width=width) * rows, available_memory(device)
-    batch = f", {rows} at a time" if rows > 1 else ""
-    given = (
-        f"no room on {device} for {prompt} prompt tokens and up to {max_tokens} of reply{batch}: "
-        f"the cache alone grows to {_gigabytes(need)}, and {_gigabytes(free)} are free now (the failed run's "
-        "memory was given back)"
-    )
-    per_token = max(1, kv_cache(config, 1000, width=width) // 1000)
-    fits = max(0, free // 2 // per_token)  # half for activations, which come and go
-    expected = f"about {fits:,} tokens of prompt and reply together, in one conversation, would fit"
-    if rows > 1:
-        fix = f"pass batch_size={rows // 2}"
-    else:
-        fix = (
-            "use a smaller max_tokens or smaller pictures (image_tokens= of workbench.load), or load it "
-            "smaller: workbench.memory_plan(...) shows quantize='int8', 'int4' and offload"
-        )
-    return OutOfMemoryError(given, expected, fix)
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.3g} GB"
+T = TypeVar("T")
+STEP = 0.05  # seconds between two looks for an interrupt
 
 
 @dataclass(frozen=True)
@@ -157,7 +61,7 @@ def make_request(
 
     Args:
         pictures: the question's pictures, as `check_images` gave them.
-        question, mode, settings, history: as for `VLM.ask`.
+        question, mode, settings, history: as for `Model.ask`.
 
     Raises:
         InputError: for a question or history that cannot be used; ModeError for a mode that does
@@ -206,206 +110,6 @@ def check_question(question: Any) -> None:
         ) from None
 
 
-class Job:
-    """One run of the model over a few requests of the same mode and settings.
-
-    Encoding happens at once, in the caller's thread, so that wrong input is reported by the call
-    that gave it; generation runs in a thread of its own.
-
-    Args:
-        vlm: the model.
-        requests: what to ask; one batch.
-        stop: set it to end the run soon with what there is.
-        on_pieces: called in the generating thread with a request's number and its new pieces.
-        around: context managers that are open while the model runs.
-        capture: whether the answers get their attention, and of what; see `VLM.ask`.
-
-    Raises:
-        InputError: if a request does not suit the model; ContextLengthError if it does not fit.
-    """
-
-    def __init__(
-        self,
-        vlm: VLM,
-        requests: Sequence[Request],
-        *,
-        stop: threading.Event | None = None,
-        on_pieces: Callable[[int, list[Piece]], None] | None = None,
-        around: Sequence[contextlib.AbstractContextManager[Any]] = (),
-        capture: bool | str = False,
-    ) -> None:
-        self._started = time.perf_counter()
-        self._vlm, self._requests = vlm, list(requests)
-        self._tokenizer, self._config = vlm.tokenizer, vlm.model.config
-        self._place = (vlm.device, vlm.dtype)
-        self.stop = stop or threading.Event()
-        self._on_pieces, self._around = on_pieces, around
-        self._encoded = self._encode()
-        self._rows = [self._row(number) for number in range(len(self._requests))]
-        self._capture = ReplyCapture(vlm, self._encoded, capture) if check_capture(capture) else None
-        self._worker = Worker(self._run, stop=self.stop, no_room=self._no_room)
-
-    def start(self) -> Job:
-        """Begin to generate; returns at once."""
-        self._worker.start()
-        return self
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._worker.done
-
-    def result(self) -> list[Answer]:
-        """Wait for the end; one answer per request, interrupted ones with what there is.
-
-        Raises:
-            OutOfMemoryError: if the device had no room.
-        """
-        return self._worker.result()
-
-    def _encode(self) -> Encoded:
-        vlm, mode = self._vlm, self._requests[0].mode
-        vlm.family.check_mode(mode, vlm.name)
-        turns = [request.turns for request in self._requests]
-        with vlm.encoding:
-            encoded = vlm.family.encode(vlm.processor, turns, mode=mode, config=vlm.model.config)
-        if self._requests[0].settings.thinking_budget is not None and not encoded.think_close:
-            raise InputError(
-                f"thinking_budget with {vlm.name}, which writes no thoughts", "no thinking_budget"
-            )
-        return encoded
-
-    def _row(self, number: int) -> Row:
-        vlm, encoded, settings = self._vlm, self._encoded, self._requests[number].settings
-        reader = ReplyReader(
-            _shown_text(self._tokenizer, encoded.think_open, encoded.think_close),
-            think_open=encoded.think_open,
-            think_close=encoded.think_close,
-            delimiters=vlm.family.thought,
-        )
-        most = reply_room(
-            self._config,
-            prompt=len(encoded.prompt_ids[number]),
-            image_tokens=encoded.layouts[number].image_tokens,
-            max_tokens=settings.max_tokens,
-        )
-        random = torch.Generator().manual_seed(settings.seed) if settings.temperature > 0 else None
-        return Row(reader, most, random)
-
-    def _run(self) -> list[Answer]:
-        vlm = self._vlm
-        encoded, self._encoded = self._encoded, replace(self._encoded, inputs={})  # pixels are not kept
-        with vlm.turn(self.stop) as ours:
-            if ours:
-                run_generation(
-                    vlm.model,
-                    encoded,
-                    self._rows,
-                    self._requests[0].settings,
-                    tokenizer=self._tokenizer,
-                    device=vlm.device,
-                    stop=self.stop,
-                    on_pieces=self._on_pieces,
-                    around=[*self._around, *([self._capture] if self._capture else [])],
-                )
-        answers = [self._answer(number) for number in range(len(self._rows))]
-        if self._capture is None:
-            return answers
-        records = self._capture.records(answers)
-        return [replace(answer, captured=record) for answer, record in zip(answers, records, strict=True)]
-
-    def _answer(self, number: int) -> Answer:
-        """Put one record together."""
-        vlm, request, row = self._vlm, self._requests[number], self._rows[number]
-        prompt, layout = self._encoded.prompt_ids[number], self._encoded.layouts[number]
-        reply = vlm.family.split(row.ids, self._tokenizer, mode=request.mode)
-        thought = reply.thought or None  # one that was shut before it said anything is none
-        thought_span = reply.thought_span if thought else Span(0, 0)
-        spans = {"thought": thought_span, "answer": reply.answer_span}
-        return Answer(
-            text=reply.answer,
-            thought=thought,
-            mode=request.mode,
-            p_think=row.p_think,
-            prompt_tokens=len(prompt),
-            image_tokens=layout.image_tokens,
-            thought_tokens=len(thought_span),
-            answer_tokens=len(reply.answer_span),
-            seconds=(row.last_at or time.perf_counter()) - self._started,
-            seconds_to_first_token=None if row.first_at is None else row.first_at - self._started,
-            stopped=row.stopped,
-            token_ids=(*prompt, *row.ids),
-            spans={kind: Span(s.start + len(prompt), s.stop + len(prompt)) for kind, s in spans.items()},
-            layout=layout,
-            question=request.turns[-1].text,
-            images=request.images,
-            history=request.turns[:-1],
-            model=vlm.name,
-            source=vlm.source,
-            settings={**request.settings.to_dict(), "max_tokens": row.max_tokens},
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-
-    def _no_room(self) -> OutOfMemoryError:
-        device, dtype = self._place
-        return no_room(
-            self._config,
-            [len(ids) for ids in self._encoded.prompt_ids],
-            max(row.max_tokens for row in self._rows),
-            device=device,
-            dtype=dtype,
-        )
-
-
-def _shown_text(tokenizer: Any, *delimiters: list[int]) -> Callable[[list[int]], str]:
-    """Token ids to text without special tokens; but parts of a delimiter that is found by its text stay."""
-    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    hidden = special.union(tokenizer.all_special_ids).difference(*(ids for ids in delimiters if len(ids) > 1))
-    return lambda ids: tokenizer.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
-
-
-def ask_many(
-    vlm: VLM,
-    images: Any,
-    questions: str | Sequence[str],
-    *,
-    mode: str | Mode,
-    settings: Settings,
-    batch_size: int,
-    progress: bool,
-    capture: bool | str = False,
-) -> list[Answer]:
-    """See `VLM.ask_many`."""
-    from tqdm.auto import tqdm
-
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
-    check_capture(capture)
-    vlm.family.check_mode(Mode.of(mode), vlm.name)
-    requests = _requests(pair(images, questions), mode=mode, settings=settings)
-    answers: list[Answer] = []
-    interrupted = False
-    with tqdm(total=len(requests), disable=not progress, unit="question") as bar:
-        while len(answers) < len(requests) and not interrupted:
-            batch = requests[len(answers) : len(answers) + batch_size]
-            try:
-                made = Job(vlm, batch, capture=capture).start().result()
-            except OutOfMemoryError as error:
-                if len(batch) == 1:
-                    raise _keeping(error, answers) from None
-                batch_size = len(batch) // 2
-                continue
-            except WorkbenchError as error:
-                number = len(answers) + _culprit(vlm, batch)
-                raise _keeping(error, answers, f"This is about question {number} (counted from 0).") from None
-            except KeyboardInterrupt:  # while the batch was being encoded
-                made, interrupted = [], True
-            answers += made
-            interrupted = interrupted or any(answer.stopped == "interrupted" for answer in made)
-            bar.update(len(made))
-    return answers + [_unasked(vlm, request) for request in requests[len(answers) :]]
-
-
 def pair(images: Any, questions: str | Sequence[str]) -> list[tuple[Any, str]]:
     """One (pictures, question) per reply; what is given once counts for all.
 
@@ -426,71 +130,24 @@ def pair(images: Any, questions: str | Sequence[str]) -> list[tuple[Any, str]]:
     return list(zip(images, questions, strict=True))
 
 
-def _requests(pairs: list[tuple[Any, str]], *, mode: str | Mode, settings: Settings) -> list[Request]:
-    """Check everything before anything is asked; a picture that is given twice is opened once.
+def make_requests(
+    images: Any, questions: str | Sequence[str], *, mode: str | Mode, settings: Settings
+) -> Iterator[Request]:
+    """The requests of `Model.ask_many`; a picture that is given twice is opened once.
 
     Raises:
-        InputError: naming the question by its number.
+        InputError: for entries and questions that differ in number, or one that cannot be used.
     """
     opened: dict[int, list[Any]] = {}
-    requests = []
-    for number, (entry, question) in enumerate(pairs):
+    for number, (entry, question) in enumerate(pair(images, questions)):
         seed = settings.seed if settings.seed is None else settings.seed + number
-        try:
-            if id(entry) not in opened:
-                opened[id(entry)] = check_images(entry)
-            own = replace(settings, seed=seed)
-            requests.append(make_request(opened[id(entry)], question, mode=mode, settings=own))
-        except InputError as error:
-            error.add_note(f"This is about question {number} (counted from 0).")
-            raise
-    return requests
-
-
-def _culprit(vlm: VLM, batch: list[Request]) -> int:
-    """Which request of a batch cannot be encoded."""
-    for number, request in enumerate(batch):
-        try:
-            Job(vlm, [request])
-        except WorkbenchError:
-            return number
-    return 0
-
-
-def _keeping(error: WorkbenchError, answers: list[Answer], note: str = "") -> WorkbenchError:
-    """The error, carrying what was answered before it."""
-    error.answers = list(answers)  # type: ignore[attr-defined]
-    error.add_note(f"{note} {len(answers)} answers made before it are in the exception's .answers.".strip())
-    return error
-
-
-def _unasked(vlm: VLM, request: Request) -> Answer:
-    """The record of a question that an interruption kept from being asked."""
-    return Answer(
-        text="",
-        thought=None,
-        mode=request.mode,
-        p_think=None,
-        prompt_tokens=0,
-        image_tokens=0,
-        thought_tokens=0,
-        answer_tokens=0,
-        seconds=0.0,
-        seconds_to_first_token=None,
-        stopped="interrupted",
-        question=request.turns[-1].text,
-        images=request.images,
-        model=vlm.name,
-        source=vlm.source,
-        settings=request.settings.to_dict(),
-    )
-
-
-STEP = 0.05  # seconds between two looks for an interrupt
+        if id(entry) not in opened:
+            opened[id(entry)] = check_images(entry)
+        yield make_request(opened[id(entry)], question, mode=mode, settings=replace(settings, seed=seed))
 
 
 class Work(Protocol):
-    """What goes on behind a stream (a `Job`, or a `Worker` that returns one answer in a list)."""
+    """What goes on behind a stream (a `Worker`, or what starts one)."""
 
     @property
     def done(self) -> bool: ...
@@ -605,3 +262,84 @@ class Stream:
         finally:  # a cancelled task must not leave a thread behind
             self.stop()
         return self.answer
+
+
+class Worker(Generic[T]):
+    """One piece of work in a thread.
+
+    Args:
+        work: what to do; it watches ``stop``.
+        stop: set to make it end soon, with what there is.
+        no_room: makes the error to raise when memory ran out; called after it was freed.
+    """
+
+    def __init__(
+        self, work: Callable[[], T], *, stop: threading.Event, no_room: Callable[[], OutOfMemoryError]
+    ) -> None:
+        self._work: Callable[[], T] | None = work
+        self._no_room, self._stop = no_room, stop
+        self._outcome: list[T] = []
+        # Not the thread's own state: a Ctrl-C within Thread.join marks a living thread as dead (Python 3.11).
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        # A daemon: leaving Python must not wait for a reply of an hour.
+        self._thread = threading.Thread(target=self._run, name="workbench-generate", daemon=True)
+
+    def start(self) -> Worker[T]:
+        """Begin; returns at once."""
+        self._thread.start()
+        return self
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in one way or another."""
+        return self._ended.is_set()
+
+    def result(self) -> T:
+        """Wait for the end.  A first Ctrl-C stops the work and still returns what there is; a second
+        one does not wait for that.
+
+        Raises:
+            BaseException: what the work raised, with its type.
+        """
+        try:
+            self._wait()
+        except KeyboardInterrupt:
+            self._stop.set()
+            self._wait()
+        finally:  # whatever ends the wait, no thread goes on by itself
+            self._stop.set()
+        if self._error is not None:
+            raise self._error
+        return self._outcome[0]
+
+    def _wait(self) -> None:
+        while not self._ended.wait(STEP):
+            pass
+
+    def _run(self) -> None:
+        assert self._work is not None, "a worker starts once"
+        no_room = False
+        try:
+            self._outcome.append(self._work())
+        except BaseException as error:  # carried to the caller, who raises it
+            no_room = is_out_of_memory(error)
+            if no_room:
+                _drop_frames(error)
+            else:
+                self._error = error
+        self._work = None
+        if no_room:  # here the exception and its frames, which held the tensors, are gone
+            release_memory()
+            self._error = self._no_room()
+        self._ended.set()
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    """Empty the frames of an exception and of those it came from: they keep tensors alive."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

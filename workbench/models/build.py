@@ -1,5 +1,8 @@
 """From a folder to the Transformers objects: config, model and processor, each with clear errors.
 
+Transformers' video processors need torchvision.  A machine without it can still show pictures to a
+model whose processor merely *has* a video part: that part is left out.
+
 Weights in 8 or 4 bits while loading, through kept libraries (torchao, bitsandbytes).
 
 Only the linear layers of the decoder are quantized: that is where nearly all the weights are.
@@ -17,6 +20,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,13 +29,14 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..errors import CapabilityError, CheckpointError, InputError, LoadError
+from .device import is_out_of_memory
 from .sources import read_config
-from .worker import is_out_of_memory
 
 __all__ = [
     "QUANTIZATIONS",
     "build_model",
     "build_processor",
+    "load_processor",
     "model_class",
     "model_config",
     "progress_bar",
@@ -45,18 +50,23 @@ NATIVE = "phi4-siglip"  # model_type of Phi-4-reasoning-vision
 _BAR_DELAY = 1.0  # seconds before a bar shows; small models load faster than one can be read
 
 
+def native() -> ModuleType:
+    """The native classes of Phi-4-reasoning-vision; the Auto classes know them from then on."""
+    from . import phi4_rv  # brings SigLIP's and Phi-3's classes, which no other model needs
+
+    return phi4_rv
+
+
 def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedConfig:
     """A folder's config as its Transformers class.
 
     Raises:
         LoadError: if the folder has no readable config, or Transformers does not know its type.
     """
-    from .phi4_rv import Phi4RVConfig
-
     raw = read_config(folder)
     try:
         if raw["model_type"] == NATIVE:
-            return Phi4RVConfig.from_pretrained(folder)
+            return native().Phi4RVConfig.from_pretrained(folder)
         return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:
         if raw["model_type"] == NATIVE or raw["model_type"] in transformers.CONFIG_MAPPING:
@@ -87,9 +97,7 @@ def model_class(config: PreTrainedConfig, folder: Path, *, trust_remote_code: bo
         LoadError: if it is no model that takes pictures and gives text.
     """
     if config.model_type == NATIVE:
-        from .phi4_rv import Phi4RVForConditionalGeneration
-
-        return Phi4RVForConditionalGeneration
+        return native().Phi4RVForConditionalGeneration
     if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
     auto_map = getattr(config, "auto_map", None) or {}
@@ -178,8 +186,6 @@ def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code
     Raises:
         LoadError: if the folder's processor files are missing or need a package that is not installed.
     """
-    from .families import load_processor
-
     try:  # the flag is always given: left out, Transformers asks on standard input
         return load_processor(folder, trust_remote_code=trust_remote_code)
     except LoadError:
@@ -196,6 +202,81 @@ def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code
             "tokenizer and preprocessor files beside config.json",
             "copy them from the original model's repository",
         ) from error
+
+
+def load_processor(source: Any, **kwargs: Any) -> Any:
+    """The processor of a checkpoint, without its video part where that cannot be built here.
+
+    Args:
+        source: a folder in the Hub's layout, or a Hub id.
+        kwargs: for ``AutoProcessor.from_pretrained`` (revision, token, trust_remote_code...).
+
+    Raises:
+        LoadError: if the checkpoint has no processor, or it needs something that is not installed.
+    """
+    from transformers import AutoProcessor
+    from transformers.utils import is_torchvision_available
+
+    native()
+    if not is_torchvision_available():
+        kwargs.setdefault("backend", "pil")
+    try:
+        processor = AutoProcessor.from_pretrained(source, **kwargs)
+    except (ImportError, ValueError) as error:
+        if not any(word in str(error).lower() for word in ("torchvision", "video processor")):
+            raise _unusable(source, error) from error
+        return _without_video(source, error, kwargs)
+    if not hasattr(processor, "tokenizer"):
+        raise LoadError(
+            f"{source}, whose processor is only a {type(processor).__name__}",
+            "a model that takes pictures and text",
+            "choose an image-text-to-text model",
+        )
+    return processor
+
+
+def _unusable(source: Any, error: Exception) -> LoadError:
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    given = f"the processor of {source}, which cannot be built here: {line}"
+    if "torchvision" in str(error).lower():
+        return LoadError(given, "torchvision, built for your PyTorch", "pip install torchvision")
+    if isinstance(error, ImportError):
+        return LoadError(given, "all packages that this processor uses", "install the package named above")
+    return LoadError(given, "tokenizer and preprocessor files beside config.json")
+
+
+def _without_video(source: Any, error: Exception, kwargs: dict[str, Any]) -> Any:
+    """Build the processor's own class, with one part fewer."""
+    from transformers import AutoConfig
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    hub = {key: value for key, value in kwargs.items() if key not in ("backend", "use_fast")}
+    cls = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(source, **hub)), None)
+    if cls is None or "video_processor" not in cls.get_attributes():
+        raise _unusable(source, error) from error
+    try:
+        return _pictures_only(cls).from_pretrained(source, **kwargs)
+    except (ImportError, ValueError) as other:
+        raise _unusable(source, other) from other
+
+
+def _pictures_only(cls: Any) -> Any:
+    """A subclass of a processor class that has None for its video processor."""
+    parts = cls.get_attributes()
+    kept = [part for part in parts if part != "video_processor"]
+
+    class PicturesOnly(cls):
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return kept
+
+        @classmethod
+        def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+            given = dict(zip(kept, args, strict=True))
+            return super().from_args_and_dict([given.get(part) for part in parts], processor_dict, **kwargs)
+
+    PicturesOnly.__name__ = PicturesOnly.__qualname__ = cls.__name__
+    return PicturesOnly
 
 
 @contextmanager

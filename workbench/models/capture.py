@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +34,8 @@ from ..answer import Answer
 from ..attention import Attention, LayerStore
 from ..errors import CapabilityError, InputError
 from ..types import PatchGrid, Span, TokenLayout
-from .families import Encoded
+from .families import Encoded, FamilySpec
 from .layout import Crop
-
-if TYPE_CHECKING:
-    from .vlm import VLM
 
 __all__ = [
     "CAPTURE",
@@ -627,26 +624,37 @@ class ReplyCapture:
     """A context manager around ``generate``, and the records of what it wrote.
 
     Args:
-        vlm: the model.
+        model, processor: the Transformers objects.
+        family: where the model keeps its parts.
         encoded: the prompts.
         capture: True, or "all" for the prompt's rows too.
+        name: name of the model, for the records.
 
     Raises:
         CapabilityError: if the model's decoder cannot be found.
     """
 
-    def __init__(self, vlm: VLM, encoded: Encoded, capture: bool | str) -> None:
-        self._tokenizer, self._name = vlm.tokenizer, vlm.name
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: Any,
+        *,
+        family: FamilySpec,
+        encoded: Encoded,
+        capture: bool | str,
+        name: str = "",
+    ) -> None:
+        self._tokenizer, self._name = processor.tokenizer, name
         self._layouts, self._prompts = encoded.layouts, encoded.prompt_ids
         self._padded = int(encoded.inputs["input_ids"].shape[1])
         pictures = any(layout.images for layout in encoded.layouts)
-        tower = _find(vlm.model, vlm.family.vision_tower) if pictures else None
-        self._crops = [vlm.family.crops(vlm.processor, layout) for layout in encoded.layouts]
-        self._order = None if tower is None else vlm.family.patch_order(tower, encoded.inputs)
+        tower = _find(model, family.vision_tower) if pictures else None
+        self._crops = [family.crops(processor, layout) for layout in encoded.layouts]
+        self._order = None if tower is None else family.patch_order(tower, encoded.inputs)
         self._capture: Capture | None = Capture(
-            vlm.model,
-            decoder=vlm.family.decoder,
-            tower=vlm.family.vision_tower if tower is not None else None,
+            model,
+            decoder=family.decoder,
+            tower=family.vision_tower if tower is not None else None,
             prompt_rows=capture == "all",
         )
 

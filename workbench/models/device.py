@@ -12,6 +12,7 @@ from .memory import free_ram, total_ram
 
 __all__ = [
     "available_memory",
+    "is_out_of_memory",
     "pick_attention",
     "pick_device",
     "pick_dtype",
@@ -137,3 +138,14 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+# What allocators say that raise no class of their own: PyTorch's on the CPU, MPS, cuBLAS, NumPy.
+SIGNS = ("defaultcpuallocator: ", "out of memory", "cublas_status_alloc_failed", "unable to allocate")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that the device, or this machine, has no room."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)

@@ -247,7 +247,7 @@ def _devices(torch: Any) -> list[Device]:
     """The devices of PyTorch, or main memory alone where it cannot be imported."""
     found = []
     if torch is not None:
-        from .device import available_memory, total_memory
+        from .device import available_memory, total_memory  # needs PyTorch, which may be broken here
 
         names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         names += ["mps"] if torch.backends.mps.is_available() else []

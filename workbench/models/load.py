@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -21,15 +21,12 @@ from .build import (
     quantization_config,
     quiet_libraries,
 )
-from .device import pick_attention, pick_device, pick_dtype, release_memory
+from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
 from .families import FAMILIES, FamilySpec, family_of
+from .memory import free_ram
 from .memory_plan import MemoryPlan, PlanRow, plan_of_source
 from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
-from .worker import is_out_of_memory
-
-if TYPE_CHECKING:
-    from .server import ServerVLM
-    from .vlm import VLM
+from .vlm import VLM, Model
 
 __all__ = ["load"]
 
@@ -55,7 +52,7 @@ def load(
     api_key: str | None = None,
     timeout: float = 300.0,
     progress: bool = True,
-) -> VLM | ServerVLM:
+) -> Model:
     """Make a model ready to be asked.
 
     The same arguments give the same handle as long as it is in use and not unloaded (a
@@ -92,7 +89,7 @@ def load(
     quiet_libraries()
     parsed = parse_source(source)
     if parsed.kind == "server":
-        from .server import ServerVLM
+        from .server import ServerVLM  # brings an HTTP client, which a model that is loaded here never needs
 
         _refuse_for_server(
             dtype=dtype != "auto", quantize=quantize, attention=attention != "auto", offload=offload,
@@ -128,9 +125,7 @@ def load(
 def _load(
     source: Source, target: torch.device, options: dict[str, Any], *, force: bool, progress: bool
 ) -> VLM:
-    """Plan, refuse what does not fit, read the weights, and put the handle together."""
-    from .vlm import VLM
-
+    """MemoryPlan, refuse what does not fit, read the weights, and put the handle together."""
     trust, revision = options["trust_remote_code"], options["revision"]
     if source.kind == "hub":
         folder = hub_folder(source.repo, revision=revision, code=trust, progress=progress)
@@ -295,8 +290,6 @@ def _placement(
     index: Any = (target.index or 0) if target.type == "cuda" else target.type
     limits: dict[Any, int] = {index: _room(made)}
     if offload == "cpu":
-        from .memory import free_ram
-
         limits["cpu"] = int(0.9 * free_ram())
     scratch = tempfile.TemporaryDirectory(prefix="workbench-offload-")
     return {"device_map": "auto", "max_memory": limits, "offload_folder": scratch.name}, scratch

@@ -28,8 +28,17 @@ import torch
 from ..errors import CapabilityError, InputError
 from ..html import framed
 from ..names import verb
-from .build import issubclass_of_pretrained, model_class, quiet_libraries
-from .sources import Source, folder_headers, hub_headers, parse_source
+from .build import (
+    issubclass_of_pretrained,
+    model_class,
+    model_config,
+    preprocessor_dict,
+    quantizer_for,
+    quiet_libraries,
+)
+from .device import SMALL, available_memory, pick_device, total_memory
+from .memory import free_ram
+from .sources import Source, folder_headers, hub_folder, hub_headers, parse_source
 
 if TYPE_CHECKING:
     import pandas
@@ -283,10 +292,6 @@ def plan_of_source(
     trust_remote_code: bool = False,
 ) -> MemoryPlan:
     """`memory_plan` of a source that was recognised already."""
-    from .build import model_config, preprocessor_dict
-    from .device import available_memory, pick_device, total_memory
-    from .sources import hub_folder
-
     if source.kind == "hub":
         folder = hub_folder(source.repo, revision=revision, code=trust_remote_code, progress=False)
     else:
@@ -331,9 +336,6 @@ def plan_of_source(
 
 def _rows(made: MemoryPlan, weights: Weights, need: Any, target: Any) -> tuple[PlanRow, ...]:
     """Every way to load the model, the most precise first."""
-    from .build import quantizer_for
-    from .device import SMALL
-
     total, linear = made.total_parameters, weights.quantizable
     if weights.prequantized:
         return (_row(made, f"as stored ({weights.prequantized})", weights.stored_bytes, need(2), {}),)
@@ -361,8 +363,6 @@ def _offload_row(made: MemoryPlan, half: str, weights: int, working: int) -> Pla
 
     ``working`` holds room for one layer and the largest tensor beside cache and activations.
     """
-    from .memory import free_ram
-
     cuda = made.device.startswith("cuda")
     room = free_ram() if cuda else shutil.disk_usage(tempfile.gettempdir()).free
     here = min(made.free - working, weights)
@@ -383,8 +383,6 @@ def _row(made: MemoryPlan, precision: str, weights: int, working: int, options: 
 
 def _call(source: str, device: str, options: dict[str, str]) -> str:
     """The call that loads it so; the device is named where "auto" would take another."""
-    from .device import pick_device
-
     if device != str(pick_device("auto")):
         options = {"device": device, **options}
     return "workbench.load(" + ", ".join([repr(source), *(f"{k}={v!r}" for k, v in options.items())]) + ")"

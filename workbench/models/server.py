@@ -35,10 +35,10 @@ from ..errors import (
 )
 from ..html import framed
 from ..types import Mode, Piece, Turn
-from .asking import Request, Stream, check_images, make_request, pair
+from .asking import Request, Worker
 from .families import FAMILIES, FamilySpec
 from .families.prompt import check_turns
-from .generate import DEFAULT_MAX_TOKENS, Settings
+from .generate import DEFAULT_MAX_TOKENS
 from .modes import AS_IS, ModeRule
 from .server_protocol import (
     Busy,
@@ -55,8 +55,7 @@ from .server_protocol import (
     Usage,
 )
 from .sources import check_address
-from .vlm import Chat, ModeComparison, compare_modes
-from .worker import Worker
+from .vlm import Model
 
 __all__ = ["ServerVLM", "served_family"]
 
@@ -108,11 +107,14 @@ SWITCH = FamilySpec(
 )
 
 
-class ServerVLM:
+class ServerVLM(Model):
     """A vision-language model behind an OpenAI-compatible address (vLLM, ``transformers serve``, ...).
 
     It can be asked and benchmarked; it cannot be looked into, since only text comes back: whatever
-    needs weights, attention or token ids raises `CapabilityError`.
+    needs weights, attention or token ids raises `CapabilityError`.  Its answers have no token ids and no
+    layout.  ``p_think`` is there in mode "auto" where the server tells log-probabilities.  Where it counts
+    a reply's tokens but not the thought's, ``answer.settings["token_split"]`` says that the two numbers
+    are estimated from characters.
 
     Args:
         url: the server's address, as a rule ending in ``/v1``.
@@ -157,140 +159,36 @@ class ServerVLM:
         """Always: a server holds the model."""
         return True
 
-    @property
-    def modes(self) -> tuple[Mode, ...]:
-        """The thinking modes that can be asked for."""
-        return tuple(m for m in Mode if not getattr(self.family.modes.get(m), "refused", "no"))
-
-    # -- the verbs -------------------------------------------------------------------------------
-
-    def ask(
-        self,
-        images: Any,
-        question: str,
-        *,
-        mode: str | Mode = "auto",
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        history: Sequence[Turn] = (),
-        capture: bool | str = False,
-    ) -> Answer:
-        """Ask about one picture, several, or none; as `VLM.ask`.
-
-        The answer has no token ids and no layout.  ``p_think`` is there in mode "auto" where the
-        server tells log-probabilities.  Where it counts a reply's tokens but not the thought's,
-        ``answer.settings["token_split"]`` says that the two numbers are estimated from characters.
-
-        Raises:
-            InputError: for a picture, question or setting that cannot be used; `ModeError` for a
-                mode that this model lacks.
-            CapabilityError: for ``capture``: no server tells its attention.
-            ServerError: if the server fails; `Refused` if it does not take the request.
-        """
-        return self.stream(
-            images,
-            question,
-            mode=mode,
-            max_tokens=max_tokens,
-            thinking_budget=thinking_budget,
-            temperature=temperature,
-            seed=seed,
-            history=history,
-            capture=capture,
-        ).answer
-
-    def stream(
-        self,
-        images: Any,
-        question: str,
-        *,
-        mode: str | Mode = "auto",
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        history: Sequence[Turn] = (),
-        capture: bool | str = False,
-    ) -> Stream:
-        """Begin a reply and return at once; as `VLM.stream`."""
-        refuse_capture(self.name, capture)
-        settings = Settings(max_tokens, thinking_budget, temperature, seed)
-        request = make_request(check_images(images), question, mode=mode, settings=settings, history=history)
-        check_request(self._served, request)
-
-        def begin(stop: threading.Event, take: Callable[[list[Piece]], None]) -> Worker[list[Answer]]:
-            run = ServedRun(self._served, request, stop, take)
-            return Worker(lambda: [run.answer()], stop=stop, no_room=_no_room).start()
-
-        return Stream(begin)
-
-    def ask_many(
-        self,
-        images: Any,
-        questions: str | Sequence[str],
-        *,
-        mode: str | Mode = "auto",
-        batch_size: int = 8,
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        progress: bool = True,
-        capture: bool | str = False,
-    ) -> list[Answer]:
-        """Ask many questions, ``batch_size`` at the same time; as `VLM.ask_many`.
-
-        Ctrl-C returns what there is, unfinished replies as interrupted.  If requests fail, the others
-        are finished first; the error that is then raised holds them in ``.answers``.
-        """
-        refuse_capture(self.name, capture)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
-        requests = []
-        for number, (entry, question) in enumerate(pair(images, questions)):
-            settings = Settings(
-                max_tokens, thinking_budget, temperature, None if seed is None else seed + number
-            )
-            try:
-                requests.append(make_request(check_images(entry), question, mode=mode, settings=settings))
-                check_request(self._served, requests[-1])
-            except InputError as error:
-                error.add_note(f"This is about question {number} (counted from 0).")
-                raise
-        return self._ask_all(requests, batch_size, progress)
-
-    def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:
-        """Ask in every mode that the model has; options as for `ask`, without ``mode``."""
-        return compare_modes(self, images, question, **options)
-
-    def chat(self, **options: Any) -> Chat:
-        """Begin a conversation; options as for `ask`, for every turn that does not say otherwise."""
-        return Chat(self, **options)
-
     def unload(self) -> None:
         """Nothing to free here; the server keeps its model."""
 
-    # -- inside ----------------------------------------------------------------------------------
+    # -- asking ----------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _INSIDE:
-            raise CapabilityError(
-                f".{name} of {self.name!r}, which runs on the server {self.source}",
-                "a model that is loaded here: a server can be asked and benchmarked, but not looked into",
-                "workbench.load('nano'), a folder or a Hub id",
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    def _check(self, request: Request, *, capture: bool | str) -> None:
+        refuse_capture(self.name, capture)
+        check_request(self._served, request)
 
-    def _ask_all(self, requests: list[Request], at_once: int, progress: bool) -> list[Answer]:
+    def _begin(
+        self,
+        request: Request,
+        stop: threading.Event,
+        take: Callable[[list[Piece]], None],
+        *,
+        capture: bool | str,
+    ) -> Worker[list[Answer]]:
+        run = ServedRun(self._served, request, stop, take)
+        return Worker(lambda: [run.answer()], stop=stop, no_room=_no_room).start()
+
+    def _ask_all(
+        self, requests: Sequence[Request], batch_size: int, *, capture: bool | str, progress: bool
+    ) -> list[Answer]:
         from tqdm.auto import tqdm
 
         stop = threading.Event()
         answers: dict[int, Answer] = {}
         failed: dict[int, WorkbenchError] = {}
         with (
-            ThreadPoolExecutor(at_once) as pool,
+            ThreadPoolExecutor(batch_size) as pool,
             tqdm(total=len(requests), disable=not progress, unit="question") as bar,
         ):
             running = {pool.submit(self._answer, request, stop): i for i, request in enumerate(requests)}
@@ -310,6 +208,17 @@ class ServerVLM:
 
     def _answer(self, request: Request, stop: threading.Event) -> Answer:
         return ServedRun(self._served, request, stop).answer()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _INSIDE:
+            raise CapabilityError(
+                f".{name} of {self.name!r}, which runs on the server {self.source}",
+                "a model that is loaded here: a server can be asked and benchmarked, but not looked into",
+                "workbench.load('nano'), a folder or a Hub id",
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         modes = ", ".join(mode.value for mode in self.modes)

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import CheckpointError, InputError, LoadError
+from ..files import data_path
 
 __all__ = [
     "BUILT_IN",
@@ -90,8 +91,6 @@ def parse_source(source: str | PathLike[str]) -> Source:
     if not text:
         raise LoadError("an empty source", _KINDS)
     if text in BUILT_IN:
-        from ..files import data_path
-
         return Source("folder", text, text, folder=data_path(text))
     if isinstance(source, str) and "://" in text:
         return _from_address(text)

@@ -1,46 +1,258 @@
-"""The handle: a loaded model with its processor, and the verbs to ask it.
+"""Models that can be asked: the verbs, written once, and the kind that is loaded here.
 
-A conversation with pictures, in several turns.
-
-One question in every thinking mode, side by side.
+`Model` checks and documents; its kinds, `VLM` here and `ServerVLM` in `server`, say how a reply is made.
+A `Chat` is a conversation with either, a `ModeComparison` one question in every thinking mode.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
 
 from ..answer import Answer
-from ..errors import ModeError, WorkbenchError
+from ..errors import ContextLengthError, InputError, ModeError, OutOfMemoryError, WorkbenchError
 from ..html import framed
 from ..html import table as html_table
-from ..types import Mode, Piece, Turn
-from .asking import Job, Stream, ask_many, check_images, context_length, make_request
-from .device import release_memory
-from .families import FamilySpec
-from .generate import Settings
+from ..types import Mode, Piece, Span, Turn
+from .asking import Request, Stream, Work, Worker, check_images, make_request, make_requests
+from .capture import ReplyCapture, check_capture
+from .device import available_memory, release_memory
+from .families import Encoded, FamilySpec
+from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
+from .memory_plan import kv_cache
 
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["Chat", "Job", "Model", "ModeComparison", "VLM", "context_length", "no_room", "reply_room"]
 
-__all__ = ["Asks", "Chat", "ModeComparison", "VLM", "compare_modes"]
 
+class Model(ABC):
+    """Something that can be asked about pictures: a model that is loaded here, or one on a server.
 
-class Asks(Protocol):
-    """Whatever can be asked: a model here, or one on a server."""
+    The base holds the verbs; a kind of model implements `_check`, `_begin` and `_ask_all`.
+
+    Args:
+        name: short name, for tables.
+        source: where it comes from.
+        family: how it takes pictures and modes.
+    """
 
     name: str
+    source: str
+    family: FamilySpec
 
     @property
-    def ask(self) -> Callable[..., Answer]: ...
+    def modes(self) -> tuple[Mode, ...]:
+        """The thinking modes that this model has."""
+        rules = self.family.modes
+        return tuple(mode for mode in Mode if mode in rules and not rules[mode].refused)
+
+    # -- the verbs -------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        images: Any,
+        question: str,
+        *,
+        mode: str | Mode = "auto",
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        history: Sequence[Turn] = (),
+        capture: bool | str = False,
+    ) -> Answer:
+        """Ask about one picture, several, or none.
+
+        Ctrl-C stops the reply and returns what there is, with ``stopped == "interrupted"``.
+
+        Args:
+            images: a picture (path, PIL image, array, bytes), a sequence of them, or None.
+            question: what to ask.  Control tokens in it are plain text.
+            mode: "auto" (the model decides whether to think), "think" or "nothink".
+            max_tokens: most tokens of the reply, thought included; None for 4096, or what the
+                context leaves.
+            thinking_budget: tokens after which the thought is closed and the answer forced.
+            temperature: 0 for greedy decoding; above, tokens are sampled from the whole
+                distribution.  Sampling settings that come with a checkpoint are not used.
+            seed: for sampling; None draws one and notes it in ``answer.settings``.  Your own
+                random state is neither used nor changed.
+            history: earlier turns, for example ``answer.turns``.
+            capture: True keeps what `Answer.attention` is computed from, for the reply's tokens and
+                in the vision tower; "all" keeps the prompt's rows too.  The reply stays the same.
+
+        Raises:
+            InputError: for a picture, question or setting that cannot be used; `ModeError` for a
+                mode that this model lacks; `ContextLengthError` if it does not fit.
+            CapabilityError: if the model's attention cannot be captured (no server tells its own).
+            OutOfMemoryError: if the device has no room; the model stays usable.
+            ServerError: if a server fails; `Refused` if it does not take the request.
+        """
+        with self.stream(
+            images,
+            question,
+            mode=mode,
+            max_tokens=max_tokens,
+            thinking_budget=thinking_budget,
+            temperature=temperature,
+            seed=seed,
+            history=history,
+            capture=capture,
+        ) as stream:
+            return stream.answer
+
+    def stream(
+        self,
+        images: Any,
+        question: str,
+        *,
+        mode: str | Mode = "auto",
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        history: Sequence[Turn] = (),
+        capture: bool | str = False,
+    ) -> Stream:
+        """Begin a reply and return at once; arguments and errors as for `ask`.
+
+        Returns:
+            A handle to loop over for pieces, to stop, to await, and to take the answer from.
+        """
+        check_capture(capture)
+        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        request = make_request(check_images(images), question, mode=mode, settings=settings, history=history)
+        self._check(request, capture=capture)
+        return Stream(lambda stop, take: self._begin(request, stop, take, capture=capture))
+
+    def ask_many(
+        self,
+        images: Any,
+        questions: str | Sequence[str],
+        *,
+        mode: str | Mode = "auto",
+        batch_size: int = 8,
+        max_tokens: int | None = None,
+        thinking_budget: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        progress: bool = True,
+        capture: bool | str = False,
+    ) -> list[Answer]:
+        """Ask many questions, ``batch_size`` at a time; each reply is the one that `ask` would give.
+
+        Ctrl-C returns what there is: replies that had not begun are interrupted and empty.  A batch
+        that runs out of memory is halved, and so are those that follow.  An error that ends the run
+        holds the answers made so far in ``.answers``; a server finishes the other questions first.
+
+        Args:
+            images: one entry per question (a picture, several, or None); or one picture, or None,
+                for all of them.
+            questions: one per entry of ``images``; or one for all of them.
+            batch_size: questions at a time.
+            seed: reply ``i`` is sampled with ``seed + i``, which its settings hold.
+            progress: show a bar.
+            mode, max_tokens, thinking_budget, temperature, capture: as for `ask`.
+
+        Returns:
+            The answers in the order of the questions.
+
+        Raises:
+            InputError: naming the question; nothing is asked if a question cannot be used.
+            OutOfMemoryError: if even a single question does not fit.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
+        check_capture(capture)
+        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        requests: list[Request] = []
+        made = make_requests(images, questions, mode=Mode.of(mode), settings=settings)
+        try:
+            for request in made:
+                self._check(request, capture=capture)
+                requests.append(request)
+        except InputError as error:
+            raise _about(error, len(requests)) from None
+        return self._ask_all(requests, batch_size, capture=capture, progress=progress)
+
+    def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:
+        """Ask in every mode that the model has, one after the other.
+
+        An interruption ends the comparison: modes not yet asked are then left out.
+
+        Args:
+            images, question: as for `ask`.
+            options: what else `ask` takes, without ``mode``.
+
+        Raises:
+            ModeError: if the model has none of the modes; and as `ask`.
+        """
+        answers: dict[str, Answer] = {}
+        missing: dict[str, str] = {}
+        for mode in Mode:
+            try:
+                answers[mode.value] = self.ask(images, question, mode=mode, **options)
+            except ModeError as error:
+                missing[mode.value] = error.given
+                continue
+            if answers[mode.value].stopped == "interrupted":
+                break
+        if not answers:
+            raise ModeError("; ".join(missing.values()), "a model that has a mode")
+        return ModeComparison(answers, missing)
+
+    def chat(self, **options: Any) -> Chat:
+        """Begin a conversation; options as for `ask`, for every turn that does not say otherwise."""
+        return Chat(self, **options)
+
+    # -- what a kind of model says ---------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def loaded(self) -> bool:
+        """Whether it can be asked: it was not unloaded."""
+
+    @abstractmethod
+    def unload(self) -> None:
+        """Free what it holds here."""
+
+    @abstractmethod
+    def _check(self, request: Request, *, capture: bool | str) -> None:
+        """Refuse what this model cannot be asked, before anything is computed or sent."""
+
+    @abstractmethod
+    def _begin(
+        self,
+        request: Request,
+        stop: threading.Event,
+        take: Callable[[list[Piece]], None],
+        *,
+        capture: bool | str,
+    ) -> Work:
+        """Start to write a reply, whose pieces ``take`` gets; it ends soon when ``stop`` is set."""
+
+    @abstractmethod
+    def _ask_all(
+        self, requests: Sequence[Request], batch_size: int, *, capture: bool | str, progress: bool
+    ) -> list[Answer]:
+        """Answer checked requests, in their order."""
+
+
+def _about(error: InputError, number: int) -> InputError:
+    """The error, naming the question of a list that it is about."""
+    error.add_note(f"This is about question {number} (counted from 0).")
+    return error
 
 
 class Chat:
@@ -60,7 +272,7 @@ class Chat:
         >>> chat.ask("And without the tip?")                    # doctest: +SKIP
     """
 
-    def __init__(self, vlm: Asks, **options: Any) -> None:
+    def __init__(self, vlm: Model, **options: Any) -> None:
         self._vlm, self._options = vlm, options
         self._answers: list[Answer] = []
 
@@ -170,35 +382,7 @@ class ModeComparison:
         return html_table(HEADER, self._rows())
 
 
-def compare_modes(vlm: Asks, images: Any, question: str, **options: Any) -> ModeComparison:
-    """Ask in every mode that the model has, one after the other.
-
-    An interruption ends the comparison: modes not yet asked are then left out.
-
-    Args:
-        vlm: the model.
-        images, question: as for ``vlm.ask``.
-        options: what else ``vlm.ask`` takes, without ``mode``.
-
-    Raises:
-        ModeError: if the model has none of the modes; and as ``vlm.ask``.
-    """
-    answers: dict[str, Answer] = {}
-    missing: dict[str, str] = {}
-    for mode in Mode:
-        try:
-            answers[mode.value] = vlm.ask(images, question, mode=mode, **options)
-        except ModeError as error:
-            missing[mode.value] = error.given
-            continue
-        if answers[mode.value].stopped == "interrupted":
-            break
-    if not answers:
-        raise ModeError("; ".join(missing.values()), "a model that has a mode")
-    return ModeComparison(answers, missing)
-
-
-class VLM:
+class VLM(Model):
     """A vision-language model that is ready to be asked.
 
     Made by `workbench.load`.  ``model`` and ``processor`` are the Transformers objects themselves.
@@ -231,7 +415,7 @@ class VLM:
         self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
         self._lock = threading.Lock()
         self._running: set[threading.Event] = set()
-        self.encoding = threading.Lock()  # a fast tokenizer's padding is set and used in two steps
+        self._encoding = threading.Lock()  # a fast tokenizer's padding is set and used in two steps
 
     # -- what it holds ---------------------------------------------------------------------------
 
@@ -280,151 +464,97 @@ class VLM:
         return self.model.dtype
 
     @property
-    def modes(self) -> tuple[Mode, ...]:
-        """The thinking modes that this model has."""
-        return tuple(mode for mode in Mode if self._has(mode))
-
-    @property
     def context_length(self) -> int | None:
         """Most tokens of prompt and reply together; None where the model does not say."""
         return context_length(self.model.config)
 
-    # -- the verbs -------------------------------------------------------------------------------
+    # -- asking ----------------------------------------------------------------------------------
 
-    def ask(
-        self,
-        images: Any,
-        question: str,
-        *,
-        mode: str | Mode = "auto",
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        history: Sequence[Turn] = (),
-        capture: bool | str = False,
-    ) -> Answer:
-        """Ask about one picture, several, or none.
+    def encode(self, *conversations: Sequence[Turn], mode: str | Mode = "auto") -> Encoded:
+        """Turn conversations into the model's inputs, as `ask` does.
 
-        Ctrl-C stops the reply and returns what there is, with ``stopped == "interrupted"``.
-
-        Args:
-            images: a picture (path, PIL image, array, bytes), a sequence of them, or None.
-            question: what to ask.  Control tokens in it are plain text.
-            mode: "auto" (the model decides whether to think), "think" or "nothink".
-            max_tokens: most tokens of the reply, thought included; None for 4096, or what the
-                context leaves.
-            thinking_budget: tokens after which the thought is closed and the answer forced.
-            temperature: 0 for greedy decoding; above, tokens are sampled from the whole
-                distribution.  Sampling settings that come with a checkpoint are not used.
-            seed: for sampling; None draws one and notes it in ``answer.settings``.  Your own
-                random state is neither used nor changed.
-            history: earlier turns, for example ``answer.turns``.
-            capture: True keeps what `Answer.attention` is computed from, for the reply's tokens and
-                in the vision tower; "all" keeps the prompt's rows too.  The reply stays the same.
+        A conversation that goes on from an answer (``[*answer.turns, Turn("user", ...)]``) begins
+        with the ids of that answer, as far as the family's template keeps earlier thoughts.
 
         Raises:
-            InputError: for a picture, question or setting that cannot be used; `ModeError` for a
-                mode that this model lacks; `ContextLengthError` if it does not fit.
-            CapabilityError: if the model's attention cannot be captured.
-            OutOfMemoryError: if the device has no room; the model stays usable.
+            InputError: for a conversation that this model cannot take; ModeError for a mode that it lacks.
         """
-        with self.stream(
-            images,
-            question,
-            mode=mode,
-            max_tokens=max_tokens,
-            thinking_budget=thinking_budget,
-            temperature=temperature,
-            seed=seed,
-            history=history,
-            capture=capture,
-        ) as stream:
-            return stream.answer
+        with self._encoding:
+            return self.family.encode(
+                self.processor, conversations, mode=Mode.of(mode), config=self.model.config
+            )
 
-    def stream(
+    def _check(self, request: Request, *, capture: bool | str) -> None:
+        self.family.check_mode(request.mode, self.name)
+
+    def _begin(
         self,
-        images: Any,
-        question: str,
+        request: Request,
+        stop: threading.Event,
+        take: Callable[[list[Piece]], None],
         *,
-        mode: str | Mode = "auto",
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        history: Sequence[Turn] = (),
-        capture: bool | str = False,
-    ) -> Stream:
-        """Begin a reply and return at once; arguments and errors as for `ask`.
+        capture: bool | str,
+    ) -> Job:
+        job = Job(self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces), capture=capture)
+        return job.start()
 
-        Returns:
-            A handle to loop over for pieces, to stop, to await, and to take the answer from.
-        """
-        settings = Settings(max_tokens, thinking_budget, temperature, seed)
-        pictures = check_images(images)
-        request = make_request(pictures, question, mode=mode, settings=settings, history=history)
-
-        def begin(stop: threading.Event, take: Callable[[list[Piece]], None]) -> Job:
-            return Job(
-                self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces), capture=capture
-            ).start()
-
-        return Stream(begin)
-
-    def ask_many(
-        self,
-        images: Any,
-        questions: str | Sequence[str],
-        *,
-        mode: str | Mode = "auto",
-        batch_size: int = 8,
-        max_tokens: int | None = None,
-        thinking_budget: int | None = None,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        progress: bool = True,
-        capture: bool | str = False,
+    def _ask_all(
+        self, requests: Sequence[Request], batch_size: int, *, capture: bool | str, progress: bool
     ) -> list[Answer]:
-        """Ask many questions in batches; each reply is the one that `ask` would give.
+        from tqdm.auto import tqdm
 
-        Ctrl-C returns what there is: replies that had not begun are interrupted and empty.  A
-        batch that runs out of memory is halved, and so are those that follow.
+        answers: list[Answer] = []
+        interrupted = False
+        with tqdm(total=len(requests), disable=not progress, unit="question") as bar:
+            while len(answers) < len(requests) and not interrupted:
+                batch = requests[len(answers) : len(answers) + batch_size]
+                try:
+                    made = Job(self, batch, capture=capture).start().result()
+                except OutOfMemoryError as error:
+                    if len(batch) == 1:
+                        raise _keeping(error, answers) from None
+                    batch_size = len(batch) // 2
+                    continue
+                except WorkbenchError as error:
+                    number = len(answers) + self._culprit(batch)
+                    note = f"This is about question {number} (counted from 0)."
+                    raise _keeping(error, answers, note) from None
+                except KeyboardInterrupt:  # while the batch was being encoded
+                    made, interrupted = [], True
+                answers += made
+                interrupted = interrupted or any(answer.stopped == "interrupted" for answer in made)
+                bar.update(len(made))
+        return answers + [self._unasked(request) for request in requests[len(answers) :]]
 
-        Args:
-            images: one entry per question (a picture, several, or None); or one picture, or None,
-                for all of them.
-            questions: one per entry of ``images``; or one for all of them.
-            batch_size: questions at a time.
-            seed: reply ``i`` is sampled with ``seed + i``, which its settings hold.
-            progress: show a bar.
-            mode, max_tokens, thinking_budget, temperature, capture: as for `ask`.
+    def _culprit(self, batch: Sequence[Request]) -> int:
+        """Which request of a batch cannot be encoded."""
+        for number, request in enumerate(batch):
+            try:
+                Job(self, [request])
+            except WorkbenchError:
+                return number
+        return 0
 
-        Returns:
-            The answers in the order of the questions.
-
-        Raises:
-            InputError: naming the question; nothing is asked if a question cannot be used.
-            OutOfMemoryError: if even a single question does not fit.
-        """
-        settings = Settings(max_tokens, thinking_budget, temperature, seed)
-        return ask_many(
-            self,
-            images,
-            questions,
-            mode=mode,
-            settings=settings,
-            batch_size=batch_size,
-            progress=progress,
-            capture=capture,
+    def _unasked(self, request: Request) -> Answer:
+        """The record of a question that an interruption kept from being asked."""
+        return Answer(
+            text="",
+            thought=None,
+            mode=request.mode,
+            p_think=None,
+            prompt_tokens=0,
+            image_tokens=0,
+            thought_tokens=0,
+            answer_tokens=0,
+            seconds=0.0,
+            seconds_to_first_token=None,
+            stopped="interrupted",
+            question=request.turns[-1].text,
+            images=request.images,
+            model=self.name,
+            source=self.source,
+            settings=request.settings.to_dict(),
         )
-
-    def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:
-        """Ask in every mode that the model has; options as for `ask`, without ``mode``."""
-        return compare_modes(self, images, question, **options)
-
-    def chat(self, **options: Any) -> Chat:
-        """Begin a conversation; options as for `ask`, for every turn that does not say otherwise."""
-        return Chat(self, **options)
 
     def unload(self) -> None:
         """Free the memory.  A reply that is being written is stopped first.
@@ -460,13 +590,6 @@ class VLM:
             if ours:
                 self._lock.release()
 
-    def _has(self, mode: Mode) -> bool:
-        try:
-            self.family.check_mode(mode, self.name)
-        except ModeError:
-            return False
-        return True
-
     def _gone(self) -> WorkbenchError:
         return WorkbenchError(f"{self.name} was unloaded", "a model that is loaded", f"vlm = {self._reload}")
 
@@ -490,3 +613,248 @@ class VLM:
     @framed
     def _repr_html_(self) -> str:
         return html_table(("", "model"), list(self._facts().items()))
+
+
+def _keeping(error: WorkbenchError, answers: list[Answer], note: str = "") -> WorkbenchError:
+    """The error, carrying what was answered before it."""
+    error.answers = list(answers)  # type: ignore[attr-defined]
+    error.add_note(f"{note} {len(answers)} answers made before it are in the exception's .answers.".strip())
+    return error
+
+
+class Job:
+    """One run of the model over a few requests of the same mode and settings.
+
+    Encoding happens at once, in the caller's thread, so that wrong input is reported by the call
+    that gave it; generation runs in a thread of its own.
+
+    Args:
+        vlm: the model.
+        requests: what to ask; one batch.
+        stop: set it to end the run soon with what there is.
+        on_pieces: called in the generating thread with a request's number and its new pieces.
+        around: context managers that are open while the model runs.
+        capture: whether the answers get their attention, and of what; see `VLM.ask`.
+
+    Raises:
+        InputError: if a request does not suit the model; ContextLengthError if it does not fit.
+    """
+
+    def __init__(
+        self,
+        vlm: VLM,
+        requests: Sequence[Request],
+        *,
+        stop: threading.Event | None = None,
+        on_pieces: Callable[[int, list[Piece]], None] | None = None,
+        around: Sequence[contextlib.AbstractContextManager[Any]] = (),
+        capture: bool | str = False,
+    ) -> None:
+        self._started = time.perf_counter()
+        self._vlm, self._requests = vlm, list(requests)
+        self._tokenizer, self._config = vlm.tokenizer, vlm.model.config
+        self._place = (vlm.device, vlm.dtype)
+        self.stop = stop or threading.Event()
+        self._on_pieces, self._around = on_pieces, around
+        self._encoded = self._encode()
+        self._rows = [self._row(number) for number in range(len(self._requests))]
+        self._capture: ReplyCapture | None = None
+        if capture:
+            self._capture = ReplyCapture(
+                vlm.model,
+                vlm.processor,
+                family=vlm.family,
+                encoded=self._encoded,
+                capture=capture,
+                name=vlm.name,
+            )
+        self._worker = Worker(self._run, stop=self.stop, no_room=self._no_room)
+
+    def start(self) -> Job:
+        """Begin to generate; returns at once."""
+        self._worker.start()
+        return self
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._worker.done
+
+    def result(self) -> list[Answer]:
+        """Wait for the end; one answer per request, interrupted ones with what there is.
+
+        Raises:
+            OutOfMemoryError: if the device had no room.
+        """
+        return self._worker.result()
+
+    def _encode(self) -> Encoded:
+        vlm, mode = self._vlm, self._requests[0].mode
+        vlm.family.check_mode(mode, vlm.name)
+        encoded = vlm.encode(*(request.turns for request in self._requests), mode=mode)
+        if self._requests[0].settings.thinking_budget is not None and not encoded.think_close:
+            raise InputError(
+                f"thinking_budget with {vlm.name}, which writes no thoughts", "no thinking_budget"
+            )
+        return encoded
+
+    def _row(self, number: int) -> Row:
+        vlm, encoded, settings = self._vlm, self._encoded, self._requests[number].settings
+        reader = ReplyReader(
+            _shown_text(self._tokenizer, encoded.think_open, encoded.think_close),
+            think_open=encoded.think_open,
+            think_close=encoded.think_close,
+            delimiters=vlm.family.thought,
+        )
+        most = reply_room(
+            self._config,
+            prompt=len(encoded.prompt_ids[number]),
+            image_tokens=encoded.layouts[number].image_tokens,
+            max_tokens=settings.max_tokens,
+        )
+        random = torch.Generator().manual_seed(settings.seed) if settings.temperature > 0 else None
+        return Row(reader, most, random)
+
+    def _run(self) -> list[Answer]:
+        vlm = self._vlm
+        encoded, self._encoded = self._encoded, replace(self._encoded, inputs={})  # pixels are not kept
+        with vlm.turn(self.stop) as ours:
+            if ours:
+                run_generation(
+                    vlm.model,
+                    encoded,
+                    self._rows,
+                    self._requests[0].settings,
+                    tokenizer=self._tokenizer,
+                    device=vlm.device,
+                    stop=self.stop,
+                    on_pieces=self._on_pieces,
+                    around=[*self._around, *([self._capture] if self._capture else [])],
+                )
+        answers = [self._answer(number) for number in range(len(self._rows))]
+        if self._capture is None:
+            return answers
+        records = self._capture.records(answers)
+        return [replace(answer, captured=record) for answer, record in zip(answers, records, strict=True)]
+
+    def _answer(self, number: int) -> Answer:
+        """Put one record together."""
+        vlm, request, row = self._vlm, self._requests[number], self._rows[number]
+        prompt, layout = self._encoded.prompt_ids[number], self._encoded.layouts[number]
+        reply = vlm.family.split(row.ids, self._tokenizer, mode=request.mode)
+        thought = reply.thought or None  # one that was shut before it said anything is none
+        thought_span = reply.thought_span if thought else Span(0, 0)
+        spans = {"thought": thought_span, "answer": reply.answer_span}
+        return Answer(
+            text=reply.answer,
+            thought=thought,
+            mode=request.mode,
+            p_think=row.p_think,
+            prompt_tokens=len(prompt),
+            image_tokens=layout.image_tokens,
+            thought_tokens=len(thought_span),
+            answer_tokens=len(reply.answer_span),
+            seconds=(row.last_at or time.perf_counter()) - self._started,
+            seconds_to_first_token=None if row.first_at is None else row.first_at - self._started,
+            stopped=row.stopped,
+            token_ids=(*prompt, *row.ids),
+            spans={kind: Span(s.start + len(prompt), s.stop + len(prompt)) for kind, s in spans.items()},
+            layout=layout,
+            question=request.turns[-1].text,
+            images=request.images,
+            history=request.turns[:-1],
+            model=vlm.name,
+            source=vlm.source,
+            settings={**request.settings.to_dict(), "max_tokens": row.max_tokens},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _no_room(self) -> OutOfMemoryError:
+        device, dtype = self._place
+        return no_room(
+            self._config,
+            [len(ids) for ids in self._encoded.prompt_ids],
+            max(row.max_tokens for row in self._rows),
+            device=device,
+            dtype=dtype,
+        )
+
+
+def _shown_text(tokenizer: Any, *delimiters: list[int]) -> Callable[[list[int]], str]:
+    """Token ids to text without special tokens; but parts of a delimiter that is found by its text stay."""
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    hidden = special.union(tokenizer.all_special_ids).difference(*(ids for ids in delimiters if len(ids) > 1))
+    return lambda ids: tokenizer.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
+
+
+def context_length(config: Any) -> int | None:
+    """Positions that a model was built for, prompt and reply together; None where it does not say."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def reply_room(config: Any, *, prompt: int, image_tokens: int, max_tokens: int | None) -> int:
+    """Most tokens that a reply to this prompt may have.
+
+    Args:
+        config: the model's config.
+        prompt: tokens of the prompt.
+        image_tokens: how many of them stand for pictures.
+        max_tokens: what was asked for; None for `DEFAULT_MAX_TOKENS` or what there is room for.
+
+    Raises:
+        ContextLengthError: if it does not fit.  Nothing is ever cut off.
+    """
+    what = f"a prompt of {prompt} tokens ({image_tokens} of them for pictures)"
+    shorter = "use fewer or smaller pictures, a shorter question, or less history"
+    longest = getattr(config, "tokenizer_model_max_length", None)  # Phi-4-RV's own limit for prompts
+    if longest is not None and prompt > longest:
+        raise ContextLengthError(what, f"at most {longest} tokens in a prompt of this model", shorter)
+    context = context_length(config)
+    if context is None:
+        return max_tokens or DEFAULT_MAX_TOKENS
+    room = context - prompt
+    if room < 1 or (max_tokens or 1) > room:
+        asked = "" if max_tokens is None else f" and max_tokens={max_tokens}"
+        fix = f"pass max_tokens={room}, or {shorter}" if room >= 1 else shorter
+        raise ContextLengthError(what + asked, f"together at most {context} tokens for this model", fix)
+    return max_tokens or min(DEFAULT_MAX_TOKENS, room)
+
+
+def no_room(
+    config: Any, prompts: Sequence[int], max_tokens: int, *, device: torch.device, dtype: torch.dtype
+) -> OutOfMemoryError:
+    """The error for replies that ran out of memory, saying what would fit.
+
+    Call it when the memory has been freed.
+
+    Args:
+        config: the model's config.
+        prompts: tokens of each prompt of the batch.
+        max_tokens: most tokens of a reply.
+        device: where it ran.
+        dtype: precision of the cache.
+    """
+    rows, prompt = len(prompts), max(prompts)
+    config, width = config.get_text_config(), dtype.itemsize
+    need, free = kv_cache(config, prompt + max_tokens, width=width) * rows, available_memory(device)
+    batch = f", {rows} at a time" if rows > 1 else ""
+    given = (
+        f"no room on {device} for {prompt} prompt tokens and up to {max_tokens} of reply{batch}: "
+        f"the cache alone grows to {_gigabytes(need)}, and {_gigabytes(free)} are free now (the failed run's "
+        "memory was given back)"
+    )
+    per_token = max(1, kv_cache(config, 1000, width=width) // 1000)
+    fits = max(0, free // 2 // per_token)  # half for activations, which come and go
+    expected = f"about {fits:,} tokens of prompt and reply together, in one conversation, would fit"
+    if rows > 1:
+        fix = f"pass batch_size={rows // 2}"
+    else:
+        fix = (
+            "use a smaller max_tokens or smaller pictures (image_tokens= of workbench.load), or load it "
+            "smaller: workbench.memory_plan(...) shows quantize='int8', 'int4' and offload"
+        )
+    return OutOfMemoryError(given, expected, fix)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError, OutOfMemoryError
-from ...models.device import release_memory
-from ...models.worker import is_out_of_memory
+from ...models.device import is_out_of_memory, release_memory
 from ...types import PatchGrid, TokenLayout
 from ..regions import Regions
 from ..scoring import Scorer

@@ -12,10 +12,9 @@ from .internvl import SPEC as INTERNVL
 from .kimi import SPEC as KIMI_VL
 from .llava import SPEC as LLAVA_ONEVISION
 from .phi4_rv import SPEC as PHI4_RV
-from .processors import load_processor
 from .qwen import QWEN2_5, QWEN3
 
-__all__ = ["FAMILIES", "GENERAL", "Encoded", "FamilySpec", "family_of", "load_processor"]
+__all__ = ["FAMILIES", "GENERAL", "Encoded", "FamilySpec", "family_of"]
 
 FAMILIES: tuple[FamilySpec, ...] = (
     PHI4_RV,
