@@ -24,8 +24,8 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.models import build as build_module
-from workbench.models import memory_plan as plan_module
 from workbench.models import load as load_module
+from workbench.models import memory_plan as plan_module
 from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
 from workbench.models.memory import container_room
