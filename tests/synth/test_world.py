@@ -61,7 +61,7 @@ def test_the_second_world_is_the_same_in_every_process() -> None:
     assert told == {digest(WORN, ["bar_value", "gui_find"], 4)}
 
 
-@pytest.mark.parametrize("family", [*synth.FAMILIES, *synth.LARGE])
+@pytest.mark.parametrize("family", [*synth.FAMILIES, *synth.LARGE, *synth.FREE])
 def test_contract_of_every_family_in_the_second_world(family: str) -> None:
     several = synth.family(family).several_steps
     for s in synth.sample(family, 25, seed=2, world=WORN):
@@ -139,6 +139,24 @@ def test_some_questions_have_no_answer_and_say_so() -> None:
             assert s.correct("None.")
             assert not s.correct("7")
     assert 5 <= found <= 40
+
+
+def test_values_of_several_lines_leave_room_for_their_numbers() -> None:
+    from workbench.synth.families import draw
+
+    for i in range(20):
+        drawing, _ = draw("series_value", seed=i, world=World(2, plain=1.0))
+        numbers = [m.box for m in drawing.canvases[0].marks if m.kind == "number"]
+        for one, (x1, y1, x2, y2) in enumerate(numbers):
+            for a1, b1, a2, b2 in numbers[:one]:
+                wide, high = min(x2, a2) - max(x1, a1), min(y2, b2) - max(y1, b1)
+                assert wide <= 4 or high <= 4, "no number is written on another"
+
+
+def test_handwritten_digits_are_scikit_learns() -> None:
+    answers = {s.answer for s in synth.sample("digit_read", 40, seed=1, difficulty=1, world=FREE)}
+    assert answers - {"none"} <= set("0123456789")
+    assert len(answers) > 7
 
 
 def test_left_of_a_thing_is_one_thing() -> None:

@@ -6,20 +6,22 @@
 >>> sample.correct("The value is " + sample.answer)
 True
 
-`FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures.  The same family, seed and
+`FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures, `FREE` what came with the second
+world.  The same family, seed and
 difficulty give the same bytes.  Drawings are of the first world, on a grid and in one typeface, unless
 ``world=2`` asks for the second, whose places, sizes, typefaces and wordings vary.
 """
 
 from __future__ import annotations
 
-from .families import DIFFICULTIES, FAMILIES, LARGE, Family, draw, family, sample
+from .families import DIFFICULTIES, FAMILIES, FREE, LARGE, Family, draw, family, sample
 from .sample import Sample, parse_point
 from .world import WORLD_1, WORLD_2, World
 
 __all__ = [
     "DIFFICULTIES",
     "FAMILIES",
+    "FREE",
     "LARGE",
     "Family",
     "Sample",

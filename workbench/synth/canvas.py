@@ -183,6 +183,15 @@ class Canvas:
             lambda draw, at: draw.pieslice(at.box(box), start, stop, fill, (255, 255, 255), width=SCALE)
         )
 
+    def stencil(self, box: Box, mask: Image.Image, colour: RGB) -> None:
+        """A grey picture that tells how much of a colour lies where, stretched to fill the box."""
+
+        def paint(draw: ImageDraw.ImageDraw, at: Frame) -> None:
+            x1, y1, x2, y2 = (round(v) for v in at.box(box))
+            draw.bitmap((x1, y1), mask.resize((x2 - x1 + 1, y2 - y1 + 1), Image.Resampling.BICUBIC), colour)
+
+        self._paints.append(paint)
+
     def text(
         self,
         at: tuple[float, float],

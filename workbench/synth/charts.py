@@ -11,7 +11,7 @@ from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .words import CATEGORIES, COLOURS, LETTERS, TITLES
 
-__all__ = ["bar_value", "bar_walk", "line_value", "pie_share"]
+__all__ = ["bar_value", "bar_walk", "line_value", "pie_share", "point_value", "series_value"]
 
 AXIS = (70, 70, 70)
 GRID = (222, 222, 222)
@@ -224,3 +224,162 @@ def _shares(rng: random.Random, count: int, least: int) -> list[int]:
     cuts = sorted(rng.randint(0, 100 - least * count) for _ in range(count - 1))
     parts = [b - a for a, b in zip([0, *cuts], [*cuts, 100 - least * count], strict=True)]
     return [p + least for p in parts]
+
+
+def series_value(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a value of one of several series: grouped or stacked bars, or lines, told apart by a legend."""
+    labels = _categories(rng, difficulty + 1)
+    names = rng.sample(TITLES, 2 if difficulty < 3 else 3)
+    colours = rng.sample([c for c in COLOURS if c != "grey"], len(names))
+    shades = [colour_of(colour, rng) for colour in colours]
+    kind = rng.choice(("grouped", "stacked", "lines"))
+    most = {"grouped": 95, "stacked": 99 // len(names), "lines": 68}[kind]
+    values = {(n, k): rng.randint(12, most) for n in names for k in labels}
+    pitch = max(44 if kind == "grouped" else 34, max(len(label) for label in labels) * 6 + 3)
+    canvas = Canvas(24 + pitch * len(labels), 124, rng.choice(((255, 255, 255), (246, 247, 250))))
+    left, right, high, low = 20, canvas.width - 4, 24, 107
+
+    def y_of(value: float) -> float:
+        return low - (low - high) * value / 100
+
+    for tick in (0, 50, 100):
+        if tick and rng.random() < 0.5:
+            canvas.line([(left, y_of(tick)), (right, y_of(tick))], GRID)
+        canvas.text((left - 3, y_of(tick)), str(tick), size=8, anchor="rm", colour=(90, 90, 90))
+    canvas.line([(left, high - 3), (left, low), (right, low)], AXIS)
+    xs = [left + pitch * (i + 0.5) for i in range(len(labels))]
+    for x, label in zip(xs, labels, strict=True):
+        canvas.text((x, 116), label, size=9, key=label)
+    legend = _legend(canvas, names, colours, shades)
+    draw = {"grouped": _grouped, "stacked": _stacked, "lines": _lines}[kind]
+    boxes = draw(canvas, xs, y_of, labels, names, values, dict(zip(names, shades, strict=True)))
+    questions = []
+    for (name, label), value in values.items():
+        trace = f"{name} in {label} reads {value}."
+        questions.append(
+            Question(
+                f"What is the value of {name} in {label}?",
+                str(value),
+                trace,
+                (boxes[name, label], legend[name]),
+                "number",
+                asks="series",
+                names={"series": name, "label": label},
+            )
+        )
+    return Drawing([canvas], questions)
+
+
+Values = dict[tuple[str, str], int]
+Shades = dict[str, RGB]
+
+
+def _legend(canvas: Canvas, names: list[str], colours: list[str], shades: list[RGB]) -> dict[str, Box]:
+    """The names of the series beside patches of their colours, in one line: name -> box of both."""
+    x, boxes = 4.0, {}
+    step = (canvas.width - 4) / len(names)
+    for name, colour, shade in zip(names, colours, shades, strict=True):
+        canvas.rectangle((x, 5, x + 7, 12), shade)
+        box = canvas.text((x + 10, 8), name, size=8, anchor="lm", named=colour)
+        boxes[name] = (x, min(5, box[1]), box[2], max(12, box[3]))
+        x += step
+    return boxes
+
+
+def _printed(canvas: Canvas, x: float, y: float, value: int, name: str, label: str, **more: RGB) -> Box:
+    return canvas.text((x, y), str(value), size=8, kind="number", key=label, second=name, **more)
+
+
+def _grouped(
+    canvas: Canvas, xs: list[float], y_of: Callable[[float], float], labels: list[str], names: list[str],
+    values: Values, shades: Shades,
+) -> dict[tuple[str, str], Box]:  # fmt: skip
+    """Bars side by side, each with its value on top."""
+    boxes, width = {}, 13
+    for x, label in zip(xs, labels, strict=True):
+        for i, name in enumerate(names):
+            middle, y = x + (i - (len(names) - 1) / 2) * (width + 1), y_of(values[name, label])
+            canvas.rectangle((middle - width / 2, y, middle + width / 2, y_of(0)), shades[name])
+            box = _printed(canvas, middle, y - 6, values[name, label], name, label)
+            boxes[name, label] = (min(box[0], middle - width / 2), box[1], box[2], y_of(0))
+    return boxes
+
+
+def _stacked(
+    canvas: Canvas, xs: list[float], y_of: Callable[[float], float], labels: list[str], names: list[str],
+    values: Values, shades: Shades,
+) -> dict[tuple[str, str], Box]:  # fmt: skip
+    """Bars on one another, each with its value inside."""
+    boxes = {}
+    for x, label in zip(xs, labels, strict=True):
+        bottom = 0
+        for name in names:
+            top = bottom + values[name, label]
+            canvas.rectangle((x - 11, y_of(top), x + 11, y_of(bottom)), shades[name])
+            ink = (20, 20, 20) if sum(shades[name]) > 380 else (255, 255, 255)
+            middle = (y_of(top) + y_of(bottom)) / 2
+            _printed(canvas, x, middle, values[name, label], name, label, colour=ink)
+            boxes[name, label] = (x - 11, y_of(top), x + 11, y_of(bottom))
+            bottom = top
+    return boxes
+
+
+def _lines(
+    canvas: Canvas, xs: list[float], y_of: Callable[[float], float], labels: list[str], names: list[str],
+    values: Values, shades: Shades,
+) -> dict[tuple[str, str], Box]:  # fmt: skip
+    """Lines through points, each with its value beside it, on the side where the other lines leave room."""
+    boxes = {}
+    for label in labels:
+        order = sorted(names, key=lambda name: values[name, label])
+        for i, (name, after) in enumerate(zip(order, order[1:], strict=False)):
+            if values[after, label] - values[name, label] < 13:  # room for a number between two points
+                values[after, label] = min(97, values[name, label] + 13)
+            values[order[i + 1], label] = values[after, label]
+    for name in names:
+        points = [(x, y_of(values[name, label])) for x, label in zip(xs, labels, strict=True)]
+        canvas.line(points, shades[name], 1.5)
+        for (x, y), label in zip(points, labels, strict=True):
+            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), shades[name])
+            box = _printed(canvas, x + 9, y, values[name, label], name, label)
+            boxes[name, label] = (x - 4, min(y - 4, box[1]), box[2], max(y + 4, box[3]))
+    return boxes
+
+
+def point_value(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a lettered point of a scatter plot against an axis; fine lines help, but not always."""
+    canvas = Canvas(112, 112, rng.choice(((255, 255, 255), (246, 247, 250))))
+    left, right, high, low = 20, 108, 8, 98
+
+    def y_of(value: float) -> float:
+        return low - (low - high) * value / 10
+
+    for tick in range(0, 11, 1 if difficulty < 3 else 2):
+        if difficulty < 3 or rng.random() < 0.5:
+            canvas.line([(left, y_of(tick)), (right, y_of(tick))], GRID)
+        if tick % 2 == 0:
+            canvas.text((left - 3, y_of(tick)), str(tick), size=8, anchor="rm", colour=(90, 90, 90))
+    canvas.line([(left, high), (left, low), (right, low)], AXIS)
+    count = difficulty + 2
+    columns = rng.sample(range(6), count)
+    questions = []
+    for letter, column in zip(rng.sample(LETTERS, count), columns, strict=True):
+        x, value = left + 10 + 14 * column, rng.randint(1, 9)
+        y = y_of(value)
+        canvas.ellipse((x - 3, y - 3, x + 3, y + 3), colour_of(rng.choice(list(COLOURS)), rng))
+        canvas.mark((x - 5, y - 5, x + 5, y + 5), "point", text=str(value), key=letter)
+        above = -9 if y > 24 else 9
+        box = canvas.text((x, y + above), letter, size=9, bold=True, key=letter)
+        where = (x - 5, min(y - 5, box[1]), x + 5, max(y + 5, box[3]))
+        questions.append(
+            Question(
+                f"What is the value of point {letter}?",
+                str(value),
+                f"Point {letter} is at {value}.",
+                (where,),
+                "number",
+                asks="point",
+                names={"letter": letter},
+            )
+        )
+    return Drawing([canvas], questions)

@@ -18,7 +18,7 @@ from . import charts, gui, large, maths, scenes
 from .sample import Drawing, Element, Sample, sentences
 from .world import WORLD_1, World, dressed
 
-__all__ = ["DIFFICULTIES", "FAMILIES", "LARGE", "Family", "draw", "family", "sample"]
+__all__ = ["DIFFICULTIES", "FAMILIES", "FREE", "LARGE", "Family", "draw", "family", "sample"]
 
 DIFFICULTIES = (1, 2, 3)
 
@@ -55,6 +55,13 @@ _LARGE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "icon_find": (large.icon_find, Family("computer_use", False)),
 }
 
+_FREE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
+    "series_value": (charts.series_value, Family("general", False)),
+    "point_value": (charts.point_value, Family("general", False)),
+    "gui_chosen": (gui.gui_chosen, Family("computer_use", False)),
+    "digit_read": (scenes.digit_read, Family("general", False)),
+}
+
 #: What the second world draws otherwise: what was ambiguous, ungrammatical or not to scale in the first.
 _MENDED: dict[str, Callable[[random.Random, int], Drawing]] = {
     "chain": partial(maths.chain, mended=True),
@@ -70,16 +77,23 @@ FAMILIES: dict[str, Family] = {name: family for name, (_, family) in _MAKERS.ite
 LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()}
 
 
+#: Families that came with the second world: drawn when they are asked for by name.
+FREE: dict[str, Family] = {name: family for name, (_, family) in _FREE.items()}
+
+
 def family(name: str) -> Family:
-    """What a family, small or large, belongs to.
+    """What a family, of whichever table, belongs to.
 
     Raises:
         InputError: for an unknown family.
     """
-    known = {**FAMILIES, **LARGE}
+    known = {**FAMILIES, **LARGE, **FREE}
     if name not in known:
         raise InputError(f"family={name!r}", f"one of {', '.join(known)}")
     return known[name]
+
+
+_kind = family
 
 
 def draw(
@@ -88,7 +102,7 @@ def draw(
     """Draw one picture (or set of pictures) with all its questions: (drawing, difficulty).
 
     Args:
-        family: one of `FAMILIES` or `LARGE`.
+        family: one of `FAMILIES`, `LARGE` or `FREE`.
         seed: the same family, seed, difficulty and world give the same drawing.
         difficulty: 1, 2 or 3; None for one of them.
         world: 1, on a grid in one typeface, as everything recorded was drawn; 2, free; or a `World`.
@@ -96,7 +110,7 @@ def draw(
     Raises:
         InputError: for an unknown family, difficulty or world.
     """
-    makers = {**_MAKERS, **_LARGE}
+    makers = {**_MAKERS, **_LARGE, **_FREE}
     if family not in makers:
         raise InputError(f"family={family!r}", f"one of {', '.join(makers)}")
     if difficulty not in (None, *DIFFICULTIES):
@@ -123,7 +137,7 @@ def sample(
     """Draw ``n`` samples of one family, one question each.
 
     Args:
-        family: one of `FAMILIES` or `LARGE`.
+        family: one of `FAMILIES`, `LARGE` or `FREE`.
         n: how many, at least 1.
         seed: the same family, seed, difficulty, world and position give the same bytes.
         difficulty: 1, 2 or 3; None mixes them evenly.
@@ -134,7 +148,7 @@ def sample(
     """
     if n < 1:
         raise InputError(f"n={n!r}", "at least one sample")
-    samples = []
+    samples, domain = [], _kind(family).domain
     for i in range(n):
         drawing, level = draw(family, seed=f"{seed}/{i}", difficulty=difficulty, world=world)
         asked = drawing.questions[0]
@@ -146,7 +160,7 @@ def sample(
                 trace=asked.trace,
                 boxes=asked.boxes,
                 family=family,
-                domain={**FAMILIES, **LARGE}[family].domain,
+                domain=domain,
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .canvas import RGB, Canvas, colour_of
+from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
-from .words import BUTTONS, OPTIONS, PAGES
+from .words import BUTTONS, OPTIONS, PAGES, TITLES
 
-__all__ = ["gui_find", "gui_links", "gui_state"]
+__all__ = ["gui_chosen", "gui_find", "gui_links", "gui_state"]
 
 #: Element boxes stand on a grid of this many pixels, so that their four decimals are exact.
 GRID = 4
@@ -176,4 +176,96 @@ def gui_links(rng: random.Random, difficulty: int) -> Drawing:
         )
         names, rows = {"start": start, "steps": str(steps)}, tuple(dict.fromkeys(seen))
         questions.append(Question(ask, at, " ".join(trace), rows, steps=steps, asks="links", names=names))
+    return Drawing([canvas], questions)
+
+
+def gui_chosen(rng: random.Random, difficulty: int) -> Drawing:
+    """Which of several is chosen: a tab, an entry of a list or a menu, the main button of a dialog."""
+    return rng.choice((_tabs, _list, _menu, _dialog))(rng, difficulty + 2)
+
+
+def _chosen(what: str, name: str, box: Box) -> Question:
+    return Question(
+        f"Which {what} is chosen?",
+        name,
+        f"The chosen {what} is {name}.",
+        (box,),
+        asks="chosen",
+        names={"what": what},
+    )
+
+
+def _tabs(rng: random.Random, count: int) -> Drawing:
+    """Tabs of a window; the open one has the page's colour and a line of the accent."""
+    names, width = rng.sample(PAGES, count), 46
+    canvas, theme = _window(rng, width * count + 8, 80)
+    accent, open_one, questions = (
+        colour_of(rng.choice(("blue", "orange", "green")), rng),
+        rng.randrange(count),
+        [],
+    )
+    canvas.rectangle((0, 14, canvas.width, 34), theme.bar)
+    light = (255, 255, 255) if sum(theme.bar) < 380 else (20, 20, 24)
+    for i, name in enumerate(names):
+        box = (4 + width * i, 16, 2 + width * (i + 1), 34)
+        if i == open_one:
+            canvas.rectangle(box, theme.page)
+            canvas.rectangle((box[0], 16, box[2], 19), accent)
+            questions.append(_chosen("tab", name, box))
+        ink = theme.ink if i == open_one else light
+        canvas.text((4 + width * (i + 0.5), 26), name, size=10, colour=ink, key=name)
+    canvas.rectangle((10, 46, 70, 52), theme.line)
+    canvas.rectangle((10, 58, 50, 64), theme.line)
+    return Drawing([canvas], questions)
+
+
+def _list(rng: random.Random, count: int) -> Drawing:
+    """A list with one row filled."""
+    canvas, theme = _window(rng, 96, 26 + 18 * count)
+    accent, filled = colour_of(rng.choice(("blue", "purple", "green", "orange")), rng), rng.randrange(count)
+    questions = []
+    for i, name in enumerate(rng.sample(BUTTONS + OPTIONS, count)):
+        box = (6, 18 + 18 * i, 90, 36 + 18 * i)
+        if i == filled:
+            canvas.rectangle(box, accent, radius=2)
+            questions.append(_chosen("list entry", name, box))
+        ink = (255, 255, 255) if i == filled else theme.ink
+        canvas.text((12, 27 + 18 * i), name, size=10, colour=ink, anchor="lm", key=name)
+    return Drawing([canvas], questions)
+
+
+def _menu(rng: random.Random, count: int) -> Drawing:
+    """An open menu with a tick before one entry."""
+    canvas, theme = _window(rng, 112, 34 + 16 * count)
+    canvas.rectangle((8, 16, 100, 24 + 16 * count), theme.button, theme.line, radius=2)
+    ticked, questions = rng.randrange(count), []
+    for i, name in enumerate(rng.sample(BUTTONS, count)):
+        y = 28 + 16 * i
+        canvas.text((28, y), name, size=10, colour=theme.caption, anchor="lm", key=name)
+        if i == ticked:
+            canvas.line([(14, y), (17, y + 4), (23, y - 4)], theme.caption, 1.5)
+            questions.append(_chosen("menu entry", name, (10, y - 8, 98, y + 8)))
+    return Drawing([canvas], questions)
+
+
+def _dialog(rng: random.Random, count: int) -> Drawing:
+    """A dialog whose buttons are outlined but for the main one, which is filled."""
+    count = min(count, 3)
+    canvas, theme = _window(rng, 48 * count + 24, 80)
+    accent, main, questions = (
+        colour_of(rng.choice(("blue", "green", "purple")), rng),
+        rng.randrange(count),
+        [],
+    )
+    canvas.text((12, 28), rng.choice(TITLES) + "?", size=11, colour=theme.ink, anchor="lm", bold=True)
+    for i, name in enumerate(rng.sample(BUTTONS, count)):
+        box = (12 + 48 * i, 50, 54 + 48 * i, 68)
+        canvas.rectangle(
+            box, accent if i == main else theme.page, None if i == main else theme.line, radius=3
+        )
+        ink = (255, 255, 255) if i == main else theme.ink
+        canvas.mark(box, "button", key=name)
+        canvas.text((33 + 48 * i, 59), name, size=10, colour=ink, kind="button", key=name)
+        if i == main:
+            questions.append(_chosen("button", name, box))
     return Drawing([canvas], questions)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
@@ -11,6 +15,7 @@ from .words import COLOURS, LETTERS, SHAPES, SIGNS
 
 __all__ = [
     "arrows",
+    "digit_read",
     "draw_shape",
     "named",
     "read_sign",
@@ -247,3 +252,52 @@ def draw_shape(canvas: Canvas, shape: str, x: float, y: float, r: float, fill: R
             angle, length = 2 * math.pi * i / n - math.pi / 2, r * radii[i % len(radii)]
             points.append((x + length * math.cos(angle), y + length * math.sin(angle)))
         canvas.polygon(points, fill)
+
+
+def digit_read(rng: random.Random, difficulty: int) -> Drawing:
+    """Read a number written by hand (scikit-learn's digits), told by its ink."""
+    count, length = {1: (2, 1), 2: (3, 1), 3: (3, 2)}[difficulty]
+    canvas = Canvas(48 + 24 * length, 34 * count + 6, rng.choice(BACKGROUNDS))
+    colours = rng.sample([c for c in COLOURS if c != "yellow"], count)
+    questions = []
+    for i, colour in enumerate(colours):
+        x, y, shade, number = (
+            8 + rng.uniform(0, 30),
+            5 + 34 * i + rng.uniform(0, 4),
+            colour_of(colour, rng),
+            "",
+        )
+        start = x
+        for _ in range(length):
+            digit, mask = _handwritten(rng)
+            canvas.stencil((x, y, x + 24, y + 28), mask, shade)
+            canvas.mark((x, y, x + 24, y + 28), "number", text=digit, colour=colour)
+            number, x = number + digit, x + 21
+        box = (start, y, x + 3, y + 28)
+        questions.append(
+            Question(
+                f"What is the {colour} number?",
+                str(int(number)),
+                f"The {colour} number is {int(number)}.",
+                (box,),
+                "number",
+                asks="number",
+                names={"colour": colour},
+            )
+        )
+    return Drawing([canvas], questions)
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Handwritten digits, uint8 ``[count, 8, 8]``, and what they are."""
+    from sklearn.datasets import load_digits  # heavy
+
+    found = load_digits()
+    return (found.images * (255 / 16)).astype(np.uint8), found.target
+
+
+def _handwritten(rng: random.Random) -> tuple[str, Image.Image]:
+    pictures, targets = _digits()
+    number = rng.randrange(len(pictures))
+    return str(targets[number]), Image.fromarray(pictures[number])

@@ -365,6 +365,78 @@ WORDINGS: dict[str, Wording] = {
             "The {colour} sign says what?",
         ),
     ),
+    "series": Wording(
+        (
+            "What is the value of {series} in {label}?",
+            "How much is {series} in {label}?",
+            "What does the chart show for {series} in {label}?",
+            "Read the value of {series} for {label}.",
+            "Give {series} in {label}.",
+            "In {label}, how much is {series}?",
+            "Which value does {series} have for {label}?",
+        ),
+        (
+            "What is {series} for {label}?",
+            "State {series} in {label}.",
+            "At {label}, what is the value of {series}?",
+            "What number does {series} reach in {label}?",
+            "Look up {series} for {label}.",
+        ),
+    ),
+    "point": Wording(
+        (
+            "What is the value of point {letter}?",
+            "At which height is point {letter}?",
+            "How high is point {letter}?",
+            "Read the value of point {letter}.",
+            "Which value does point {letter} have?",
+            "Give the height of point {letter}.",
+            "What does the axis say for point {letter}?",
+        ),
+        (
+            "Where on the axis is point {letter}?",
+            "State the value of point {letter}.",
+            "What is the height of point {letter}?",
+            "Point {letter} has which value?",
+            "Find the value that belongs to point {letter}.",
+        ),
+    ),
+    "chosen": Wording(
+        (
+            "Which {what} is chosen?",
+            "What is the chosen {what}?",
+            "Which {what} is selected?",
+            "Name the chosen {what}.",
+            "Which {what} is marked?",
+            "Read the {what} that is chosen.",
+            "Which of them is the chosen {what}?",
+        ),
+        (
+            "What is the selected {what}?",
+            "State which {what} is marked.",
+            "Which {what} was chosen here?",
+            "Find the {what} that is selected.",
+            "The chosen {what} is which?",
+        ),
+    ),
+    "number": Wording(
+        (
+            "What is the {colour} number?",
+            "Which number is {colour}?",
+            "Read the {colour} number.",
+            "Which number is written in {colour}?",
+            "Give the number in {colour}.",
+            "What number do you see in {colour}?",
+            "What does the {colour} number say?",
+        ),
+        (
+            "Which number has the colour {colour}?",
+            "State the {colour} number.",
+            "What number was written in {colour}?",
+            "The {colour} number is what?",
+            "Look up the number in {colour}.",
+        ),
+    ),
     "arrows": Wording(
         (
             "Start at {start} and follow the arrows {steps} times. Where do you end?",

@@ -143,6 +143,8 @@ _ABSENCE = {
     "colour": ("shape", "{}"),
     "shape": ("colour", "{} shape"),
     "sign": ("colour", "{} sign"),
+    "number": ("colour", "{} number"),
+    "series": ("label", "{}"),
 }
 
 

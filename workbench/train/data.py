@@ -261,7 +261,7 @@ def evidence(seen: Seen, question: Question) -> list[int]:
 def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
     """An endless stream of fresh conversations; the same seed gives the same stream."""
     rng = random.Random(f"examples/{seed}")
-    families = [f for f in synth.FAMILIES if mix.weights.get(f, 0) > 0]
+    families = [f for f in (*synth.FAMILIES, *synth.FREE) if mix.weights.get(f, 0) > 0]
     weights = [mix.weights[f] for f in families]
     number = 0
     while True:
