@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import subprocess
 import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from workbench.errors import InputError
-from workbench.images import MAX_PIXELS, open_image, open_images
+from workbench.images import MAX_BYTES, MAX_PIXELS, open_image, open_images
 
 # A picture whose four corners differ, wider than high.
 CORNERS = np.zeros((20, 30, 3), np.uint8)
@@ -290,3 +292,87 @@ def test_open_images():
 def test_no_torch_is_needed():
     code = "import sys, workbench.images, workbench.answer; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _png(path: Path) -> Path:
+    Image.new("RGB", (8, 8), "red").save(path, "PNG")
+    return path
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["after with", "closed", "closed array image", "closed file", "gif"])
+def test_a_closed_picture_is_told_as_such(tmp_path: Path, kind: str) -> None:
+    path, picture = _png(tmp_path / "a.png"), None
+    if kind == "after with":
+        with Image.open(path) as picture:
+            pass
+    elif kind == "closed":
+        picture = Image.open(path)
+        picture.load()
+        picture.close()
+    elif kind == "closed array image":
+        picture = Image.new("L", (4, 4))
+        picture.close()
+    elif kind == "closed file":
+        picture = path.open("rb")
+        picture.close()
+    else:
+        Image.new("L", (8, 8)).save(
+            tmp_path / "a.gif", save_all=True, append_images=[Image.new("L", (8, 8), 9)]
+        )
+        with Image.open(tmp_path / "a.gif") as picture:
+            picture.seek(1)
+    with pytest.raises(InputError, match="closed"):
+        open_image(picture)
+
+
+def test_a_picture_decoded_within_its_with_block_can_be_used_after_it(tmp_path: Path) -> None:
+    with Image.open(_png(tmp_path / "a.png")) as picture:
+        picture.load()
+    assert open_image(picture).getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "large"])
+def test_a_path_that_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "folder":
+        path = tmp_path
+    else:
+        with path.open("wb") as file:
+            file.truncate(20 * 2**30)
+    with pytest.raises(InputError, match="picture="):
+        open_image(path)
+
+
+def test_a_stream_without_end_is_not_read_for_ever() -> None:
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            assert 0 < size <= MAX_BYTES + 1, "it asked for everything"
+            return b"\0" * 1000
+
+    with pytest.raises(InputError):
+        open_image(Endless())
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int64", "uint16", "int32"])
+def test_a_mask_of_0_and_1_is_black_and_white_and_says_so(kind: str) -> None:
+    mask = np.zeros((4, 4), dtype=kind)
+    mask[:2] = 1
+    with pytest.warns(UserWarning, match="only 0 and 1"):
+        image = open_image(mask)
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert image.getpixel((0, 3)) == (0, 0, 0)
+
+
+def test_a_folder_that_is_named_with_a_tilde_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~x").mkdir()
+    _png(tmp_path / "~x" / "a.png")
+    assert open_image("~x/a.png").size == (8, 8)

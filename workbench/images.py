@@ -11,15 +11,18 @@ import os
 import struct
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InputError
+from .files import read_bytes
 
 __all__ = ["MAX_PIXELS", "open_image", "open_images"]
+
+MAX_BYTES = 2**30
+"""Largest file that is read as a picture."""
 
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, in pixels (Pillow's own limit: a quarter gigabyte as RGB)."""
@@ -90,16 +93,21 @@ def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
             "download the picture first and pass its path; the workbench fetches nothing by itself",
         )
     try:
-        return Path(os.fsdecode(text)).expanduser().read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or str(error)
+        return read_bytes(os.fsdecode(text), name, max_bytes=MAX_BYTES)
+    except InputError as error:
         raise InputError(
-            f"{name} {text!r} cannot be read: {reason}", ACCEPTED, f"check the path, seen from {os.getcwd()}"
+            f"{error.given}: it cannot be read", ACCEPTED, f"check the path, seen from {os.getcwd()}"
         ) from None
 
 
 def _read_stream(stream: Any, name: str) -> bytes:
-    data = stream.read()
+    try:
+        data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it was closed
+        given = f"{name} is a file that cannot be read: {error}"
+        raise InputError(given, ACCEPTED, "open it again") from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name} is a file without end", f"at most {MAX_BYTES:,} bytes")
     if not isinstance(data, bytes):
         raise InputError(f"{name} is a file opened as text", ACCEPTED, 'open it with open(path, "rb")')
     return data
@@ -140,6 +148,10 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         )
     if width * height > MAX_PIXELS:
         raise _too_large(name, f"{width}x{height} pixels")
+    if _is_closed(image):
+        raise InputError(
+            f"{name} is closed", "an open picture", "ask inside the `with` block, or call image.load() in it"
+        )
     try:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG whose second frame is a depth map
@@ -151,6 +163,16 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         raise
     except DECODE_ERRORS as error:
         raise _damaged(name, error) from None
+
+
+def _is_closed(image: Image.Image) -> bool:
+    """Whether its pixels are gone: closed, or a file closed before it was decoded."""
+    if getattr(image, "fp", None) is not None:
+        return False
+    try:
+        return image.im is None
+    except (AssertionError, ValueError):  # Pillow's words for an image that has none
+        return True
 
 
 def _turned(image: Image.Image) -> Image.Image:
@@ -209,6 +231,9 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
 
 
 def _bytes_of(array: np.ndarray, name: str) -> np.ndarray:
+    if np.issubdtype(array.dtype, np.integer) and array.max() == 1 and array.min() == 0:
+        warnings.warn(f"{name} holds only 0 and 1; taken as black and white.", UserWarning, stacklevel=6)
+        array = array.astype(bool)
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
