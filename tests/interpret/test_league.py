@@ -10,7 +10,7 @@ import pytest
 
 from workbench.errors import InputError
 from workbench.interpret import leaderboard as league
-from workbench.interpret.leaderboard import SINK, Journal, LeagueSettings, units
+from workbench.interpret.leaderboard import SINK, LeagueJournal, LeagueSettings, units
 from workbench.interpret.standings import League, read_league, standings
 
 FILLS = ("mean", "blur", "white")
@@ -156,10 +156,10 @@ def test_a_finished_league_is_read_and_not_measured_again(no_model, monkeypatch,
 
 
 def test_a_journal_of_another_league_is_refused(tmp_path) -> None:
-    Journal(tmp_path, {"settings": {"n": 3}, "model": "a"}).add((0, "think"), [{"x": 1}])
+    LeagueJournal(tmp_path, {"settings": {"n": 3}, "model": "a"}).add((0, "think"), [{"x": 1}])
     with pytest.raises(InputError, match="other settings"):
-        Journal(tmp_path, {"settings": {"n": 4}, "model": "a"})
-    again = Journal(tmp_path, {"settings": {"n": 3}, "model": "a"})
+        LeagueJournal(tmp_path, {"settings": {"n": 4}, "model": "a"})
+    again = LeagueJournal(tmp_path, {"settings": {"n": 3}, "model": "a"})
     assert again.rows() == [{"x": 1}]
 
 

@@ -7,8 +7,6 @@ A proof for a notebook: the picture with its map and region, the altered picture
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -22,7 +20,7 @@ from .. import models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..html import framed
+from ..html import frame, thumbnail
 from ..types import Box, Region, Span
 from .attribution import Attribution
 from .record_file import load_record, save_record
@@ -171,19 +169,17 @@ def proof_html(proof: Proof) -> str:
             {"mask": "masked", "blur": "blurred", "remove": "removed"}[proof.how], after, proof.after.html()
         ),
     )
-    return (
-        f'<div class="workbench-proof"><div><b>{escape(proof.verdict)}</b></div>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{"".join(columns)}</div></div>'
+    return frame(
+        f"<div><b>{escape(proof.verdict)}</b></div>"
+        f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{"".join(columns)}</div>'
     )
 
 
 def _column(title: str, picture: Image.Image, answer: str) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    shown = thumbnail(picture, side=max(picture.size), alt=title)
     return (
         f'<div style="max-width:{SIDE + 60}px"><div style="opacity:.7">{escape(title)}</div>'
-        f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">{answer}</div>'
+        f"{shown}{answer}</div>"
     )
 
 
@@ -318,7 +314,6 @@ class Proof:
     def __repr__(self) -> str:
         return f"Proof({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
 
-    @framed
     def _repr_html_(self) -> str:
         return proof_html(self)
 

@@ -13,23 +13,22 @@ score over kept regions to curves of a map and its baselines.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..files import write_bytes
-from ..html import framed
-from ..html import table as html_table
+from ..files import local_path, read_json, write_json
+from ..html import frame, table
+from ..records import with_format, without_format
 from ..stats import bootstrap_mean
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region
@@ -39,6 +38,8 @@ from .regions import FILLS
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+R = TypeVar("R")
 
 __all__ = [
     "Estimate",
@@ -308,7 +309,7 @@ def plausibility(
 
 MAP = "map"
 RANDOM = "random"
-FORMAT = {"format": "workbench.faithfulness", "version": 1}
+FORMAT = "workbench.faithfulness"
 
 
 @dataclass(frozen=True)
@@ -485,7 +486,7 @@ class Faithfulness:
 
     def save(self, path: str | Path) -> Path:
         """Save as one JSON file; returns its path."""
-        return write_record(path, {**FORMAT, **self.to_dict()})
+        return write_record(path, with_format(self.to_dict(), FORMAT))
 
     @classmethod
     def load(cls, path: str | Path) -> Faithfulness:
@@ -499,7 +500,6 @@ class Faithfulness:
     def __repr__(self) -> str:
         return f"Faithfulness({self.method}: {self.verdict})"
 
-    @framed
     def _repr_html_(self) -> str:
         rows = [
             [
@@ -514,11 +514,11 @@ class Faithfulness:
         ]
         header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
         facts = "".join(f"<li>{escape(line)}</li>" for line in self._facts())
-        return (
-            '<div class="workbench-faithfulness" style="max-width:60em;line-height:1.45">'
-            f"<b>{escape(self.method)}</b>: {escape(self.verdict)}<ul>{facts}</ul>{html_table(header, rows)}"
+        return frame(
+            f"<b>{escape(self.method)}</b>: {escape(self.verdict)}<ul>{facts}</ul>{table(header, rows)}"
             '<div style="opacity:.6;font-size:.85em">AUC in nats of log-probability; insertion: higher is '
-            "better, deletion: lower is better, gap: their difference</div></div>"
+            "better, deletion: lower is better, gap: their difference</div>",
+            style="max-width:60em;line-height:1.45",
         )
 
     def _facts(self) -> list[str]:
@@ -544,45 +544,37 @@ def _range(row: Any) -> str:
 
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write JSON beside its place and move it there.
+    """Write a record as one JSON file, in a folder that is made if needed.
 
     Raises:
         InputError: if the place is a folder.
     """
-    place = Path(path).expanduser()
+    place = local_path(path)
     if place.is_dir():
         raise InputError(f"path={str(path)!r} is a folder", "a file name, for example 'check.json'")
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(place, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode())
-    return place
+    return write_json(place, record)
 
 
-def read_record(path: str | Path, header: Mapping[str, Any], build: Any) -> Any:
-    """Read JSON that `write_record` wrote, check its header, and build the record from the rest.
+def read_record(path: str | Path, format_name: str, make: Callable[[Mapping[str, Any]], R]) -> R:
+    """Read JSON that `write_record` wrote, check its format, and make the record from the rest.
 
     Raises:
         InputError: if it cannot be read, is damaged, or has another format.
     """
+    where = f"path={str(path)!r}"
+    data = without_format(read_json(path), format_name, where)
     try:
-        data = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or {k: data.pop(k, None) for k in header} != dict(header):
-            raise InputError(
-                f"path={str(path)!r} has another format", f"{header['format']} version {header['version']}"
-            )
-        return build(data)
-    except OSError as error:
-        raise InputError(f"path={str(path)!r}: {error.strerror or error}", "a saved record") from None
+        return make(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
-            "a saved record",
-            "save it again",
+            f"{where} is damaged: {type(error).__name__}: {error}", "a saved record", "save it again"
         ) from None
 
 
-SUMMARY_FORMAT = {"format": "workbench.faithfulness_summary", "version": 1}
+SUMMARY_FORMAT = "workbench.faithfulness_summary"
 
 
 @dataclass(frozen=True)
@@ -721,7 +713,9 @@ class FaithfulnessSummary:
 
     def save(self, path: str | Path) -> Path:
         """Save as one JSON file; returns its path."""
-        return write_record(path, {**SUMMARY_FORMAT, "items": [item.to_dict() for item in self.items]})
+        return write_record(
+            path, with_format({"items": [item.to_dict() for item in self.items]}, SUMMARY_FORMAT)
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> FaithfulnessSummary:
@@ -739,14 +733,13 @@ class FaithfulnessSummary:
     def __repr__(self) -> str:
         return f"FaithfulnessSummary({self.method}: {self.verdict})"
 
-    @framed
     def _repr_html_(self) -> str:
         rows = [
             [row.measured, row.fill, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]
             for row in self.frame().itertuples()
         ]
-        table = html_table(("measured", "masking", "mean", "95% interval over samples", "n"), rows)
-        return f"<div><b>{escape(self.method)}</b>: {escape(self.verdict)}{table}</div>"
+        header = ("measured", "masking", "mean", "95% interval over samples", "n")
+        return frame(f"<b>{escape(self.method)}</b>: {escape(self.verdict)}{table(header, rows)}")
 
     def _known(self, values: Sequence[float | None]) -> Estimate | None:
         known = [value for value in values if value is not None]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,9 +25,11 @@ import torch
 from .. import synth
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
-from ..files import data_path, write_bytes
+from ..files import data_path, read_json, write_bytes, write_json
+from ..journal import Journal
 from ..models.load import load
 from ..models.vlm import VLM
+from ..records import plain
 from ..train.card import hardware
 from ..types import Mode
 from .attribution import Attribution, attribute
@@ -43,7 +43,7 @@ from .scoring import Scorer
 from .standings import ABOUT, ROWS, TABLE, League, read_league, standings
 
 __all__ = [
-    "Journal",
+    "LeagueJournal",
     "LeagueSettings",
     "OPTIONS",
     "SEED",
@@ -55,11 +55,11 @@ __all__ = [
 ]
 
 
-NAME = "journal.jsonl"
+NAME, HEADER = "journal.jsonl", "header"
 
 
-class Journal:
-    """A file that only grows; its first line says what is being measured.
+class LeagueJournal:
+    """What a league has measured so far: a journal whose first entry says what is being measured.
 
     Args:
         folder: where it lies; made if needed.
@@ -70,18 +70,24 @@ class Journal:
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / NAME
-        self.done: dict[tuple[int, str], list[dict[str, Any]]] = {}
-        if self.path.exists():
-            self._read(dict(header))
-        else:
-            self._append({"header": dict(header)})
+        self._journal = Journal(folder / NAME)
+        entries = dict(self._journal.entries)
+        found = entries.pop(HEADER, {"header": dict(header)})["header"]
+        if found != header:
+            changed = sorted(k for k in header.keys() | found.keys() if header.get(k) != found.get(k))
+            raise InputError(
+                f"{self._journal.path} belongs to a league with other {', '.join(changed)}",
+                "the same settings and model",
+                "pass another --out, or remove the journal to begin anew",
+            )
+        self.done = {(int(one["unit"][0]), str(one["unit"][1])): one["rows"] for one in entries.values()}
+        self._journal.append([] if self.done else [{"key": HEADER, "header": dict(header)}])
 
     def add(self, unit: tuple[int, str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note one question's rows; on disk when this returns."""
+        """Note one question's rows."""
         self.done[unit] = [dict(row) for row in rows]
-        self._append({"unit": list(unit), "rows": self.done[unit]})
+        key = f"{unit[0]} {unit[1]}"
+        self._journal.append([{"key": key, "unit": list(unit), "rows": plain(self.done[unit])}])
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows, in the order of the questions."""
@@ -89,33 +95,8 @@ class Journal:
 
     def remove(self) -> None:
         """Forget it: the league is finished and lies elsewhere."""
-        self.path.unlink(missing_ok=True)
-
-    def _read(self, header: dict[str, Any]) -> None:
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]  # a kill may leave half a line
-        found = json.loads(whole[0])["header"] if whole else None
-        if found is None:
-            self.path.unlink()
-            return self._append({"header": header})
-        if found != header:
-            changed = sorted(k for k in header.keys() | found.keys() if header.get(k) != found.get(k))
-            raise InputError(
-                f"{self.path} belongs to a league with other {', '.join(changed)}",
-                "the same settings and model",
-                "pass another --out, or remove the journal to begin anew",
-            )
-        for line in map(json.loads, whole[1:]):
-            self.done[(line["unit"][0], line["unit"][1])] = line["rows"]
-        if len(whole) < len(lines):
-            os.truncate(self.path, sum(map(len, whole)))
-        return None
-
-    def _append(self, record: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._journal.close()
+        self._journal.path.unlink(missing_ok=True)
 
 
 #: Fresh samples: training never uses seeds from 1,000,003 on, and the model's evaluation begins there.
@@ -177,7 +158,7 @@ class LeagueSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
+        return plain(self)
 
 
 def units(settings: LeagueSettings) -> list[tuple[int, str]]:
@@ -296,7 +277,7 @@ def run_league(
     if _finished(folder, header):
         say(f"{folder} holds this very league, finished; remove {ABOUT} to measure it again")
         return read_league(folder)
-    journal = Journal(folder, header)
+    journal = LeagueJournal(folder, header)
     left = [unit for unit in units(settings) if unit not in journal.done]
     methods = len(settings.methods)
     say(f"{len(left)} answers to explain with {methods} methods each, {len(journal.done)} done before")
@@ -368,13 +349,15 @@ def _in_processes(
 
 def _finished(folder: Path, header: dict[str, Any]) -> bool:
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        about = read_json(folder / ABOUT, expect=dict)
+    except InputError:
         return False
     return (folder / ROWS).is_file() and {key: about.get(key) for key in header} == header
 
 
-def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: float, jobs: int) -> League:
+def _write(
+    folder: Path, journal: LeagueJournal, header: dict[str, Any], *, seconds: float, jobs: int
+) -> League:
     """Rows, table and provenance; the provenance last, and only then the journal goes."""
     rows = pd.DataFrame(journal.rows())
     write_bytes(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
@@ -390,7 +373,7 @@ def _write(folder: Path, journal: Journal, header: dict[str, Any], *, seconds: f
         "commit": _commit(),
         "again": "python -m workbench.interpret.leaderboard --out data/league",
     }
-    write_bytes(folder / ABOUT, (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(folder / ABOUT, about)
     journal.remove()
     return League(table, rows, about)
 

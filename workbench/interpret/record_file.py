@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,12 @@ from safetensors.numpy import save as save_arrays
 
 from ..answer import Answer
 from ..errors import InputError
-from ..files import write_bytes
+from ..files import local_path, own_folder, read_bytes, read_json, write_bytes, write_json
+from ..records import with_format, without_format
 
 __all__ = ["load_record", "save_record"]
 
-NAME, VERSION = "record.json", 1
+NAME = "record.json"
 
 
 def save_record(
@@ -43,18 +43,12 @@ def save_record(
     Raises:
         InputError: if the folder holds something else.
     """
-    folder = Path(path).expanduser()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / NAME).is_file()):
-        raise InputError(
-            f"path={str(path)!r} holds something else", "a new folder, or one with such a record"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(path, NAME, "a new folder, or one with such a record")
     data = save_arrays({name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()})
     name = f"arrays-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     answer.save(folder / "answer")
     write_bytes(folder / name, data)
-    record = {"format": kind, "version": VERSION, "arrays": name, "facts": dict(facts or {})}
-    write_bytes(folder / NAME, json.dumps(record, indent=1, ensure_ascii=False).encode())
+    write_json(folder / NAME, with_format({"arrays": name, "facts": dict(facts or {})}, kind))
     for old in folder.glob("arrays-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)
@@ -67,22 +61,16 @@ def load_record(path: str | Path, kind: str) -> tuple[Answer, dict[str, Any], di
     Raises:
         InputError: if it is not there, damaged, or of another format.
     """
-    folder = Path(path).expanduser()
+    folder, where = local_path(path), f"path={str(path)!r}"
+    record = without_format(read_json(folder / NAME, expect=dict), kind, where)
     try:
-        record = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        if record["format"] != kind or record["version"] != VERSION:
-            raise InputError(f"path={str(path)!r} has another format", f"{kind} version {VERSION}")
         if (name := record["arrays"]) != os.path.basename(name):
-            raise InputError(f"path={str(path)!r} names the file {name!r}", "a file in the same folder")
-        arrays = load_arrays((folder / name).read_bytes())
+            raise InputError(f"{where} names the file {name!r}", "a file in the same folder")
+        arrays = load_arrays(read_bytes(folder / name))
         return Answer.load(folder / "answer"), arrays, record["facts"]
-    except OSError as error:
-        raise InputError(
-            f"path={str(path)!r}: {error.strerror or error}", f"a folder with a {kind}"
-        ) from None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a record that was saved"
+            f"{where} is damaged: {type(error).__name__}: {error}", "a record that was saved"
         ) from None

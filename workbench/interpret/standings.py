@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,8 +16,8 @@ import pandas as pd
 
 from .._faces import later
 from ..errors import InputError
-from ..files import data_path
-from ..html import framed
+from ..files import data_path, read_json
+from ..html import frame
 from ..stats import bootstrap_mean
 from .faithfulness import LEAST_DROP
 
@@ -160,10 +159,9 @@ class League:
     def __repr__(self) -> str:
         return f"League({len(self.table)} rows; {' '.join(self.findings)})"
 
-    @framed
     def _repr_html_(self) -> str:
         lines = "".join(f"<li>{escape(line)}</li>" for line in self.findings)
-        return f"<ul>{lines}</ul>{self.table.round(2).to_html()}"
+        return frame(f"<ul>{lines}</ul>{self.table.round(2).to_html()}")
 
 
 def _findings(mode: str, own: pd.DataFrame) -> list[str]:
@@ -194,13 +192,11 @@ def read_league(folder: str | Path | None = None) -> League:
         InputError: if there is none, or it is not finished.
     """
     place = data_path("league") if folder is None else Path(folder).expanduser()
-    try:
-        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-        rows = pd.read_csv(place / ROWS, keep_default_na=True)
-        return League(standings(rows), rows, about)
-    except OSError as error:
+    if not ((place / ABOUT).is_file() and (place / ROWS).is_file()):
         raise InputError(
-            f"no finished league in {str(folder or 'data/league')!r}: {error.strerror or error}",
+            f"no finished league in {str(folder or 'data/league')!r}",
             f"a folder with {ROWS} and {ABOUT}",
             "python -m workbench.interpret.leaderboard --out FOLDER",
-        ) from None
+        )
+    rows = pd.read_csv(place / ROWS, keep_default_na=True)
+    return League(standings(rows), rows, read_json(place / ABOUT, expect=dict))

@@ -24,8 +24,7 @@ from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
-from ..html import framed
-from ..html import table as html_table
+from ..html import frame, table
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region, Span
 
@@ -380,16 +379,14 @@ class ModePair:
             f"direct {self.direct.text[:40]!r}: {'the same' if self.same else 'different'})"
         )
 
-    @framed
     def _repr_html_(self) -> str:
         means = self.shares().groupby("mode")[["pictures", "prompt", "thought", "reply"]].mean()
         rows = [
             [name, answer.text, *(f"{100 * share:.0f}%" for share in means.loc[name])]
             for name, answer in (("think", self.think), ("direct", self.direct))
         ]
-        return html_table(
-            ("mode", "answer", "on pictures", "on the prompt", "on the thought", "on the rest"), rows
-        )
+        head = ("mode", "answer", "on pictures", "on the prompt", "on the thought", "on the rest")
+        return frame(table(head, rows))
 
     def _places(self, row: int | None) -> tuple[Any, Any]:
         if row is None:
