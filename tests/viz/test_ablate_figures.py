@@ -53,12 +53,12 @@ def test_the_published_table_counts_pairs_beyond_their_error() -> None:
 
 def test_learning_curves_draw_the_recorded_numbers() -> None:
     rows = pd.DataFrame(regmix.recorded()["curve"])
-    drawn = figures.learning(rows)
+    drawn = figures.learning_curve(rows)
     assert len(drawn.axes[0].containers) == rows["method"].nunique()
     last = rows[rows["runs"] == rows["runs"].max()].set_index("method")["spearman"]
     assert f"{last.idxmax()} ranks best ({last.max():.3f})" in title(drawn)
     raw = pd.DataFrame({"method": "ridge", "runs": [8, 8, 16, 16], "spearman": [0.1, 0.3, 0.5, 0.7]})
-    heights = figures.learning(raw).axes[0].containers[0].lines[0].get_ydata()
+    heights = figures.learning_curve(raw).axes[0].containers[0].lines[0].get_ydata()
     assert list(heights) == pytest.approx([0.2, 0.6])
 
 
@@ -92,13 +92,13 @@ def test_the_triangle_shows_runs_optimum_and_next_run(fitted: Response) -> None:
 
 
 def test_agreement_shows_each_method_s_best_mixture(compared: Agreement) -> None:
-    drawn = figures.agree(compared, most=2)
+    drawn = figures.agreement(compared, most=2)
     assert {one.get_label() for one in drawn.axes[0].lines} == set(compared.fits)
     pairs = compared.ranks.to_numpy()[np.triu_indices(3, k=1)]
     assert f"{pairs.min():.2f} to {pairs.max():.2f}" in title(drawn)
 
 
-@pytest.mark.parametrize("draw", [figures.published_mixtures, figures.learning])
+@pytest.mark.parametrize("draw", [figures.published_mixtures, figures.learning_curve])
 def test_tables_without_the_columns_are_refused(draw) -> None:
     with pytest.raises(InputError, match=r"workbench\.ablate\."):
         draw(pd.DataFrame({"method": ["ridge"]}))
@@ -106,4 +106,4 @@ def test_tables_without_the_columns_are_refused(draw) -> None:
 
 def test_anything_but_an_agreement_is_refused() -> None:
     with pytest.raises(InputError, match="an Agreement"):
-        figures.agree({"ridge": 1})
+        figures.agreement({"ridge": 1})

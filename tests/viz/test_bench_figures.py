@@ -70,7 +70,7 @@ def test_differences_are_filled_only_where_they_are_found() -> None:
 
 def test_the_lens_draws_what_thinking_helps_and_hurts() -> None:
     table = statistics.mode_lens(rows())
-    drawn = figures.lens(table)
+    drawn = figures.mode_lens(table)
     widths = [bar.get_width() for bar in drawn.axes[0].patches]
     assert widths[:2] == pytest.approx((100 * table["helps"] / table["n"]).tolist())
     assert widths[2:] == pytest.approx((-100 * table["hurts"] / table["n"]).tolist())
@@ -84,7 +84,7 @@ def test_the_lens_draws_what_thinking_helps_and_hurts() -> None:
 def test_a_lens_without_auto_is_drawn_too() -> None:
     table = statistics.mode_lens([row for row in rows() if row["mode"] != "auto"])
     assert table["auto"].isna().all()
-    drawn = figures.lens(table)
+    drawn = figures.mode_lens(table)
     drawn.draw_without_rendering()
     assert "over auto" not in title(drawn)
 
@@ -113,7 +113,7 @@ def test_the_router_goes_from_never_to_always() -> None:
 
 def test_ranks_of_our_model_are_told_apart() -> None:
     table = published.rank_stability(n_resamples=1000)
-    drawn = drawn_tables.ranks(table)
+    drawn = drawn_tables.rank_stability(table)
     loose = int((table["rank_low"] < table["rank_high"]).sum())
     assert title(drawn).startswith(f"{loose} of 15 ranks are not certain")
     assert {line.get_marker() for line in drawn.axes[0].lines} >= {"s", "o"}
@@ -121,13 +121,13 @@ def test_ranks_of_our_model_are_told_apart() -> None:
 
 def test_the_reversal_is_in_the_title_only_where_there_is_one() -> None:
     table = published.four_of_ten()
-    assert title(drawn_tables.four(table)).startswith("Kimi-VL-A3B-Thinking is surely")
-    assert title(drawn_tables.four(table.assign(reversed=False))).startswith("No entry is surely")
+    assert title(drawn_tables.four_of_ten(table)).startswith("Kimi-VL-A3B-Thinking is surely")
+    assert title(drawn_tables.four_of_ten(table.assign(reversed=False))).startswith("No entry is surely")
 
 
 def test_the_chosen_four_are_marked_among_all_choices() -> None:
     table = published.subsets()
-    drawn = drawn_tables.subsets(table)
+    drawn = drawn_tables.benchmark_subsets(table)
     above = int((table["over_others"] > table.loc[table["chosen"], "over_others"].item()).sum())
     assert title(drawn).startswith(f"Of 210 ways to choose 4 benchmarks, {above} are more favourable")
     assert sum(bar.get_height() for bar in drawn.axes[0].patches) == 210
@@ -136,14 +136,14 @@ def test_the_chosen_four_are_marked_among_all_choices() -> None:
 def test_margins_count_what_exceeds_its_error() -> None:
     table = published.modes()
     sure = sum(int((table[f"over_{m}"].abs() > table[f"over_{m}_error"]).sum()) for m in ("think", "nothink"))
-    assert title(drawn_tables.margins(table)).startswith(f"{sure} of 20 differences")
+    assert title(drawn_tables.mode_margins(table)).startswith(f"{sure} of 20 differences")
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        figures.forest, figures.differences, figures.lens, figures.pareto, figures.router,
-        drawn_tables.ranks, drawn_tables.four, drawn_tables.subsets, drawn_tables.margins,
+        figures.forest, figures.differences, figures.mode_lens, figures.pareto, figures.router,
+        figures.rank_stability, figures.four_of_ten, figures.benchmark_subsets, figures.mode_margins,
     ],
 )  # fmt: skip
 def test_a_table_that_is_something_else_is_refused(draw) -> None:

@@ -20,7 +20,7 @@ from .. import interpret, models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..html import frame
+from ..html import framed
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import METHODS, TABLE
@@ -218,12 +218,13 @@ class Attribution:
         facts.append(f"{self.forwards} forwards, {self.backwards} backwards, {self.seconds:.2f} s")
         return ", ".join(facts)
 
+    @framed
     def _repr_html_(self) -> str:
         title = f"<b>{escape(self.method)}</b> of {escape(self.target.label)}"
         note = (
             f"{escape(self._facts())}. Red speaks for it, blue against; <code>.check()</code> tells whether"
         )
-        return frame(
+        return (
             f"<div>{title}</div>{''.join(map(_drawn, self.maps))}"
             f'<div style="opacity:.6;font-size:.85em">{note} the map can be trusted.</div>'
         )

@@ -20,7 +20,7 @@ from .. import models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..html import frame, thumbnail
+from ..html import framed, thumbnail
 from ..types import Box, Region, Span
 from .attribution import Attribution
 from .record_file import load_record, save_record
@@ -169,7 +169,7 @@ def proof_html(proof: Proof) -> str:
             {"mask": "masked", "blur": "blurred", "remove": "removed"}[proof.how], after, proof.after.html()
         ),
     )
-    return frame(
+    return (
         f"<div><b>{escape(proof.verdict)}</b></div>"
         f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{"".join(columns)}</div>'
     )
@@ -314,6 +314,7 @@ class Proof:
     def __repr__(self) -> str:
         return f"Proof({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         return proof_html(self)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._faces import later
 from ..answer import Answer
-from ..html import frame, table
+from ..html import framed, table
 from ..types import Region
 from .record_file import load_record, save_record
 
@@ -94,6 +94,7 @@ class Patching:
             f"{self.other.text[:30]!r}: moved {best:.2f} at layer {self.strongest})"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [str(r.layer), f"{r.own:.2f}", f"{r.other:.2f}", f"{r.moved:.2f}"]
@@ -105,7 +106,7 @@ class Patching:
             f"log p({self.other.text[:30]})",
             "moved (1: all the way)",
         )
-        return frame(table(head, rows))
+        return table(head, rows)
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Knockout:
             f"{self.drop:.2f} nats lost, {len(self.broken)} of {len(self.positions)} tokens change)"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [
@@ -199,4 +201,4 @@ class Knockout:
             for r in self.frame().itertuples()
         ]
         head = ("position", "token", "log p before", "log p after", "now rather")
-        return frame(table(head, rows))
+        return table(head, rows)

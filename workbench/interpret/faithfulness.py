@@ -27,7 +27,7 @@ from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..files import local_path, read_json, write_json
-from ..html import frame, table
+from ..html import framed, table
 from ..records import with_format, without_format
 from ..stats import bootstrap_mean
 from ..synth import Sample
@@ -500,6 +500,7 @@ class Faithfulness:
     def __repr__(self) -> str:
         return f"Faithfulness({self.method}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [
@@ -514,11 +515,11 @@ class Faithfulness:
         ]
         header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
         facts = "".join(f"<li>{escape(line)}</li>" for line in self._facts())
-        return frame(
+        return (
+            '<div style="max-width:60em;line-height:1.45">'
             f"<b>{escape(self.method)}</b>: {escape(self.verdict)}<ul>{facts}</ul>{table(header, rows)}"
             '<div style="opacity:.6;font-size:.85em">AUC in nats of log-probability; insertion: higher is '
-            "better, deletion: lower is better, gap: their difference</div>",
-            style="max-width:60em;line-height:1.45",
+            "better, deletion: lower is better, gap: their difference</div></div>"
         )
 
     def _facts(self) -> list[str]:
@@ -733,13 +734,14 @@ class FaithfulnessSummary:
     def __repr__(self) -> str:
         return f"FaithfulnessSummary({self.method}: {self.verdict})"
 
+    @framed
     def _repr_html_(self) -> str:
         rows = [
             [row.measured, row.fill, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]
             for row in self.frame().itertuples()
         ]
         header = ("measured", "masking", "mean", "95% interval over samples", "n")
-        return frame(f"<b>{escape(self.method)}</b>: {escape(self.verdict)}{table(header, rows)}")
+        return f"<b>{escape(self.method)}</b>: {escape(self.verdict)}{table(header, rows)}"
 
     def _known(self, values: Sequence[float | None]) -> Estimate | None:
         known = [value for value in values if value is not None]

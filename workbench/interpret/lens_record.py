@@ -13,7 +13,7 @@ import pandas as pd
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
-from ..html import frame, table
+from ..html import framed, table
 from ..types import PatchGrid
 from .record_file import load_record, save_record
 
@@ -202,6 +202,7 @@ class Lens:
         decided = "" if self.decided_at is None else f", thinking decided at layer {self.decided_at}"
         return f"Lens({len(self.positions)} positions, layers 0 to {self.layers}, top {self.k}{decided})"
 
+    @framed
     def _repr_html_(self) -> str:
         """The reply, a row for each token: what was most likely at each layer where it was written."""
         start = self.answer.prompt_tokens
@@ -212,7 +213,7 @@ class Lens:
             + [self.words[int(ids[0])] for ids in self.top_ids[:, self._index(at - 1)]]
             for at in read
         ]
-        return frame(table(header, rows))
+        return table(header, rows)
 
     def _index(self, position: int) -> int:
         length = len(self.answer.token_ids)

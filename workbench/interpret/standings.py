@@ -17,7 +17,7 @@ import pandas as pd
 from .._faces import later
 from ..errors import InputError
 from ..files import data_path, read_json
-from ..html import frame
+from ..html import framed
 from ..stats import bootstrap_mean
 from .faithfulness import LEAST_DROP
 
@@ -159,9 +159,10 @@ class League:
     def __repr__(self) -> str:
         return f"League({len(self.table)} rows; {' '.join(self.findings)})"
 
+    @framed
     def _repr_html_(self) -> str:
         lines = "".join(f"<li>{escape(line)}</li>" for line in self.findings)
-        return frame(f"<ul>{lines}</ul>{self.table.round(2).to_html()}")
+        return f"<ul>{lines}</ul>{self.table.round(2).to_html()}"
 
 
 def _findings(mode: str, own: pd.DataFrame) -> list[str]:

@@ -24,7 +24,7 @@ from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
-from ..html import frame, table
+from ..html import framed, table
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region, Span
 
@@ -379,6 +379,7 @@ class ModePair:
             f"direct {self.direct.text[:40]!r}: {'the same' if self.same else 'different'})"
         )
 
+    @framed
     def _repr_html_(self) -> str:
         means = self.shares().groupby("mode")[["pictures", "prompt", "thought", "reply"]].mean()
         rows = [
@@ -386,7 +387,7 @@ class ModePair:
             for name, answer in (("think", self.think), ("direct", self.direct))
         ]
         head = ("mode", "answer", "on pictures", "on the prompt", "on the thought", "on the rest")
-        return frame(table(head, rows))
+        return table(head, rows)
 
     def _places(self, row: int | None) -> tuple[Any, Any]:
         if row is None:

@@ -1,2 +1,5 @@
 from .explorer import AttentionExplorer as AttentionExplorer
+from .failures import FailureBrowser as FailureBrowser
+from .failures import failures as failures
 from .live import LiveAnswer as LiveAnswer
+from .live import live as live

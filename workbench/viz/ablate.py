@@ -17,7 +17,15 @@ from ..ablate.studies import interval
 from ..errors import InputError
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
 
-__all__ = ["agree", "kinds", "learning", "published_mixtures", "slices", "steps", "triangle"]
+__all__ = [
+    "agreement",
+    "learning_curve",
+    "published_mixtures",
+    "runs_by_amount",
+    "runs_by_kind",
+    "slices",
+    "triangle",
+]
 
 
 #: One look a method in every figure.
@@ -63,7 +71,7 @@ def _counts(row: Mapping[str, Any]) -> str:
     return f"{row['name']}: {' / '.join(parts)}" if parts else str(row["name"])
 
 
-def learning(curve: Any) -> Figure:
+def learning_curve(curve: Any) -> Figure:
     """Rank correlation with unseen runs by the number of training runs, a line a method.
 
     Args:
@@ -178,7 +186,7 @@ def triangle(response: Any, *, best: Any = None, point: Any = None) -> Figure:
         InputError: for a response to more or fewer than three domains.
     """
     if len(response.domains) != 3:
-        raise InputError(f"a response to {len(response.domains)} domains", "three", "use viz.ablate.slices")
+        raise InputError(f"a response to {len(response.domains)} domains", "three", "use viz.slices")
     drawn, (axes,) = panels(1, 1, width=7.4, height=5.2)
     grid = _lattice(44)
     told = response.predict(pd.DataFrame(grid, columns=list(response.domains)))
@@ -235,7 +243,7 @@ def _corners(axes: Axes, domains: Sequence[str]) -> None:
     axes.set_xlim(-0.15, 1.15)
 
 
-def agree(found: Any, *, most: int = 6) -> Figure:
+def agreement(found: Any, *, most: int = 6) -> Figure:
     """Where each method puts the best mixture, and how alike the methods rank mixtures.
 
     Args:
@@ -284,7 +292,9 @@ def agree(found: Any, *, most: int = 6) -> Figure:
 MADE_BY = "workbench.ablate.studies.per_run(...)"
 
 
-def steps(values: Any, x: str, value: str, *, line: str, label: str, title: str, panel: str = "") -> Figure:
+def runs_by_amount(
+    values: Any, x: str, value: str, *, line: str, label: str, title: str, panel: str = ""
+) -> Figure:
     """A quantity that grows: each run a dot, a line through the means, bars for their 95% interval.
 
     Args:
@@ -321,7 +331,9 @@ def steps(values: Any, x: str, value: str, *, line: str, label: str, title: str,
     return drawn
 
 
-def kinds(values: Any, kind: str, value: str, *, panel: str, title: str, order: Sequence[Any] = ()) -> Figure:
+def runs_by_kind(
+    values: Any, kind: str, value: str, *, panel: str, title: str, order: Sequence[Any] = ()
+) -> Figure:
     """Kinds of runs below each other, a panel each for another column: dots, mean and 95% interval.
 
     Args:

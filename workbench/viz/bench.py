@@ -12,10 +12,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..bench import statistics
+from ..bench.results import Results
 from ..errors import InputError
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled
 
-__all__ = ["differences", "forest", "four", "lens", "margins", "pareto", "ranks", "router", "subsets"]
+__all__ = [
+    "benchmark_subsets",
+    "differences",
+    "forest",
+    "four_of_ten",
+    "mode_lens",
+    "mode_margins",
+    "pareto",
+    "rank_stability",
+    "router",
+]
 
 
 STATISTICS = "workbench.bench.statistics"
@@ -26,14 +38,15 @@ def forest(table: Any, *, series: str | None = None, rows: str = "benchmark") ->
     """Scores with their 95% intervals, a line a benchmark (a forest plot; Lewis and Clarke 2001).
 
     Args:
-        table: from ``statistics.scores`` (shares), or from ``published.scores`` (points).
+        table: results; or a table from ``statistics.scores`` (shares) or ``published.scores`` (points).
         series: column that tells markers of one line apart; None for "mode" where there is one.
         rows: column that makes a line.
 
     Raises:
         InputError: for a table without rows or without a column that is needed.
     """
-    value = "score" if "score" in pd.DataFrame(table).columns else "value"
+    table = statistics.scores(table) if isinstance(table, Results) else table
+    value = "score" if "score" in getattr(table, "columns", ()) else "value"
     found = columns(table, (rows, value, "low", "high"), f"{STATISTICS}.scores(results)")
     scale = 1 if value == "score" else 100
     series = series or ("mode" if "mode" in found else None)
@@ -99,16 +112,17 @@ def differences(table: Any, *, first: str = "first", second: str = "second") -> 
     return drawn
 
 
-def lens(table: Any) -> Figure:
+def mode_lens(table: Any) -> Figure:
     """What thinking changes: items helped and hurt, and the accuracies of the modes beside the oracle's.
 
     Args:
-        table: from ``statistics.mode_lens``.
+        table: results that were asked in several modes, or their ``statistics.mode_lens``.
 
     Raises:
         InputError: as `forest`.
     """
     needed = ("benchmark", "n", "helps", "hurts", "direct", "think", "auto", "oracle", "says")
+    table = statistics.mode_lens(table) if isinstance(table, Results) else table
     found = columns(table, needed, f"{STATISTICS}.mode_lens(results)")
     names = _names(found)
     drawn, (left, right) = panels(1, 2, width=10, height=1.8 + 0.42 * len(names), sharey=True)
@@ -143,7 +157,7 @@ def pareto(table: Any, *, unit: str = "output tokens", log: bool = True) -> Figu
     """Accuracy against cost with 95% intervals, the front, and how often each point is on it.
 
     Args:
-        table: from ``statistics.pareto``.
+        table: results that were asked in several modes, or their ``statistics.pareto``.
         unit: of the cost, for the axis: "output tokens" or "seconds".
         log: logarithmic cost.
 
@@ -151,6 +165,7 @@ def pareto(table: Any, *, unit: str = "output tokens", log: bool = True) -> Figu
         InputError: as `forest`.
     """
     needed = ("accuracy", "low", "high", "cost", "cost_low", "cost_high", "on_front", "p_front")
+    table = statistics.pareto(table) if isinstance(table, Results) else table
     found = columns(table, needed, f"{STATISTICS}.pareto(results)").sort_values("cost", ignore_index=True)
     names = _point_names(found)
     drawn, (axes,) = panels(1, 1, width=7.6, height=4.6)
@@ -191,13 +206,16 @@ def router(curve: Any, gain: Any = None) -> Figure:
     """Accuracy of a threshold on p_think against the share of questions that it thinks on.
 
     Args:
-        curve: from ``statistics.router_curve``.
+        curve: results with p_think that were asked in both modes, or their ``statistics.router_curve``.
         gain: from ``statistics.router_gain``; its held-out accuracy is marked, and the title tells its gain.
+            Of results it is computed.
 
     Raises:
         InputError: as `forest`.
     """
     needed = ("threshold", "thinks", "accuracy", "low", "high")
+    if isinstance(curve, Results):
+        curve, gain = statistics.router_curve(curve), statistics.router_gain(curve) if gain is None else gain
     found = columns(curve, needed, f"{STATISTICS}.router_curve(results)")
     if "benchmark" not in found:
         found = found.assign(benchmark="all")
@@ -298,7 +316,7 @@ PUBLISHED = "workbench.bench.published"
 OURS, OTHERS = "#BB5566", "#555555"
 
 
-def ranks(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
+def rank_stability(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
     """Each entry's rank by mean score, with the ranks that 95% of simulated draws give it.
 
     Args:
@@ -335,7 +353,7 @@ def ranks(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
     return drawn
 
 
-def four(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> Figure:
+def four_of_ten(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> Figure:
     """Ranks by the article's four benchmarks beside those by all ten, a line an entry.
 
     Args:
@@ -343,7 +361,7 @@ def four(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> F
         highlight: the entry that the others are compared with.
 
     Raises:
-        InputError: as `ranks`.
+        InputError: as `rank_stability`.
     """
     needed = ("entry", "four", "ten", "rank_four", "rank_ten", "reversed")
     found = columns(table, needed, f"{PUBLISHED}.four_of_ten()")
@@ -372,14 +390,14 @@ def four(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> F
     return drawn
 
 
-def subsets(table: Any) -> Figure:
+def benchmark_subsets(table: Any) -> Figure:
     """How an entry stands by every choice of some benchmarks, and where the article's choice lies.
 
     Args:
         table: from ``published.subsets``.
 
     Raises:
-        InputError: as `ranks`.
+        InputError: as `rank_stability`.
     """
     found = columns(table, ("over_others", "chosen", "benchmarks"), f"{PUBLISHED}.subsets()")
     drawn, (axes,) = panels(1, 1, width=7.2, height=3.4)
@@ -405,14 +423,14 @@ def subsets(table: Any) -> Figure:
     return drawn
 
 
-def margins(table: Any) -> Figure:
+def mode_margins(table: Any) -> Figure:
     """Auto against each forced mode by benchmark, with the unpaired 95% error.
 
     Args:
         table: from ``published.modes``.
 
     Raises:
-        InputError: as `ranks`.
+        InputError: as `rank_stability`.
     """
     needed = ("benchmark", "over_think", "over_think_error", "over_nothink", "over_nothink_error")
     found = columns(table, needed, f"{PUBLISHED}.modes()")

@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 from matplotlib import figure
@@ -15,7 +15,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ..errors import InputError
 
-__all__ = ["DPI", "MODES", "SERIES", "Figure", "Look", "columns", "panels", "plain", "titled", "wrapped"]
+__all__ = [
+    "DPI",
+    "MODES",
+    "SERIES",
+    "Figure",
+    "Look",
+    "columns",
+    "panels",
+    "plain",
+    "record",
+    "titled",
+    "wrapped",
+]
+
+R = TypeVar("R")
 
 DPI = 100  # pixels per inch on the page; files and screens of twice that stay sharp
 INK, FAINT, GRID = "#222222", "#666666", "#dddddd"
@@ -92,15 +106,41 @@ def wrapped(text: str, per_line: int) -> str:
     return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, per_line) or [""])
 
 
+def record(given: object, kind: type[R] | tuple[type[R], ...], made_by: str) -> R:
+    """What a figure was given, where it is the record that it draws.
+
+    Args:
+        given: what the caller passed.
+        kind: class of the record, or several.
+        made_by: the call that makes one, for the message.
+
+    Raises:
+        InputError: naming what was given, what is drawn, and how it is made.
+    """
+    if isinstance(given, kind):
+        return given
+    names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+    raise InputError(
+        f"{type(given).__name__} for a figure of another record",
+        f"of type {names}",
+        f"make it with {made_by}",
+    )
+
+
 def columns(table: Any, needed: Sequence[str], made_by: str) -> pd.DataFrame:
     """A table (data frame, or list of dicts) that has rows and these columns.
 
     Raises:
         InputError: naming what is missing, and how such a table is made.
     """
-    frame = pd.DataFrame(table)
+    columns = f"a table with the columns {', '.join(needed)}"
+    try:
+        frame = pd.DataFrame(table)
+    except (TypeError, ValueError):
+        raise InputError(type(table).__name__, columns, f"make it with {made_by}") from None
     missing = [name for name in needed if name not in frame.columns]
     if missing or frame.empty:
         what = f"without {', '.join(map(repr, missing))}" if missing else "without rows"
-        raise InputError(f"a table {what}", f"the columns {', '.join(needed)}", f"make it with {made_by}")
+        given = f"a table {what}" if isinstance(table, (pd.DataFrame, list)) else type(table).__name__
+        raise InputError(given, columns, f"make it with {made_by}")
     return frame
