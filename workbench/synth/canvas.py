@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .fonts import font
 from .look import Look
+from .photos import crop
 from .words import ASPECTS, CHARACTERS, COLOURS, NAMES
 
 __all__ = ["PATCH", "Canvas", "Mark", "colour_of"]
@@ -279,7 +280,9 @@ class Canvas:
         margin = look.margin or self._background
         big = Image.new("RGB", (self.width * SCALE, self.height * SCALE), margin)
         frame = Frame(*(SCALE * v for v in (*look.scale, *look.corner)))
-        if look.margin:
+        if look.photo:
+            big.paste(crop(look.photo, big.size, look.seed))
+        if look.margin or look.photo:
             ImageDraw.Draw(big).rectangle(frame.box(self._extent), self._background)
         self._paint(big, frame)
         picture = big.reduce(SCALE)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .fonts import FACES
+from .photos import PHOTOS
 
 __all__ = ["LARGEST", "Look", "choose", "moved"]
 
@@ -40,6 +41,7 @@ class Look:
         face: the typeface, of `fonts.FACES` or `fonts.HELD_OUT_FACES`.
         lettering: size of texts relative to the drawing's, where there is room.
         margin: colour around the drawing; None for the drawing's own background.
+        photo: a photograph around the drawing, of `photos.PHOTOS`; "" for none.
         inverted: light and dark change places, hues stay.
         grey: without colour.
         blur: radius in pixels.
@@ -55,6 +57,7 @@ class Look:
     face: str = FACES[0]
     lettering: float = 1.0
     margin: RGB | None = None
+    photo: str = ""
     inverted: bool = False
     grey: bool = False
     blur: float = 0.0
@@ -138,15 +141,20 @@ def choose(
         worn: also turned, blurred, noisy, compressed, grey.
         colours: whether colours are asked for; then the picture is not made grey.
     """
-    most = math.sqrt(0.7 * LARGEST * PATCH**2 / (width * height))
-    scale = min(rng.triangular(0.8, 1.65, 1.0), most)
     stretch = rng.uniform(0.94, 1.06)
-    across, down = scale * stretch, scale / stretch
     angle = rng.uniform(-3, 3) if worn and rng.random() < 0.3 else 0.0
     lean = abs(math.sin(math.radians(angle))) / 2
-    wide, high = width * across, height * down
-    pads = (rng.uniform(0, 14) + high * lean, rng.uniform(0, 14) + wide * lean)
-    size = _at_least((_whole(wide + 2 * pads[0]), _whole(high + 2 * pads[1])))
+    photo = rng.choice(PHOTOS) if rng.random() < 0.08 else ""
+    pads = rng.uniform(0, 14), rng.uniform(0, 14)
+    scale = rng.triangular(0.8, 1.65, 1.0)
+    while True:
+        across, down = scale * stretch, scale / stretch
+        wide, high = width * across, height * down
+        size = _whole(wide + 2 * (pads[0] + high * lean)), _whole(high + 2 * (pads[1] + wide * lean))
+        if size[0] * size[1] <= LARGEST * PATCH**2:
+            break
+        scale *= 0.97
+    size = _at_least(size)
     corner = tuple(
         rng.uniform(lean * other, full - used - lean * other)
         for full, used, other in zip(size, (wide, high), (high, wide), strict=True)
@@ -163,6 +171,7 @@ def choose(
         face=rng.choice(faces),
         lettering=rng.uniform(0.95, 1.25),
         margin=_pale(rng) if rng.random() < 0.3 else None,
+        photo=photo,
         inverted=rng.random() < 0.15,
         grey=some(0.1) and not colours,
         blur=rng.uniform(0.3, 0.9) if some(0.2) else 0.0,
