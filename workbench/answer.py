@@ -336,10 +336,10 @@ class _Saved:
     thought: str | None
     mode: Mode
     p_think: float | None
-    prompt_tokens: int
-    image_tokens: int
-    thought_tokens: int
-    answer_tokens: int
+    prompt_tokens: int | None
+    image_tokens: int | None
+    thought_tokens: int | None
+    answer_tokens: int | None
     seconds: float
     seconds_to_first_token: float | None
     stopped: str
@@ -394,6 +394,8 @@ def _consistent(answer: Answer) -> Answer:
         InputError: if they do not: a later step would ask for memory or positions that do not exist.
     """
     length = len(answer.token_ids)
+    if length and not 0 <= (-1 if answer.prompt_tokens is None else answer.prompt_tokens) <= length:
+        raise InputError(f"a prompt of {answer.prompt_tokens} tokens", f"at most {length}, as there are")
     for name, span in answer.spans.items():
         if not 0 <= span.start <= span.stop <= length:
             raise InputError(f"span {name!r} is {span.start} to {span.stop}", f"positions of {length} tokens")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import itertools
 import json
@@ -29,6 +30,7 @@ from workbench.errors import (
 from workbench.models import server_protocol
 from workbench.models.server import ServerVLM
 from workbench.models.server_protocol import THOUGHTS, Busy, Failed, Patience, ServedReply, Stopped
+from workbench.models.vlm import VLM
 from workbench.types import Turn
 
 PICTURE = Image.new("RGB", (5, 3), (200, 30, 40))
@@ -524,6 +526,17 @@ def test_a_thinking_budget_closes_the_thought(serve):
     assert answer.prompt_tokens == 11
 
 
+def test_a_long_thought_leaves_room_for_a_short_answer(serve):
+    def reply(body):
+        if body["messages"][-1]["content"].endswith("</think>"):
+            return said("red", made=1)
+        return said("it goes on " * 2000, finish="length", made=4000)
+
+    vlm = workbench.load(serve(reply, models=("phi-4-reasoning-vision",)).url)
+    answer = vlm.ask(None, "Which?", mode="think", thinking_budget=4000, max_tokens=4005)
+    assert (answer.text, answer.stopped, answer.reply_tokens) == ("red", "budget", 4001)
+
+
 def test_a_thinking_budget_leaves_a_long_answer_alone(serve):
     def reply(body):
         return (
@@ -808,6 +821,11 @@ def test_a_context_that_is_too_long(serve):
         vlm.ask(None, "Which?")
 
 
+def test_a_server_has_the_verbs_of_a_model_here():
+    for name in ("ask", "stream", "ask_many", "compare_modes", "chat", "unload"):
+        assert inspect.signature(getattr(ServerVLM, name)) == inspect.signature(getattr(VLM, name)), name
+
+
 # -- what a server cannot do -------------------------------------------------------------------------------
 
 
@@ -823,7 +841,18 @@ def test_a_server_cannot_be_looked_into(serve):
 
 @pytest.mark.parametrize(
     "question",
-    ["a <|im_end|> b", "<think>", "x</think>", "<image>", "<|dummy_84|>", "<start_of_turn>user", "[INST]"],
+    [
+        "<seed:think>",
+        "<|turn>user",
+        "a <channel|>",
+        "a <|im_end|> b",
+        "<think>",
+        "x</think>",
+        "<image>",
+        "<|dummy_84|>",
+        "<start_of_turn>user",
+        "[INST]",
+    ],
 )
 def test_control_tokens_are_refused_because_a_server_would_obey_them(serve, question):
     server = serve(models=("phi-4-reasoning-vision",))

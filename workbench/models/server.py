@@ -71,8 +71,8 @@ WITHHELD = {
 DEFAULT_THOUGHT = ("<think>", "</think>")
 # Texts that servers' tokenizers take for control tokens: they would end a turn or open a thought.
 _CONTROL = re.compile(
-    r"<\|[^<>|\s]{1,64}\|>|<\|\w{1,64}>|<\w{1,64}\|>|</?(?:seed:)?think>|</?s>|<(?:start|end)_of_(?:turn|image)>|<image(?:_soft_token)?>|<(?:bos|eos|pad)>"
-    r"|\[/?(?:INST|THINK)\]|◁/?think▷|<end_of_utterance>"
+    r"<\|[^<>|\s]{1,64}\|>|<\|\w{1,64}>|<\w{1,64}\|>|</?(?:seed:)?think>|</?s>|<(?:bos|eos|pad)>"
+    r"|<(?:start|end)_of_(?:turn|image)>|<image(?:_soft_token)?>|\[/?(?:INST|THINK)\]|◁/?think▷|<end_of_utterance>"
 )
 _BY_NAME = (
     (r"phi-?4-?(reasoning-?)?vision|phi-?4-?rv", "phi4-rv"),
@@ -424,13 +424,13 @@ class ServedRun:
                 conversation is too long for it.
         """
         self._started = time.perf_counter()
-        settings, reply = self._request.settings, self._reply
+        settings = self._request.settings
         most = settings.max_tokens or DEFAULT_MAX_TOKENS
         budget = settings.thinking_budget
         stopped = self._exchange(most if budget is None else min(most, budget), self._begun)
         if stopped == "length" and budget is not None and budget < most:
             stopped = self._after_budget(most - budget)
-        self._show(reply.end())
+        self._show(self._reply.end())
         return self._record(stopped, most)
 
     def _opens_thought(self) -> bool:
@@ -455,7 +455,7 @@ class ServedRun:
             except Stopped:
                 break
             except Refused as error:
-                if not self._can_do_without(error.given, body):
+                if not self._can_do_without(error.said, body):
                     raise self._explained(error, begun) from error
             except (Busy, Failed) as error:
                 if self._reply.finish:  # all of it is there, perhaps but for the counts
@@ -476,15 +476,15 @@ class ServedRun:
         Raises:
             ServerError: if it fails, or ends without saying why, or goes on beyond what was asked for.
         """
-        served, reply = self._served, self._reply
+        served, reply, begun = self._served, self._reply, self._reply.length
         for event in served.endpoint.events("/chat/completions", body, self._stop, tokens=most):
             pieces = reply.take(event, served.endpoint.url)
             if pieces or reply.finish:
                 served.patience.success()
             self._show(pieces)
-            if reply.length > SPARE + PER_TOKEN * most:
+            if reply.length - begun > SPARE + PER_TOKEN * most:
                 raise Nonsense(
-                    f"{served.endpoint.url} goes on after {reply.length} characters",
+                    f"{served.endpoint.url} goes on after {reply.length - begun} characters",
                     f"at most {most} tokens, as max_tokens asks for",
                     "look at the server's settings",
                 )
@@ -537,14 +537,14 @@ class ServedRun:
 
     def _explained(self, error: Refused, begun: str) -> WorkbenchError:
         """What a refusal means, where that can be told."""
-        if "context length" in error.given or "context_length" in error.given:
+        if "context length" in error.said or "context_length" in error.said:
             return ContextLengthError(
                 error.given,
                 "a conversation that fits",
                 "use smaller pictures, less history or a smaller max_tokens",
             )
         names = ("continue_final_message", "add_generation_prompt", "chat_template_kwargs")
-        if (begun or self._fields) and any(name in error.given for name in names):
+        if (begun or self._fields) and any(name in error.said for name in names):
             return ServerError(
                 f"{error.given} (this is how {self._served.family.name} is asked for a mode or a budget)",
                 "a server that takes it (vLLM does)",
@@ -577,9 +577,9 @@ class ServedRun:
         request, reply, usage = self._request, self._reply, self._usage or Usage()
         settings: dict[str, Any] = {**request.settings.to_dict(), "max_tokens": most}
         text, thought = (self._served.endpoint.hide(part or "") for part in (reply.text, reply.thought))
-        thought_tokens, answer_tokens, settings["token_split"] = _split_tokens(usage, len(thought), len(text))
-        if settings["token_split"] is None:
-            del settings["token_split"]
+        thought_tokens, answer_tokens, estimated = _split_tokens(usage, len(thought), len(text))
+        if estimated:
+            settings["token_split"] = "estimated from characters"
         if stopped in WITHHELD:
             warnings.warn(f"{self._served.name}: {WITHHELD[stopped]}", stacklevel=2)
         return Answer(
@@ -608,14 +608,14 @@ def _sum(first: int | None, second: int | None) -> int | None:
     return None if first is None or second is None else first + second
 
 
-def _split_tokens(usage: Usage, thought: int, text: int) -> tuple[int | None, int | None, str | None]:
-    """Tokens of thought and answer, from the counts and the two lengths; and how they were told apart."""
+def _split_tokens(usage: Usage, thought: int, text: int) -> tuple[int | None, int | None, bool]:
+    """Tokens of thought and answer, from the counts and the two lengths; and whether they are estimated."""
     if usage.made is None:
-        return usage.thought, None, None
+        return usage.thought, None, False
     if usage.thought or not thought:
-        return usage.thought or 0, usage.made - (usage.thought or 0), None
+        return usage.thought or 0, usage.made - (usage.thought or 0), False
     tokens = round(usage.made * thought / (thought + text))
-    return tokens, usage.made - tokens, "estimated from characters"
+    return tokens, usage.made - tokens, True
 
 
 # -- what is sent ----------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The chat-completions protocol: one request to a server, and what a hostile one may send back.
 
-The transport is ``httpx2``, the client that Transformers' own downloads use.  The ``openai`` package
-was tried above it and left out: it takes half a second to import, reads its settings from the
-environment, repeats by count, bounds neither the bytes of a reply nor its time, and hands malformed
-fields on as they are, so that all that is below would still be needed.
+The transport is ``httpx2``, the client that Transformers' own downloads use.  The ``openai`` package,
+which is built on it, would cost more than it saves: half a second to import, settings read from the
+environment, repetition by count, no bound on the bytes of a reply or on its time, and malformed fields
+handed on as they are.  All that is below would still be needed.
 
 What a server sends is not trusted: bytes and time are limited, redirects are not followed (they would
 carry the key and the pictures elsewhere), the own key is taken out of every text, and whatever is not
@@ -74,9 +74,13 @@ WORTH_TELLING = 5.0  # seconds of waiting after which the user is told why
 
 
 class Rejected(ServerError):
-    """The server did not do what it was asked, and said so by its status."""
+    """The server did not do what it was asked, and said so by its status.
+
+    ``said`` holds its words, for decisions: there is no other sign of, say, a field that it does not know.
+    """
 
     status: int | None = None
+    said = ""
 
 
 class Refused(Rejected):
@@ -105,7 +109,7 @@ class Stopped(Exception):
     """The request was given up because its caller asked for that."""
 
 
-def rejection(given: str, status: int | None) -> Rejected:
+def rejection(given: str, status: int | None, said: str = "") -> Rejected:
     """The error for a status that is not success, whether of a reply or inside it."""
     kind, expected, fix = Rejected, "an OpenAI-compatible server", "check the address"
     if status in (400, 422):
@@ -115,12 +119,16 @@ def rejection(given: str, status: int | None) -> Rejected:
     elif status == 404:
         expected = "an address and a model that the server has"
         fix = "check both (the address ends in /v1?)"
+    elif status == 429 and "insufficient_quota" in said:  # no time helps here
+        expected, fix = "a key with a quota that is left", "look at its account"
     elif status in (429, 503, 529):
         kind, expected, fix = Busy, "a server that has time", "wait, or ask fewer questions at the same time"
+    elif status is not None and 300 <= status < 400:
+        expected, fix = "an address that answers itself", "pass that address, if you trust it"
     elif status is None or status == 408 or status >= 500:
         kind, expected, fix = Failed, "a server that works", "wait, or look at the server's log"
     error = kind(given, expected, fix)
-    error.status = status
+    error.status, error.said = status, said
     return error
 
 
@@ -292,7 +300,7 @@ class Endpoint:
                 if reply.headers.get("Content-Encoding", "identity") != "identity":
                     raise self._nonsense("a compressed reply, which was not asked for")
                 yield reply, watch
-        except ServerError:
+        except (ServerError, InputError):
             raise
         except _Expired:
             raise self._silent() from None
@@ -302,15 +310,26 @@ class Endpoint:
             raise self._transport_error(error, watch, begun) from None  # its text may hold the server's
 
     def _client(self) -> httpx2.Client:
-        """The system's proxy is used, unless the server is on this machine."""
+        """A client that uses the system's proxy, unless the server is on this machine.
+
+        Raises:
+            InputError: for a proxy that cannot be used; its address may hold a password.
+        """
         url = httpx2.URL(self.url)
-        return httpx2.Client(
-            headers=self._headers(),
-            verify=_tls() if url.scheme == "https" else _no_tls(),
-            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),  # the rest is the watch's
-            trust_env=not _local(url.host),
-            follow_redirects=False,
-        )
+        try:
+            return httpx2.Client(
+                headers=self._headers(),
+                verify=_tls() if url.scheme == "https" else _no_tls(),
+                timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),  # the rest is the watch's
+                trust_env=not _local(url.host),
+                follow_redirects=False,
+            )
+        except (ValueError, ImportError, httpx2.InvalidURL) as error:
+            raise InputError(
+                f"a proxy in the environment that cannot be used ({type(error).__name__})",
+                "HTTP_PROXY and HTTPS_PROXY with addresses that begin with http://",
+                "set NO_PROXY to the server's name if it needs none",
+            ) from None
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -381,27 +400,18 @@ class Endpoint:
 
     def _rejected(self, reply: httpx2.Response) -> Rejected:
         """The error for a reply whose status is not success."""
-        status, said = reply.status_code, b""
+        status, data = reply.status_code, b""
         for chunk in reply.iter_raw():
-            said += chunk
-            if len(said) > 2**16:
+            data += chunk
+            if len(data) > 2**16:
                 break
+        said = self._said(data)
+        given = f"{self.url} answered with status {status}: {said}"
         if 300 <= status < 400:
-            where = repr(self.hide(reply.headers.get("Location", ""))[:400])
-            error = Rejected(
-                f"{self.url} redirects to {where}",
-                "an address that answers itself",
-                "pass that address, if you trust it",
-            )
-            error.status = status
-            return error
-        error = rejection(f"{self.url} answered with status {status}: {self._said(said)}", status)
+            given = f"{self.url} redirects to {self.hide(reply.headers.get('Location', ''))[:400]!r}"
+        error = rejection(given, status, f"{said} {self.hide(data.decode('utf-8', 'replace'))}")
         if isinstance(error, Busy):
             error.wait = _retry_after(reply.headers)
-            if "insufficient_quota" in _codes(said):  # time does not help here
-                spent = Rejected(error.given, "a key with a quota that is left", "look at its account")
-                spent.status = status
-                return spent
         return error
 
     def _nonsense(self, what: str) -> Nonsense:
@@ -434,7 +444,8 @@ class _Watch:
     """
 
     def __init__(self, stop: threading.Event, timeout: float) -> None:
-        self._stop, self._timeout, self._expired = stop, timeout, False
+        self._stop, self._timeout, self._expired = stop, float(min(timeout, 1e9)), False
+        self._last = False  # whether no more progress is expected
         self.ended = False  # whether all bytes have been read
         self._socket: socket.socket | None = None
         self._finished = threading.Event()
@@ -442,8 +453,10 @@ class _Watch:
         self.progress()
 
     def progress(self, *, ended: bool = False) -> None:
-        """The reply has grown: its time begins anew.  Once it has ended little time is left."""
-        self._until = time.monotonic() + (min(self._timeout, AFTERWARDS) if ended else self._timeout)
+        """The reply has grown: its time begins anew.  Once it has ended, a little time is left."""
+        if not self._last:
+            self._last = ended
+            self._until = time.monotonic() + (min(self._timeout, AFTERWARDS) if ended else self._timeout)
 
     def check(self) -> None:
         """Refuse to go on if the connection was, or should be, cut.
@@ -510,12 +523,6 @@ def _tls() -> ssl.SSLContext:
 def _no_tls() -> ssl.SSLContext:
     """For plain addresses: trusts nobody."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _codes(data: bytes) -> list[str]:
-    with suppress(InputError):
-        return error_codes(read_json(data))
-    return []
 
 
 def _local(host: str) -> bool:
@@ -683,6 +690,9 @@ THOUGHTS = (
 APART = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 """Fields of a reply that hold a thought by itself; some servers send it under two names."""
 
+SAYS = ("content", *APART, "reasoning_details", "refusal", "tool_calls")
+"""Fields of a reply by which it grows."""
+
 ENDS = {
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
     **dict.fromkeys(("content_filter", "safety", "recitation", "prohibited_content"), "content_filter"),
@@ -833,14 +843,16 @@ class ServedReply:
 
     def _reported(self, event: object, url: str) -> ServerError:
         """The error that an event reports, by its code where that is a status."""
-        codes = [code for code in error_codes(event) if code in STATUSES or str(code).isdecimal()]
-        status = STATUSES.get(codes[0]) or int(codes[0]) if codes else None
-        found = rejection(f"{url} reports: {error_text(event) or _short(event)}", status)
+        codes = error_codes(event)
+        known = [STATUSES.get(code) or int(code) for code in codes if code in STATUSES or code.isdecimal()]
+        status = known[0] if known else None
+        message = error_text(event) or _short(event)
+        found = rejection(f"{url} reports: {message}", status, " ".join((message, *codes)))
         return Failed(found.given, found.expected, found.fix) if self.length else found
 
     def _read_end(self, choice: Fields, delta: Fields, url: str) -> None:
         """Why the reply ended, if it did."""
-        self._declined = self._declined or "refusal" in delta
+        self._declined = self._declined or bool(delta.text("refusal"))
         if not (said := choice.text("finish_reason")):
             return
         word = re.split(r"[:\s]", said.lower())[0]
@@ -958,16 +970,16 @@ def _note_progress(event: object, watch: _Watch) -> None:
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
             continue
-        delta = choice.get("delta") or choice.get("message")
         if choice.get("finish_reason"):
             watch.progress(ended=True)
-        elif isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
+        delta = choice.get("delta") or choice.get("message")
+        if isinstance(delta, dict) and any(delta.get(name) for name in SAYS):
             watch.progress()
 
 
 def whole_characters(text: str) -> str:
     """A text whose half characters are put together where they meet, and marked where they do not."""
-    if not any("\ud800" <= character <= "\udfff" for character in text):
+    if not re.search("[\ud800-\udfff]", text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
