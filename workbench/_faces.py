@@ -18,8 +18,8 @@ def later(room: str, name: str) -> Callable[..., Any]:  # Any: each verb has arg
     """The verb ``name`` of ``workbench.<room>``, which is imported when the verb is called.
 
     Args:
-        room: a room's name, such as "viz".
-        name: a name that the room's face shows.
+        room: a room's name, such as "viz", or one of its modules.
+        name: a name that stands there.
     """
 
     def call(*args: Any, **options: Any) -> Any:

@@ -39,9 +39,9 @@ def test_every_method_keeps_the_contract_in_every_family(name, method, tmp_path_
         attribute(
             vlm,
             answer,
-            "reply",
-            method,
-            (2, 3),
+            target="reply",
+            method=method,
+            regions=(2, 3),
             batch_size=4,
             seed=1,
             progress=False,

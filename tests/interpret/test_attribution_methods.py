@@ -16,9 +16,8 @@ import workbench
 from workbench import synth
 from workbench.errors import OutOfMemoryError
 from workbench.interpret import attribute
-from workbench.interpret.attribution import _cells
 from workbench.interpret.methods import activation, greedy
-from workbench.interpret.methods.job import Job
+from workbench.interpret.methods.job import Job, _cells
 from workbench.interpret.regions import make_regions
 from workbench.interpret.scoring import Scorer
 from workbench.interpret.targets import Contrast
@@ -36,17 +35,17 @@ def asked():
 
 def quiet(asked, method, regions="patches", target=None, **options):
     vlm, answer = asked
-    return attribute(vlm, answer, target, method, regions, progress=False, **options)
+    return attribute(vlm, answer, target=target, method=method, regions=regions, progress=False, **options)
 
 
-def subset_scores(asked, fill="mean") -> dict[frozenset, float]:
+def subset_scores(asked, baseline="mean") -> dict[frozenset, float]:
     """The score with only these of the three regions shown, for every subset."""
     vlm, answer = asked
     scorer = Scorer(vlm, answer)
     regions = make_regions(answer, HALVES)
     sets = [frozenset(s) for size in range(4) for s in combinations(range(3), size)]
     shown = np.array([[i in s for i in range(3)] for s in sets])
-    return dict(zip(sets, scorer.masked(~shown, regions=regions, fill=fill), strict=True))
+    return dict(zip(sets, scorer.masked(~shown, regions=regions, baseline=baseline), strict=True))
 
 
 def exact_shapley(scores: dict[frozenset, float], count: int = 3) -> np.ndarray:
@@ -60,7 +59,7 @@ def exact_shapley(scores: dict[frozenset, float], count: int = 3) -> np.ndarray:
 
 def test_occlusion_equals_hiding_each_patch_by_hand(asked) -> None:
     vlm, answer = asked
-    found = quiet(asked, "occlusion", fill="white", batch_size=7)
+    found = quiet(asked, "occlusion", baseline="white", batch_size=7)
     grid, scorer = answer.layout.images[0], Scorer(vlm, answer)
     white = scorer.filled("white")
     for row, col in [(0, 0), (3, 2), (6, 1), (5, 5)]:
@@ -83,8 +82,8 @@ def test_shapley_sampling_over_every_order_is_the_shapley_value(asked) -> None:
 
 
 def test_kernel_shap_over_all_subsets_is_the_shapley_value(asked) -> None:
-    exact = exact_shapley(subset_scores(asked, fill="blur"))
-    found = quiet(asked, "kernel_shap", HALVES, samples=600, fill="blur")
+    exact = exact_shapley(subset_scores(asked, baseline="blur"))
+    found = quiet(asked, "kernel_shap", HALVES, samples=600, baseline="blur")
     np.testing.assert_allclose(found.values, exact, atol=0.1 * np.abs(exact).max())
     assert found.settings["samples"] == 600
 

@@ -37,7 +37,7 @@ def by_hand(division="patches", **fields) -> Attribution:
             "score": -1.5,
             "seconds": 0.5,
             "forwards": 9,
-            "settings": {"fill": "mean", "seed": 0},
+            "settings": {"baseline": "mean", "seed": 0},
             **fields,
         }
     )
@@ -134,7 +134,7 @@ def test_a_loaded_record_asks_for_its_model(tmp_path, asked) -> None:
     [
         ({"method": "magic"}, "one of 'input_x_gradient'"),
         ({"method": ["occlusion"]}, "one of"),
-        ({"fill": "pink"}, "one of 'mean', 'blur', 'white'"),
+        ({"baseline": "pink"}, "one of 'mean', 'blur', 'white'"),
         ({"regions": "stripes"}, "superpixels"),
         ({"target": 0}, "positions of the reply"),
         ({"target": 10**6}, "positions of the reply"),
@@ -177,6 +177,6 @@ def test_two_pictures_have_two_maps(asked) -> None:
     vlm, _ = asked
     one, two = (synth.sample("read_sign", 1, seed=seed)[0] for seed in (7, 8))
     answer = vlm.ask([one.images[0], two.images[0]], one.question, mode="nothink", max_tokens=4)
-    found = attribute(vlm, answer, "reply", regions=(2, 2), progress=False)
+    found = attribute(vlm, answer, target="reply", regions=(2, 2), progress=False)
     assert [part.shape for part in found.maps] == [(g.rows, g.cols) for g in answer.layout.images]
     assert found.values.shape == (8,)

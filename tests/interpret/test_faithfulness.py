@@ -29,7 +29,7 @@ GRID = PatchGrid(0, 4, 4, 3, (64, 64), (0, 0, 64, 64), 4)
 
 def additive(weights: np.ndarray):
     """A scorer whose right map is known: the score is the sum of the visible regions' weights."""
-    return lambda keep, fill: keep @ weights
+    return lambda keep, baseline: keep @ weights
 
 
 def record(found, *, full: float, no_image: float | None, **more) -> Faithfulness:
@@ -48,7 +48,7 @@ WEIGHTS = np.random.default_rng(0).exponential(size=16)
 
 
 def run(score, order: list[int]):
-    return curves.curves(score, {"o": np.array(order)}, fills=["mean"], steps=2)
+    return curves.curves(score, {"o": np.array(order)}, baselines=["mean"], steps=2)
 
 
 # -- curves ------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_insertion_shows_first_what_deletion_hides_first() -> None:
 
 def test_curves_of_an_additive_score_are_what_arithmetic_says() -> None:
     found = curves.curves(
-        additive(np.array([4.0, 2, 1, 1])), {"o": np.array([0, 1, 2, 3])}, fills=["mean"], steps=4
+        additive(np.array([4.0, 2, 1, 1])), {"o": np.array([0, 1, 2, 3])}, baselines=["mean"], steps=4
     )
     curve = found["mean"]["o"]
     assert curve.share == (0, 0.25, 0.5, 0.75, 1)
@@ -91,12 +91,12 @@ def test_curves_of_an_additive_score_are_what_arithmetic_says() -> None:
 def test_no_state_is_scored_twice() -> None:
     seen = []
 
-    def score(keep, fill):
-        seen.extend((fill, row.tobytes()) for row in keep)
+    def score(keep, baseline):
+        seen.extend((baseline, row.tobytes()) for row in keep)
         return keep.sum(1)
 
     rng = np.random.default_rng(1)
-    curves.curves(score, {str(i): rng.permutation(9) for i in range(8)}, fills=["mean", "white"], steps=9)
+    curves.curves(score, {str(i): rng.permutation(9) for i in range(8)}, baselines=["mean", "white"], steps=9)
     assert len(seen) == len(set(seen))
 
 
@@ -108,13 +108,15 @@ def test_equal_values_are_ranked_at_random_but_repeatably() -> None:
 
 
 def test_an_order_and_its_reverse_have_opposite_gaps_also_for_a_score_with_interactions() -> None:
-    def score(keep, fill):  # needs two regions together
+    def score(keep, baseline):  # needs two regions together
         return 5.0 * (keep[:, 0] & keep[:, 1]) + keep @ np.linspace(0, 1, 9)
 
     order = np.random.default_rng(2).permutation(9)
     both = {"forward": order, "backward": order[::-1]}
     for steps in (3, 4, 9):
-        gaps = {n: c.gap for n, c in curves.curves(score, both, fills=["mean"], steps=steps)["mean"].items()}
+        gaps = {
+            n: c.gap for n, c in curves.curves(score, both, baselines=["mean"], steps=steps)["mean"].items()
+        }
         assert gaps["forward"] == pytest.approx(-gaps["backward"])
         assert abs(gaps["forward"]) > 0.1
 
@@ -126,13 +128,13 @@ def test_an_order_and_its_reverse_have_opposite_gaps_also_for_a_score_with_inter
         (lambda: curves.ranking(np.array([1.0, np.nan])), "finite"),
         (
             lambda: curves.curves(
-                lambda k, f: k[:, 0] * 1.0, {"a": np.array([0, 0])}, fills=["mean"], steps=2
+                lambda k, f: k[:, 0] * 1.0, {"a": np.array([0, 0])}, baselines=["mean"], steps=2
             ),
             "once",
         ),
         (
             lambda: curves.curves(
-                lambda k, f: k[:, 0] * np.nan, {"a": np.arange(3)}, fills=["mean"], steps=2
+                lambda k, f: k[:, 0] * np.nan, {"a": np.arange(3)}, baselines=["mean"], steps=2
             ),
             "finite",
         ),
@@ -177,7 +179,8 @@ def test_the_true_map_is_better_than_random_and_its_opposite_is_worse() -> None:
     assert "than centre" in good.verdict
     assert bad.finding.kind == "worse than random"
     assert all(
-        good.ahead(fill) == pytest.approx(good.gap(fill) - good.gap(fill, "random")) for fill in good.fills
+        good.ahead(baseline) == pytest.approx(good.gap(baseline) - good.gap(baseline, "random"))
+        for baseline in good.baselines
     )
     assert good.frame().query("order == 'map'")["gap"].min() > good.frame()["high"].max()
 
@@ -198,12 +201,12 @@ def test_no_map_means_anything_where_the_picture_is_not_needed() -> None:
 
 
 def test_a_map_that_is_good_under_one_masking_only_is_called_that() -> None:
-    def score(keep, fill):
-        return keep @ (WEIGHTS if fill == "mean" else -WEIGHTS)
+    def score(keep, baseline):
+        return keep @ (WEIGHTS if baseline == "mean" else -WEIGHTS)
 
     found = examine(score, [WEIGHTS.reshape(4, 4)], [GRID], regions="patches")
     one = record(found, full=0, no_image=-5)
-    assert one.finding.kind == "depends on the masking"
+    assert one.finding.kind == "depends on the baseline"
     assert "Better than random under mean, not under blur and white" in one.verdict
 
 
@@ -290,11 +293,11 @@ def test_boxes_that_are_nowhere_are_refused(regions, says) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"fills": ["black"]}, "fills"),
-        ({"fills": "mean"}, "fills"),
-        ({"fills": []}, "fills"),
+        ({"baselines": ["pink"]}, "baselines"),
+        ({"baselines": "mean"}, "baselines"),
+        ({"baselines": []}, "baselines"),
         ({"steps": 1}, "steps=1"),
-        ({"random": 8}, "random=8"),
+        ({"n_random": 8}, "n_random=8"),
         ({"regions": (0, 3)}, "regions"),
         ({"regions": "superpixels"}, "regions"),
         ({"regions": (1, 1)}, "a single region"),

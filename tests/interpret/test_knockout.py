@@ -14,7 +14,7 @@ import workbench
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
 from workbench.interpret.effects import Knockout
-from workbench.interpret.interventions import attention_cut, knock_out
+from workbench.interpret.interventions import attention_cut, knockout
 from workbench.interpret.replay import Decoder, Replay, cutting, held
 from workbench.interpret.targets import positions, region_positions, writers
 from workbench.models.server import ServerVLM
@@ -66,7 +66,7 @@ def test_a_cut_equals_an_additive_mask_written_by_hand(
     vlm = nano if name == "nano" else tiny_vlm(name, tmp_path_factory)
     asked = answer if name == "nano" else ask(vlm)
     for sources, targets in (("images", "reply"), ("all", "all"), ([0, 1, 5], "text"), ("prompt", [-2])):
-        cut = knock_out(vlm, asked, sources, targets)
+        cut = knockout(vlm, asked, sources=sources, targets=targets)
         hand = by_hand(vlm, asked, positions(asked, sources), positions(asked, targets))
         np.testing.assert_allclose(cut.after, hand, atol=2e-4)
         np.testing.assert_allclose(cut.before, by_hand(vlm, asked, [], []), atol=2e-4)
@@ -79,8 +79,8 @@ def test_nothing_cut_changes_nothing_and_everything_but_itself_does(
     vlm = tiny_vlm(name, tmp_path_factory)
     asked = ask(vlm)
     for sources, targets in (([], "reply"), ("images", []), ([len(asked.token_ids) - 1], "prompt")):
-        assert knock_out(vlm, asked, sources, targets).drop == 0.0
-    alone = knock_out(vlm, asked, "all", "all")
+        assert knockout(vlm, asked, sources=sources, targets=targets).drop == 0.0
+    alone = knockout(vlm, asked, sources="all", targets="all")
     assert np.isfinite(alone.after).all()
     assert np.abs(alone.after - alone.before).max() > 1e-3
     assert not any(m._forward_pre_hooks for m in vlm.model.modules())
@@ -118,12 +118,12 @@ def test_a_blind_reply_is_the_same_with_a_cache_and_as_a_whole(
     seen = answer if name == "nano" else ask(vlm, tokens=tokens)
     sources = positions(seen, "images")[:5]
     start = seen.prompt_tokens - 1
-    with attention_cut(vlm, sources, range(start, 9999)):
+    with attention_cut(vlm, sources, targets=range(start, 9999)):
         if name == "nano":
             blind = vlm.ask(sample.images, sample.question, mode="think")
         else:
             blind = ask(vlm, tokens=tokens)
-    cut = knock_out(vlm, blind, sources, Span(start, len(blind.token_ids)))
+    cut = knockout(vlm, blind, sources=sources, targets=Span(start, len(blind.token_ids)))
     assert len(cut.broken) == 0  # what it wrote blindly is what it finds likeliest blindly
     assert name != "gemma3" or len(blind.token_ids) > 64
     if name == "nano":
@@ -139,7 +139,7 @@ def test_a_static_cache_is_cut_like_a_growing_one(nano: VLM, answer: Answer, cle
     inputs = {**inputs, "input_ids": prompt["input_ids"], "attention_mask": prompt["attention_mask"]}
     replies = []
     for cache in ("dynamic", "static"):
-        with held(nano), attention_cut(nano, positions(answer, "images")[20:40], range(90, 999)):
+        with held(nano), attention_cut(nano, positions(answer, "images")[20:40], targets=range(90, 999)):
             made = nano.model.generate(
                 **inputs, max_new_tokens=12, do_sample=False, cache_implementation=cache, eos_token_id=None
             )
@@ -154,7 +154,7 @@ def test_blinding_a_step_to_its_row_costs_that_steps_word_and_no_other(nano: VLM
         if not sample.correct(asked.text):
             continue
         for step, box in enumerate(sample.boxes):
-            cut = knock_out(nano, asked, Region(box), writers(asked, "thought")).frame()
+            cut = knockout(nano, asked, sources=Region(box), targets=writers(asked, "thought")).frame()
             word = asked.spans["thought"].start + 5 * step + 3  # A links to B.
             own += list(cut[cut["position"] == word]["drop"])
             others += list(cut[cut["position"] != word]["drop"])
@@ -169,16 +169,16 @@ def test_an_error_inside_leaves_no_hook(nano: VLM, answer: Answer, clean: None, 
     with monkeypatch.context() as patch:
         patch.setattr(nano.model.lm_head, "forward", broken)
         with pytest.raises(RuntimeError, match="something broke"):
-            knock_out(nano, answer, "images", "reply")
-    with pytest.raises(KeyboardInterrupt), attention_cut(nano, [4], [80]):
+            knockout(nano, answer, sources="images", targets="reply")
+    with pytest.raises(KeyboardInterrupt), attention_cut(nano, [4], targets=[80]):
         raise KeyboardInterrupt
 
 
 def test_chosen_layers_alone_are_cut(nano: VLM, answer: Answer, clean: None) -> None:
-    all_layers = knock_out(nano, answer, "images", "all")
+    all_layers = knockout(nano, answer, sources="images", targets="all")
     assert all_layers.layers == (0, 1, 2, 3)
-    assert knock_out(nano, answer, "images", "all", layers=range(4)).drop == all_layers.drop
-    drops = [knock_out(nano, answer, "images", "all", layers=layer).drop for layer in range(4)]
+    assert knockout(nano, answer, sources="images", targets="all", layers=range(4)).drop == all_layers.drop
+    drops = [knockout(nano, answer, sources="images", targets="all", layers=layer).drop for layer in range(4)]
     assert len(set(drops)) == 4
 
 
@@ -198,7 +198,7 @@ def test_places_by_name_span_region_and_number(answer: Answer, sample) -> None:
 
 
 def test_a_knock_out_is_saved_and_shown(nano: VLM, answer: Answer, tmp_path) -> None:
-    cut = knock_out(nano, answer, Region((0, 30, 100, 50)), "reply")
+    cut = knockout(nano, answer, sources=Region((0, 30, 100, 50)), targets="reply")
     again = Knockout.load(cut.save(tmp_path / "cut"))
     assert again.frame().equals(cut.frame())
     assert (again.sources, again.targets, again.layers, repr(again)) == (
@@ -209,34 +209,34 @@ def test_a_knock_out_is_saved_and_shown(nano: VLM, answer: Answer, tmp_path) -> 
 
 def test_wrong_places_layers_and_models_are_named(nano: VLM, answer: Answer, clean: None) -> None:
     for wrong, message in (
-        (lambda: knock_out(nano, answer, 9999, "reply"), "position 9999"),
-        (lambda: knock_out(nano, answer, "images", Span(0, 9999)), "span 0 to 9999"),
-        (lambda: knock_out(nano, answer, "picture", "reply"), "'picture'"),
-        (lambda: knock_out(nano, answer, 2.5, "reply"), "float"),
-        (lambda: knock_out(nano, answer, Region((0, 0, 9000, 10)), "reply"), "9000"),
-        (lambda: knock_out(nano, answer, Region((0, 0, 10, 10), 3), "reply"), "3"),
-        (lambda: knock_out(nano, answer, "images", "reply", layers=4), "layers=4"),
-        (lambda: knock_out(nano, answer, "images", "reply", layers=[]), r"layers=\[\]"),
+        (lambda: knockout(nano, answer, sources=9999, targets="reply"), "position 9999"),
+        (lambda: knockout(nano, answer, sources="images", targets=Span(0, 9999)), "span 0 to 9999"),
+        (lambda: knockout(nano, answer, sources="picture", targets="reply"), "'picture'"),
+        (lambda: knockout(nano, answer, sources=2.5, targets="reply"), "float"),
+        (lambda: knockout(nano, answer, sources=Region((0, 0, 9000, 10)), targets="reply"), "9000"),
+        (lambda: knockout(nano, answer, sources=Region((0, 0, 10, 10), 3), targets="reply"), "3"),
+        (lambda: knockout(nano, answer, sources="images", targets="reply", layers=4), "layers=4"),
+        (lambda: knockout(nano, answer, sources="images", targets="reply", layers=[]), r"layers=\[\]"),
         (lambda: writers(answer, "images"), "belongs to the prompt"),
         (lambda: writers(replace(answer, spans={**answer.spans, "thought": Span(0, 0)}), "thought"), "empty"),
-        (lambda: attention_cut(nano, [-1], [3]).__enter__(), "negative"),
+        (lambda: attention_cut(nano, [-1], targets=[3]).__enter__(), "negative"),
     ):
         with pytest.raises(InputError, match=message):
             wrong()
     with pytest.raises(CapabilityError, match="cannot be looked into"):
-        knock_out(ServerVLM.__new__(ServerVLM), answer, "images", "reply")
+        knockout(ServerVLM.__new__(ServerVLM), answer, sources="images", targets="reply")
     with pytest.raises(CapabilityError, match="cannot be looked into"):
-        attention_cut(ServerVLM.__new__(ServerVLM), [1], [2]).__enter__()
+        attention_cut(ServerVLM.__new__(ServerVLM), [1], targets=[2]).__enter__()
 
 
 def test_a_batch_and_a_kernel_without_a_mask_are_refused(
     nano: VLM, sample, answer: Answer, clean: None
 ) -> None:
-    with attention_cut(nano, [4], range(999)), pytest.raises(InputError, match="one at a time"):
+    with attention_cut(nano, [4], targets=range(999)), pytest.raises(InputError, match="one at a time"):
         nano.ask_many(sample.images[0], [sample.question] * 2, progress=False)
     decoder = Decoder(nano)
     block, decoder.kernel = decoder.blocks[0], "flash_attention_2"
     with pytest.raises(CapabilityError, match="flash_attention_2"), cutting(decoder, [4], [5], [0]):
         pass
-    with attention_cut(nano, [4], [5]), pytest.raises(CapabilityError, match="attention='sdpa'"):
+    with attention_cut(nano, [4], targets=[5]), pytest.raises(CapabilityError, match="attention='sdpa'"):
         block(torch.zeros(1, 9, 160), attention_mask=torch.ones(1, 9))

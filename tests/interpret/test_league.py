@@ -10,14 +10,14 @@ import pytest
 
 from workbench.errors import InputError
 from workbench.interpret import leaderboard as league
-from workbench.interpret.leaderboard import SINK, LeagueJournal, LeagueSettings, units
-from workbench.interpret.standings import League, read_league, standings
+from workbench.interpret.leaderboard import SINK, LeaderboardJournal, LeaderboardSettings, units
+from workbench.interpret.standings import Leaderboard, read_leaderboard, standings
 
-FILLS = ("mean", "blur", "white")
+BASELINES = ("mean", "blur", "white")
 
 
 def row(question: int, mode: str, method: str, gap: float, **more) -> dict:
-    gaps = {f"gap_{fill}": gap for fill in FILLS}
+    gaps = {f"gap_{baseline}": gap for baseline in BASELINES}
     base = {
         "question": question, "family": "read_sign", "mode": mode, "method": method, "note": "",
         "right": True, "full": -1.0, "no_image": -9.0, "drop_answer": 0.5,
@@ -66,7 +66,7 @@ def test_answers_that_need_no_picture_say_nothing_about_faithfulness() -> None:
     rows = measured()
     blind = rows["question"] >= 30
     rows.loc[blind, "no_image"] = -1.01
-    rows.loc[blind & (rows["method"] == "occlusion"), [f"gap_{f}" for f in FILLS]] = 1000.0
+    rows.loc[blind & (rows["method"] == "occlusion"), [f"gap_{f}" for f in BASELINES]] = 1000.0
     own = standings(rows).set_index(["mode", "method"]).loc[("think", "occlusion")]
     assert own["n"] == 30
     assert own["gap_high"] < 3
@@ -81,7 +81,7 @@ def test_plausibility_counts_right_answers_only() -> None:
 
 
 def test_the_findings_are_computed_from_the_table() -> None:
-    found = League(standings(measured()), measured())
+    found = Leaderboard(standings(measured()), measured())
     text = " ".join(found.findings)
     assert "Thinking, 1 of 3 methods are better than random" in text
     assert "the most faithful is occlusion (2." in text
@@ -97,7 +97,7 @@ def test_an_empty_league_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="without a measured row"):
         standings(measured().assign(note="empty reply"))
     with pytest.raises(InputError, match="no finished league"):
-        read_league(tmp_path)
+        read_leaderboard(tmp_path)
 
 
 # -- the run -----------------------------------------------------------------------------------------
@@ -118,23 +118,23 @@ def no_model(monkeypatch):
     monkeypatch.setattr(league, "_load", lambda source: None)
 
 
-SMALL = LeagueSettings(n=3, methods=("random", "centre", SINK), families=("read_sign",))
+SMALL = LeaderboardSettings(n=3, methods=("random", "centre", SINK), families=("read_sign",))
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(no_model, monkeypatch, tmp_path) -> None:
     calls: list = []
     monkeypatch.setattr(league, "measure", pretend(calls, stop_at=4))
     with pytest.raises(KeyboardInterrupt):
-        league.run_league(SMALL, tmp_path / "cut", say=lambda line: None)
+        league.run_leaderboard(SMALL, tmp_path / "cut", say=lambda line: None)
     assert not (tmp_path / "cut" / "league.json").exists()
     with (tmp_path / "cut" / "journal.jsonl").open("a") as file:
         file.write('{"unit": [2, "noth')  # what a kill leaves of a line
     more: list = []
     monkeypatch.setattr(league, "measure", pretend(more))
-    cut = league.run_league(SMALL, tmp_path / "cut", say=lambda line: None)
+    cut = league.run_leaderboard(SMALL, tmp_path / "cut", say=lambda line: None)
     assert calls + more == units(SMALL)
     monkeypatch.setattr(league, "measure", pretend([]))
-    whole = league.run_league(SMALL, tmp_path / "whole", say=lambda line: None)
+    whole = league.run_leaderboard(SMALL, tmp_path / "whole", say=lambda line: None)
     pd.testing.assert_frame_equal(cut.table, whole.table)
     pd.testing.assert_frame_equal(cut.rows, whole.rows)
     assert not (tmp_path / "cut" / "journal.jsonl").exists()
@@ -142,10 +142,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(no_model, monkeypat
 
 def test_a_finished_league_is_read_and_not_measured_again(no_model, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(league, "measure", pretend([]))
-    first = league.run_league(SMALL, tmp_path, say=lambda line: None)
+    first = league.run_leaderboard(SMALL, tmp_path, say=lambda line: None)
     monkeypatch.setattr(league, "measure", pretend([], stop_at=0))
     said: list[str] = []
-    again = league.run_league(SMALL, tmp_path, say=said.append)
+    again = league.run_leaderboard(SMALL, tmp_path, say=said.append)
     pd.testing.assert_frame_equal(first.table, again.table)
     assert "finished" in said[0]
     about = json.loads((tmp_path / "league.json").read_text())
@@ -156,10 +156,10 @@ def test_a_finished_league_is_read_and_not_measured_again(no_model, monkeypatch,
 
 
 def test_a_journal_of_another_league_is_refused(tmp_path) -> None:
-    LeagueJournal(tmp_path, {"settings": {"n": 3}, "model": "a"}).add((0, "think"), [{"x": 1}])
+    LeaderboardJournal(tmp_path, {"settings": {"n": 3}, "model": "a"}).add((0, "think"), [{"x": 1}])
     with pytest.raises(InputError, match="other settings"):
-        LeagueJournal(tmp_path, {"settings": {"n": 4}, "model": "a"})
-    again = LeagueJournal(tmp_path, {"settings": {"n": 3}, "model": "a"})
+        LeaderboardJournal(tmp_path, {"settings": {"n": 4}, "model": "a"})
+    again = LeaderboardJournal(tmp_path, {"settings": {"n": 3}, "model": "a"})
     assert again.rows() == [{"x": 1}]
 
 
@@ -175,12 +175,12 @@ def test_a_journal_of_another_league_is_refused(tmp_path) -> None:
 )
 def test_settings_of_no_league_are_refused(options, says) -> None:
     with pytest.raises(InputError, match=says):
-        LeagueSettings(**options)
+        LeaderboardSettings(**options)
 
 
 def test_no_process_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="jobs=0"):
-        league.run_league(SMALL, tmp_path, jobs=0)
+        league.run_leaderboard(SMALL, tmp_path, jobs=0)
 
 
 # -- with the built-in model -------------------------------------------------------------------------
@@ -203,10 +203,10 @@ def test_the_command_measures_the_built_in_model(tmp_path, capsys) -> None:
     methods = ["occlusion", "random", "centre", "sink"]
     league.main(["--out", str(tmp_path), *chosen, "--methods", *methods])
     assert "Answering directly" in capsys.readouterr().out
-    found = read_league(tmp_path)
+    found = read_leaderboard(tmp_path)
     rows = found.rows.set_index("method")
     assert set(rows.index) == set(methods)
     assert rows.loc["occlusion", "forwards"] > rows.loc["random", "forwards"]
-    assert np.isfinite(rows[[f"gap_{fill}" for fill in FILLS]].to_numpy()).all()
+    assert np.isfinite(rows[[f"gap_{baseline}" for baseline in BASELINES]].to_numpy()).all()
     assert (rows["insertion_mean"] <= 0).all()
     assert rows["seconds"].gt(0).all()

@@ -48,7 +48,7 @@ def test_the_whole_picture_at_layer_0_is_the_other_picture(
 ) -> None:
     vlm = tiny_vlm(name, tmp_path_factory)
     first, other = ask(vlm, tokens=6), ask(vlm, tokens=6).images[0].rotate(180)
-    found = patch_region(vlm, first, (0, 0, 90, 70), other, other_answer=_another(first))
+    found = patch_region(vlm, first, region=(0, 0, 90, 70), other=other, other_answer=_another(first))
     start, last = found.table.iloc[0], found.table.iloc[-1]
     assert (start["own"], start["other"]) == pytest.approx(found.other_picture, abs=1e-3)
     assert (last["own"], last["other"]) == pytest.approx(found.own_picture, abs=1e-3)
@@ -62,7 +62,7 @@ def test_deepstack_features_of_the_own_picture_still_come_in_later(
 ) -> None:
     vlm = tiny_vlm("qwen3-vl", tmp_path_factory)  # adds features of its tower's blocks behind decoder blocks
     first, other = ask(vlm, tokens=6), ask(vlm, tokens=6).images[0].rotate(180)
-    found = patch_region(vlm, first, (0, 0, 90, 70), other, other_answer=_another(first))
+    found = patch_region(vlm, first, region=(0, 0, 90, 70), other=other, other_answer=_another(first))
     assert found.table["own"].iloc[-1] == pytest.approx(found.own_picture[0], abs=1e-3)
     assert found.table["own"].iloc[0] != pytest.approx(found.other_picture[0], abs=1e-3)
 
@@ -70,31 +70,37 @@ def test_deepstack_features_of_the_own_picture_still_come_in_later(
 def test_a_patched_link_moves_the_reply_to_the_other_pictures(nano: VLM, sample, answer: Answer) -> None:
     other = with_link(sample, step=0, row=1)
     x1, y1, _, y2 = sample.boxes[0]
-    found = patch_region(nano, answer, (60, y1, sample.images[0].width, y2), other)
+    found = patch_region(nano, answer, region=(60, y1, sample.images[0].width, y2), other=other)
     assert found.other.thought != answer.thought
     early = found.table["moved"].iloc[0]
-    away = patch_region(nano, answer, (0, 0, 50, 16), other, other_answer=found.other).table["moved"]
+    away = patch_region(nano, answer, region=(0, 0, 50, 16), other=other, other_answer=found.other).table[
+        "moved"
+    ]
     assert early > 0.5 > abs(away).max()
     assert found.table["moved"].iloc[-1] == pytest.approx(0, abs=1e-6)
     assert found.strongest < 4
 
 
 def test_a_region_that_does_not_differ_moves_nothing(nano: VLM, sample, answer: Answer) -> None:
-    found = patch_region(nano, answer, (0, 0, 10, 10), with_link(sample, 0, 1), layers=[4])
+    found = patch_region(nano, answer, region=(0, 0, 10, 10), other=with_link(sample, 0, 1), layers=[4])
     assert found.table["moved"].tolist() == [0.0]
 
 
 def test_the_answer_given_its_thought_is_another_target(nano: VLM, sample, answer: Answer) -> None:
     other = with_link(sample, step=0, row=1)
     box = (0, 0, *sample.images[0].size)
-    whole = patch_region(nano, answer, box, other, layers=0)
-    given = patch_region(nano, answer, box, other, layers=0, target="answer", other_answer=whole.other)
+    whole = patch_region(nano, answer, region=box, other=other, layers=0)
+    given = patch_region(
+        nano, answer, region=box, other=other, layers=0, target="answer", other_answer=whole.other
+    )
     assert given.own_picture[0] > whole.own_picture[0] - 1e-6
     assert given.own_picture[0] - given.other_picture[0] < whole.own_picture[0] - whole.other_picture[0]
 
 
 def test_patching_is_saved_and_shown(nano: VLM, sample, answer: Answer, tmp_path) -> None:
-    found = patch_region(nano, answer, Region((60, 16, 112, 48)), with_link(sample, 0, 1), layers=[0, 2])
+    found = patch_region(
+        nano, answer, region=Region((60, 16, 112, 48)), other=with_link(sample, 0, 1), layers=[0, 2]
+    )
     again = Patching.load(found.save(tmp_path / "patched"))
     assert again.table.equals(found.table)
     assert (again.region, again.positions, again.other.text) == (
@@ -111,26 +117,35 @@ def test_what_cannot_be_patched_is_named(nano: VLM, sample, answer: Answer) -> N
     other = with_link(sample, 0, 1)
     direct = nano.ask(picture, sample.question, mode="nothink")
     for wrong, message in (
-        (lambda: patch_region(nano, answer, (0, 0, 16, 16), picture.resize((width, height + 32))), "takes"),
-        (lambda: patch_region(nano, answer, (0, 0, 16, 16), picture), "same reply"),
-        (lambda: patch_region(nano, answer, (0, 0, 999, 16), other), "999"),
-        (lambda: patch_region(nano, answer, (16, 0, 16, 16), other), "x1 < x2"),
-        (lambda: patch_region(nano, answer, Region((0, 0, 16, 16), 1), other), "1"),
-        (lambda: patch_region(nano, answer, (0, 0, 16, 16), other, layers=5), "layers=5"),
-        (lambda: patch_region(nano, answer, (0, 0, 16, 16), other, target="mood"), "'mood'"),
         (
-            lambda: patch_region(nano, direct, (0, 0, 16, 16), other, target="thought", other_answer=answer),
+            lambda: patch_region(
+                nano, answer, region=(0, 0, 16, 16), other=picture.resize((width, height + 32))
+            ),
+            "takes",
+        ),
+        (lambda: patch_region(nano, answer, region=(0, 0, 16, 16), other=picture), "same reply"),
+        (lambda: patch_region(nano, answer, region=(0, 0, 999, 16), other=other), "999"),
+        (lambda: patch_region(nano, answer, region=(16, 0, 16, 16), other=other), "x1 < x2"),
+        (lambda: patch_region(nano, answer, region=Region((0, 0, 16, 16), 1), other=other), "1"),
+        (lambda: patch_region(nano, answer, region=(0, 0, 16, 16), other=other, layers=5), "layers=5"),
+        (lambda: patch_region(nano, answer, region=(0, 0, 16, 16), other=other, target="mood"), "'mood'"),
+        (
+            lambda: patch_region(
+                nano, direct, region=(0, 0, 16, 16), other=other, target="thought", other_answer=answer
+            ),
             "none",
         ),
         (
-            lambda: patch_region(nano, replace(answer, token_ids=answer.prompt_ids), (0, 0, 9, 9), other),
+            lambda: patch_region(
+                nano, replace(answer, token_ids=answer.prompt_ids), region=(0, 0, 9, 9), other=other
+            ),
             "empty",
         ),
     ):
         with pytest.raises(InputError, match=message):
             wrong()
     with pytest.raises(CapabilityError, match="cannot be looked into"):
-        patch_region(ServerVLM.__new__(ServerVLM), answer, (0, 0, 16, 16), other)
+        patch_region(ServerVLM.__new__(ServerVLM), answer, region=(0, 0, 16, 16), other=other)
 
 
 def _another(answer: Answer) -> Answer:

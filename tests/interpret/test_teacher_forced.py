@@ -10,8 +10,8 @@ from attribution_cases import MODELS, ask, tiny_vlm
 import workbench
 from workbench import synth
 from workbench.errors import CapabilityError, InputError, OutOfMemoryError
-from workbench.interpret.regions import make_regions
-from workbench.interpret.scoring import FILLS, Scorer, can_trim, fill_picture, trimmed_logits
+from workbench.interpret.regions import BASELINES, baseline_image, make_regions
+from workbench.interpret.scoring import Scorer, can_trim, trimmed_logits
 from workbench.interpret.targets import Contrast
 from workbench.models.server import ServerVLM
 from workbench.types import Span
@@ -40,7 +40,7 @@ def test_scores_equal_plain_forward_passes_in_every_family(name, tmp_path_factor
     span = Span(answer.prompt_tokens, len(answer.token_ids))
     scorer = Scorer(vlm, answer, span, batch_size=3)
     hidden = np.random.default_rng(0).random((5, scorer.patches)) < 0.4
-    scores = scorer.masked(hidden, fill="white")
+    scores = scorer.masked(hidden, baseline="white")
     pixels, _ = scorer.alterer(make_regions(answer), "white")(hidden)
     assert scores.shape == (5,)
     np.testing.assert_allclose(scorer.base, plain(vlm, answer, scorer.prompt.pixels, span), atol=1e-3)
@@ -49,15 +49,15 @@ def test_scores_equal_plain_forward_passes_in_every_family(name, tmp_path_factor
     assert np.ptp(scores) > 0
 
 
-@pytest.mark.parametrize("fill", FILLS)
-def test_hiding_every_patch_is_the_filled_picture(asked, fill) -> None:
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_hiding_every_patch_is_the_filled_picture(asked, baseline) -> None:
     vlm, sample, answer = asked
     scorer = Scorer(vlm, answer)
-    everything = scorer.masked(np.ones((1, scorer.patches), dtype=bool), fill=fill)
-    pictures = scorer([[fill_picture(image, fill) for image in answer.images]])
+    everything = scorer.masked(np.ones((1, scorer.patches), dtype=bool), baseline=baseline)
+    pictures = scorer([[baseline_image(image, baseline) for image in answer.images]])
     np.testing.assert_allclose(everything, pictures, atol=1e-5)
     np.testing.assert_allclose(
-        scorer.masked(np.zeros((2, scorer.patches), dtype=bool), fill=fill), scorer.base
+        scorer.masked(np.zeros((2, scorer.patches), dtype=bool), baseline=baseline), scorer.base
     )
 
 
@@ -181,7 +181,7 @@ def test_masks_and_pictures_that_do_not_fit_are_refused(asked) -> None:
     with pytest.raises(InputError, match="True where hidden"):
         scorer.masked(np.ones((1, 3), dtype=bool))
     with pytest.raises(InputError, match="one of 'mean'"):
-        scorer.masked(np.ones((1, scorer.patches), dtype=bool), fill="pink")
+        scorer.masked(np.ones((1, scorer.patches), dtype=bool), baseline="pink")
     with pytest.raises(InputError, match="without resizing"):
         scorer([[answer.images[0].resize((50, 50))]])
     with pytest.raises(InputError, match="batch_size"):

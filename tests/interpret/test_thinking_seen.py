@@ -27,7 +27,7 @@ def nano() -> VLM:
 @pytest.fixture(scope="module")
 def pair(nano: VLM) -> ModePair:
     sample = workbench.synth.sample("gui_links", 1, seed=7)[0]
-    return compare_thinking(nano, sample.images, sample.question)
+    return compare_thinking(nano, sample.images, question=sample.question)
 
 
 def known(looks: list[tuple[int, int]], words: tuple[str, ...], thought: int) -> Answer:
@@ -230,9 +230,9 @@ def test_what_is_missing_or_out_of_range_is_named(nano: VLM, thinking: Answer, p
         (lambda: ModePair(thinking, thinking), "with a thought"),
         (lambda: ModePair(direct, direct), "without a thought"),
         (lambda: ModePair(thinking, replace(direct, question="Why?")), "two questions"),
-        (lambda: compare_thinking(nano, sample.images, sample.question, mode="auto"), "mode="),
+        (lambda: compare_thinking(nano, sample.images, question=sample.question, mode="auto"), "mode="),
         (
-            lambda: compare_thinking(nano, sample.images, sample.question, max_tokens=1),
+            lambda: compare_thinking(nano, sample.images, question=sample.question, max_tokens=1),
             "without a thought|empty",
         ),
     ):
@@ -241,7 +241,7 @@ def test_what_is_missing_or_out_of_range_is_named(nano: VLM, thinking: Answer, p
     far = ServerVLM.__new__(ServerVLM)
     far.name = "far"
     with pytest.raises(CapabilityError, match="not looked into"):
-        compare_thinking(far, sample.images, sample.question)
+        compare_thinking(far, sample.images, question=sample.question)
 
 
 def test_a_model_that_lacks_a_mode_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -249,4 +249,4 @@ def test_a_model_that_lacks_a_mode_says_so(tmp_path_factory: pytest.TempPathFact
 
     vlm = tiny_vlm("gemma3", tmp_path_factory)
     with pytest.raises(ModeError, match="not trained to think"):
-        compare_thinking(vlm, tiny_families.picture(60, 60), "What?")
+        compare_thinking(vlm, tiny_families.picture(60, 60), question="What?")

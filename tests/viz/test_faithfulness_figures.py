@@ -1,4 +1,4 @@
-"""Figures of checks, proofs and the league say what the records hold."""
+"""Figures of checks, counterfactuals and the leaderboard say what the records hold."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from PIL import Image
 from workbench.answer import Answer
 from workbench.errors import InputError
 from workbench.interpret.attribution import Attribution
-from workbench.interpret.counterfactual import Proof
+from workbench.interpret.counterfactual import Counterfactual
 from workbench.interpret.faithfulness import Faithfulness, examine, summarise
 from workbench.interpret.targets import Target
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.viz import faithfulness as figures
-from workbench.viz.faithfulness import league
 
 GRID = PatchGrid(0, 3, 4, 2, (64, 48), (0, 0, 64, 48), 4)
 WEIGHTS = np.random.default_rng(0).exponential(size=12)
 
 
 def checked(values: np.ndarray = WEIGHTS, method: str = "occlusion") -> Faithfulness:
-    found = examine(lambda keep, fill: keep @ WEIGHTS, [values.reshape(3, 4)], [GRID], regions="patches")
+    found = examine(lambda keep, baseline: keep @ WEIGHTS, [values.reshape(3, 4)], [GRID], regions="patches")
     return Faithfulness(
         method=method, target="it", model="toy", regions=12, curves=found, full=1.0, no_image=-4.0
     )  # fmt: skip
@@ -36,11 +35,11 @@ def answered(text: str, picture: Image.Image) -> Answer:
     )  # fmt: skip
 
 
-def proven(maps: tuple[np.ndarray, ...] = (), losses: tuple[float, ...] = (0.1, 0.2)) -> Proof:
+def proven(maps: tuple[np.ndarray, ...] = (), losses: tuple[float, ...] = (0.1, 0.2)) -> Counterfactual:
     picture = Image.new("RGB", (64, 48), "white")
-    return Proof(
+    return Counterfactual(
         before=answered("a cat", picture), after=answered("a dog", picture), region=Region((16, 16, 32, 32)),
-        how="mask", loss=3.0, control_losses=losses, maps=maps, method="occlusion" if maps else "",
+        baseline="mean", loss=3.0, control_losses=losses, maps=maps, method="occlusion" if maps else "",
     )  # fmt: skip
 
 
@@ -82,28 +81,28 @@ def test_checks_place_every_method_and_masking() -> None:
     good = summarise([checked() for _ in range(3)])
     bad = summarise([checked(-WEIGHTS, "tam") for _ in range(3)])
     drawn = figures.checks([good, bad])
-    assert "1 of 2 methods are better than random under all maskings: occlusion" in title(drawn)
+    assert "1 of 2 methods are better than random under all baselines: occlusion" in title(drawn)
     points = [
         line.get_xdata()[0] for line in drawn.axes[0].get_lines() if line.get_marker() not in ("None", "")
     ]
-    assert points[:3] == pytest.approx([good.ahead(fill).mean for fill in good.fills])
+    assert points[:3] == pytest.approx([good.ahead(baseline).mean for baseline in good.baselines])
     with pytest.raises(InputError, match="no summary"):
         figures.checks([])
 
 
 def test_a_proof_shows_both_answers_the_region_and_what_was_lost() -> None:
-    drawn = figures.proof(proven((np.arange(12.0).reshape(3, 4),)))
+    drawn = figures.counterfactual(proven((np.arange(12.0).reshape(3, 4),)))
     assert [panel.get_title() for panel in drawn.axes[:3]] == ["as it is", "the map", "masked"]
     assert [panel.get_xlabel() for panel in drawn.axes[:3]] == ["“a cat”", "occlusion", "“a dog”"]
     frame = drawn.axes[2].patches[0]
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (16, 16, 16, 16)
     heights = [line.get_ydata() for line in drawn.axes[3].get_lines()]
     assert [0.1, 0.2] in [list(y) for y in heights]
-    assert "Masking the region changes the answer" in title(drawn)
+    assert "Hiding the region changes the answer" in title(drawn)
 
 
 def test_a_proof_without_a_map_or_controls_is_drawn_too() -> None:
-    drawn = figures.proof(proven(losses=()))
+    drawn = figures.counterfactual(proven(losses=()))
     assert [panel.get_title() for panel in drawn.axes[:2]] == ["as it is", "masked"]
 
 
@@ -123,16 +122,16 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_the_league_ranks_methods_marks_baselines_and_counts_honestly() -> None:
-    drawn = league(table())
+def test_the_leaderboard_ranks_methods_marks_baselines_and_counts_honestly() -> None:
+    drawn = figures.leaderboard(table())
     assert [t.get_text() for t in drawn.axes[0].get_yticklabels()] == [
         "occlusion",
         "tam",
-        "centre (baseline)",
+        "centre (reference)",
     ]
     assert "1 of 2 better than random, first occlusion" in title(drawn)
     with pytest.raises(InputError, match="'gap'"):
-        league(table().drop(columns="gap"))
+        figures.leaderboard(table().drop(columns="gap"))
 
 
 def test_maps_of_one_answer_stand_side_by_side_with_their_verdicts() -> None:

@@ -14,7 +14,7 @@ from workbench.answer import Answer
 from workbench.attention import make_attention
 from workbench.errors import InputError
 from workbench.interpret.effects import Knockout, Patching
-from workbench.interpret.lens_record import Lens
+from workbench.interpret.lens_record import LogitLens
 from workbench.interpret.thought import ModePair, timeline
 from workbench.types import Mode, Region
 from workbench.viz import inside, lens
@@ -48,7 +48,7 @@ def make_answer(
     )
 
 
-def make_lens(odds: tuple[float, ...] = (0.5, -1.0, 2.0, 3.0), seed: int = 0) -> Lens:
+def make_lens(odds: tuple[float, ...] = (0.5, -1.0, 2.0, 3.0), seed: int = 0) -> LogitLens:
     """Layers 0 to 3; every patch says " red" but for the first, which says " blue" from layer 2 on."""
     answer = make_answer()
     count, layers, rng = len(answer.token_ids), len(odds), np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def make_lens(odds: tuple[float, ...] = (0.5, -1.0, 2.0, 3.0), seed: int = 0) ->
     ).assign(log_odds=odds)
     ranks = np.ones((layers, count), dtype=np.int32)
     ranks[2:] = 0
-    return Lens(
+    return LogitLens(
         answer=answer,
         positions=np.arange(count),
         top_ids=ids.astype(np.int32),

@@ -21,11 +21,12 @@ from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..html import framed
+from ..names import Named, verb
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import METHODS, TABLE
 from .record_file import load_record, save_record
-from .regions import FILLS, Regions, make_regions
+from .regions import Baseline, Regions, make_regions, read_baseline
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ FORMAT = "workbench.attribution"
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
-    """How much each part of the pictures, and each token of the prompt, speaks for a target.
+class Attribution(Named, prove="counterfactual"):
+    """How much each part of the images, and each token of the prompt, is evidence for a target.
 
     Args:
         answer: the answer that is explained.
         method: name of the method, one of ``workbench.interpret.METHODS``.
         target: what was scored.
-        maps: per picture, ``[rows, cols]`` on the grid of ``answer.layout.images``; positive speaks
-            for the target.  The unit is the method's own (nats for occlusion and Shapley values).
+        maps: per picture, ``[rows, cols]`` on the grid of ``answer.layout.images``; positive is
+            evidence for the target.  The unit is the method's own (nats for occlusion and Shapley values).
         tokens: one value per prompt token ``[prompt_tokens]``; None where the method gives none.
         delta: for path methods, the sum of all attributions minus what they should sum to, in nats.
         values: one value per region ``[regions]``; None for methods without regions.
@@ -96,7 +97,8 @@ class Attribution:
         return self.maps[image]
 
     def top(self, count: int = 5) -> list[tuple[Region, float]]:
-        """The ``count`` cells that speak most for the target, as (region in original pixels, value)."""
+        """The ``count`` cells with the most evidence for the target, as (region in original pixels,
+        value)."""
         layout = self.answer.layout
         assert layout is not None, "a map has a grid"
         cells = [
@@ -113,7 +115,7 @@ class Attribution:
         return later("viz", "overlay")(self, **options)
 
     def check(self, vlm: models.VLM | None = None, **options: Any) -> Faithfulness:
-        """Whether the map can be trusted; options as for `workbench.interpret.faithfulness.check`.
+        """Whether the map can be trusted; options as for `workbench.interpret.checking.check_one`.
 
         Args:
             vlm: the model that gave the answer; needed only after `load`.
@@ -121,19 +123,19 @@ class Attribution:
         Raises:
             InputError: without a model.
         """
-        return later("interpret", "check")(self, vlm=self.model_for(vlm), **options)
+        return later("interpret.checking", "check_one")(self, vlm=self.model_for(vlm), **options)
 
-    def prove(
+    def counterfactual(
         self, region: Region | Box, *, vlm: models.VLM | None = None, **options: Any
-    ) -> interpret.Proof:
+    ) -> interpret.Counterfactual:
         """Alter a region, ask again, and show both answers beside this map; options as for
-        `workbench.interpret.prove`.
+        `workbench.interpret.counterfactual`.
 
         Raises:
             InputError: without a model, or for a region outside the pictures.
         """
-        return later("interpret", "prove")(
-            self.model_for(vlm), self.answer, region, attribution=self, **options
+        return later("interpret", "counterfactual")(
+            self.model_for(vlm), self.answer, region=region, attribution=self, **options
         )
 
     def again(self, vlm: models.VLM | None = None) -> Attribution:
@@ -145,7 +147,13 @@ class Attribution:
 
         model = self.model_for(vlm)
         return attribute(
-            model, self.answer, self.target, self.method, self.regions, progress=False, **self.settings
+            model,
+            self.answer,
+            target=self.target,
+            method=self.method,
+            regions=self.regions,
+            progress=False,
+            **self.settings,
         )
 
     def model_for(self, vlm: models.VLM | None = None) -> models.VLM:
@@ -190,6 +198,9 @@ class Attribution:
         """
         answer, arrays, facts = load_record(path, FORMAT)
         try:
+            settings = facts.pop("settings")
+            if "fill" in settings:  # as attributions were saved before
+                settings["baseline"] = settings.pop("fill")
             return cls(
                 answer=answer,
                 target=Target.from_dict(facts.pop("target")),
@@ -197,6 +208,7 @@ class Attribution:
                 tokens=arrays.get("tokens"),
                 values=arrays.get("values"),
                 regions=_read_regions(facts.pop("regions"), arrays),
+                settings=settings,
                 **facts,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -221,9 +233,8 @@ class Attribution:
     @framed
     def _repr_html_(self) -> str:
         title = f"<b>{escape(self.method)}</b> of {escape(self.target.label)}"
-        note = (
-            f"{escape(self._facts())}. Red speaks for it, blue against; <code>.check()</code> tells whether"
-        )
+        facts = escape(self._facts())
+        note = f"{facts}. Red: evidence for it, blue: against; <code>.check()</code> tells whether"
         return (
             f"<div>{title}</div>{''.join(map(_drawn, self.maps))}"
             f'<div style="opacity:.6;font-size:.85em">{note} the map can be trusted.</div>'
@@ -269,21 +280,22 @@ def _drawn(part: np.ndarray, width: int = 240) -> str:
     )
 
 
+@verb("target", "method", "regions", fill="baseline")
 def attribute(
     vlm: models.VLM,
     answer: Answer,
+    *,
     target: Any = None,
     method: str = "occlusion",
     regions: Any = "patches",
-    *,
-    fill: str = "mean",
+    baseline: Baseline = "mean",
     superpixels: int = 64,
     batch_size: int = 16,
     seed: int = 0,
     progress: bool = True,
     **options: Any,
 ) -> Attribution:
-    """Which parts of the pictures speak for an answer.
+    """Attribute an answer to regions of its images.
 
     No method is right everywhere: ask the result's ``check()`` whether its map can be trusted.
 
@@ -296,7 +308,8 @@ def attribute(
         method: one of `METHODS`.
         regions: "patches", "superpixels", a grid (rows, cols), or boxes (`types.Region`, or (x1, y1, x2, y2)
             in pixels of the first picture).  Region methods hide them; the others are summed over them.
-        fill: what hidden regions show, and where integrated gradients starts: "mean", "blur" or "white".
+        baseline: what hidden regions show, and where integrated gradients starts: "mean", "blur", "white",
+            "black", a grey level from 0 to 255, or a colour (red, green, blue).
         superpixels: about how many per picture.
         batch_size: picture sets at a time; halved where memory runs out.
         seed: of everything random; your own random state is neither used nor changed.
@@ -321,7 +334,7 @@ def attribute(
     from .methods.job import Job, placed
     from .scoring import Scorer
 
-    settings = _checked(method, fill, seed, options)
+    settings = _checked(method, baseline, seed, options)
     scorer = Scorer(vlm, answer, target, batch_size=batch_size)
     divided = make_regions(answer, regions, superpixels=superpixels)
     run = import_module(f"{__package__}.methods.{TABLE[method].module}").run
@@ -335,7 +348,7 @@ def attribute(
             bar.total = count
             bar.refresh()
 
-        found = run(Job(method, scorer, divided, fill, seed, settings, expect))
+        found = run(Job(method, scorer, divided, baseline, seed, settings, expect))
     maps, values, tokens = placed(found, scorer, divided)
     seconds = time.perf_counter() - started
     return Attribution(
@@ -351,21 +364,20 @@ def attribute(
         seconds=seconds,
         forwards=scorer.forwards,
         backwards=found.backwards,
-        settings={**settings, **found.settings, "fill": fill, "batch_size": batch_size, "seed": seed},
+        settings={**settings, **found.settings, "baseline": baseline, "batch_size": batch_size, "seed": seed},
         vlm=vlm,
     )
 
 
-def _checked(method: Any, fill: Any, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _checked(method: Any, baseline: Any, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
     """The method's settings, defaults filled in.
 
     Raises:
-        InputError: for an unknown method, fill or setting.
+        InputError: for an unknown method, baseline or setting.
     """
     if not isinstance(method, str) or method not in TABLE:
         raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, METHODS))}")
-    if fill not in FILLS:
-        raise InputError(f"fill={fill!r}", f"one of {', '.join(map(repr, FILLS))}")
+    read_baseline(baseline)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed={seed!r}", "a whole number from 0")
     known = TABLE[method].options

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..models.vlm import VLM
+from ..names import verb
 from ..synth import Sample
 from ..types import Box, Region
 from .attribution import Attribution
@@ -37,33 +38,34 @@ from .faithfulness import (
     sinks,
     summarise,
 )
-from .regions import FILLS, Regions
+from .regions import CHECKED, Regions
 from .replay import Decoder, Replay, forward, held, reading
 from .scoring import Scorer
 
-__all__ = ["check", "check_many", "randomised", "score_over", "similarity", "sink_maps"]
+__all__ = ["check", "check_one", "randomised", "score_over", "similarity", "sink_maps"]
 
 T = TypeVar("T")
 
 
-def check(
+@verb(fills="baselines", random="n_random", randomise="n_shuffles")
+def check_one(
     attribution: Attribution,
     *,
     vlm: VLM | None = None,
     sample: Sample | None = None,
     boxes: Sequence[Region | Box] | None = None,
-    fills: Sequence[str] = FILLS,
+    baselines: Sequence[str] = CHECKED,
     regions: tuple[int, int] | str = (6, 6),
     steps: int = 6,
-    random: int = 19,
-    randomise: int = 1,
+    n_random: int = 19,
+    n_shuffles: int = 1,
     batch_size: int = 16,
     seed: int = 0,
 ) -> Faithfulness:
     """Measure whether a map tells what the answer depends on.
 
     Insertion and deletion on the target's log-probability, with equal regions for the map, random orders,
-    the centre prior and attention sinks, under each masking; the drop without any picture; the same
+    the centre prior and attention sinks, under each baseline; the drop without any picture; the same
     method's map with shuffled weights; and, apart from that, whether the map points at known evidence.
 
     Args:
@@ -71,11 +73,12 @@ def check(
         vlm: the model; None for the one that made the attribution, which a saved one has forgotten.
         sample: the drawn question that was answered, for its true boxes.
         boxes: the true evidence instead: `Region`, or boxes in pixels of the first picture.
-        fills: maskings: "mean" (the picture's mean colour), "blur", "white".
+        baselines: what hidden regions show, some of "mean" (the image's mean colour), "blur", "white",
+            "black".
         regions: (rows, cols) of equal regions a picture, or "patches".
         steps: points of a curve, about.
-        random: random orders, at least 9; each counts with its reverse.
-        randomise: how often to shuffle the weights and make the map anew; 0 for not at all.
+        n_random: random orders, at least 9; each counts with its reverse.
+        n_shuffles: how often to shuffle the weights and make the map anew; 0 for not at all.
         batch_size: altered pictures at a time; halved where memory runs out.
         seed: of random orders, ties and shuffled weights.
 
@@ -84,9 +87,9 @@ def check(
             without its model.
         CapabilityError: for a model behind a server.
     """
-    check_settings(fills, steps=steps, random=random)
-    if isinstance(randomise, bool) or not isinstance(randomise, int) or randomise < 0:
-        raise InputError(f"randomise={randomise!r}", "a whole number from 0 (not at all)")
+    check_settings(baselines, steps=steps, n_random=n_random)
+    if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, int) or n_shuffles < 0:
+        raise InputError(f"n_shuffles={n_shuffles!r}", "a non-negative integer")
     vlm, answer = attribution.model_for(vlm), attribution.answer
     assert answer.layout is not None, "a map lies on a grid"
     grids = answer.layout.images
@@ -96,14 +99,19 @@ def check(
     started = time.perf_counter()
     scorer = Scorer(vlm, answer, attribution.target, batch_size=batch_size)
     notes: list[str] = []
-    sink = _try("sink baseline", lambda: sink_maps(vlm, answer), notes)
-    options: dict[str, Any] = {"regions": regions, "fills": tuple(fills), "steps": steps, "random": random}
+    sink = _try("sink reference", lambda: sink_maps(vlm, answer), notes)
+    options: dict[str, Any] = {
+        "regions": regions,
+        "baselines": tuple(baselines),
+        "steps": steps,
+        "n_random": n_random,
+    }
     score = score_over(scorer, labels)
     curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
     no_image = _try("score without pictures", scorer.without_pictures, notes)
     again = None
-    if randomise:
-        again = _try("randomisation check", lambda: _randomisation(vlm, attribution, randomise, seed), notes)
+    if n_shuffles:
+        again = _try("randomisation check", lambda: _randomisation(vlm, attribution, n_shuffles, seed), notes)
     return Faithfulness(
         method=attribution.method,
         target=scorer.target.label,
@@ -117,37 +125,44 @@ def check(
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
         forwards=scorer.forwards,
-        settings={**options, "fills": list(fills), "randomise": randomise, "seed": seed},
+        settings={**options, "baselines": list(baselines), "n_shuffles": n_shuffles, "seed": seed},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def check_many(
-    attributions: Sequence[Attribution | Faithfulness],
+@verb(fills="baselines", random="n_random", randomise="n_shuffles", samples="sample")
+def check(
+    attribution: Attribution | Sequence[Attribution | Faithfulness],
     *,
-    samples: Sequence[Sample] | None = None,
+    sample: Sample | Sequence[Sample | None] | None = None,
     progress: bool = True,
     **options: Any,
-) -> FaithfulnessSummary:
-    """Check several maps of one method and put intervals over the samples.
+) -> Faithfulness | FaithfulnessSummary:
+    """Check whether a map can be trusted, or how far the maps of one method can be over several answers.
 
     Args:
-        attributions: attributions, or `Faithfulness` records, which are taken as they are.
-        samples: the drawn question of each attribution.
-        progress: show a bar.
-        **options: as for `check`.
+        attribution: one, or several of one method (or their `Faithfulness`, taken as it is).
+        sample: the drawn question that was answered, or that of each answer, for the true boxes.
+        progress: show a bar over several.
+        **options: as for `check_one`.
+
+    Returns:
+        `Faithfulness` of one, or a `FaithfulnessSummary` with intervals over several.
 
     Raises:
-        InputError: as `check`, or for no map, or maps of several methods.
+        InputError: as `check_one`, or for no map, or maps of several methods.
     """
-    if samples is not None and len(samples) != len(attributions):
-        raise InputError(f"{len(samples)} samples for {len(attributions)} attributions", "one for each")
-    known: Sequence[Sample | None] = samples or [None] * len(attributions)
-    bar = tqdm(list(zip(attributions, known, strict=True)), disable=not progress, desc="check", leave=False)
+    if not isinstance(attribution, Sequence):
+        return check_one(attribution, sample=sample, **options)
+    known = [None] * len(attribution) if sample is None else sample
+    if not isinstance(known, Sequence) or len(known) != len(attribution):
+        given = len(known) if isinstance(known, Sequence) else 1
+        raise InputError(f"{given} samples for {len(attribution)} attributions", "one for each")
+    bar = tqdm(list(zip(attribution, known, strict=True)), disable=not progress, desc="check", leave=False)
     return summarise(
         [
-            one if isinstance(one, Faithfulness) else check(one, sample=sample, **options)
-            for one, sample in bar
+            each if isinstance(each, Faithfulness) else check_one(each, sample=drawn, **options)
+            for each, drawn in bar
         ]
     )
 
@@ -156,11 +171,11 @@ def score_over(scorer: Scorer, labels: Sequence[np.ndarray]) -> Score:
     """The scorer as a function of which regions are kept, over regions of the pictures' cells."""
     frames = tuple(grid.region for grid in scorer.answer.layout.images)  # type: ignore[union-attr]
     regions = Regions("grid", tuple(labels), frames)
-    return lambda keep, fill: scorer.masked(~keep, regions=regions, fill=fill)
+    return lambda keep, baseline: scorer.masked(~keep, regions=regions, baseline=baseline)
 
 
 def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
-    """The sink baseline of an answer: see `faithfulness.sinks`.
+    """The sink reference of an answer: see `faithfulness.sinks`.
 
     Raises:
         CapabilityError: for a decoder whose layers are not known.
@@ -242,7 +257,7 @@ def randomised(model: Any, *, seed: int) -> Iterator[None]:
         raise CapabilityError(
             "a model with weights that are quantized or offloaded",
             "weights in float32, float16 or bfloat16 on one device",
-            "load it without quantize and offload, or check with randomise=0",
+            "load it without quantize and offload, or check with n_shuffles=0",
         )
     done: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
     try:

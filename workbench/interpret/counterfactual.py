@@ -1,9 +1,4 @@
-"""Proof by changing the picture: alter a region, ask again, and put both answers side by side
-
-Altering a region of a picture: a grey patch, a blur, or the thing painted over with its surroundings
-
-A proof for a notebook: the picture with its map and region, the altered picture, both answers
-"""
+"""Counterfactuals: alter a region of an image, ask again, and put both answers side by side"""
 
 from __future__ import annotations
 
@@ -21,27 +16,32 @@ from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..html import framed, thumbnail
+from ..names import Named, verb
 from ..types import Box, Region, Span
 from .attribution import Attribution
 from .record_file import load_record, save_record
+from .regions import Baseline, baseline_image, read_baseline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "HOW",
-    "Proof",
+    "INPAINT",
+    "Counterfactual",
     "alter",
     "control_regions",
     "pixel_box",
-    "proof_html",
-    "prove",
+    "counterfactual_html",
+    "counterfactual",
     "read_region",
     "whole_reply",
 ]
 
 
-HOW = ("mask", "blur", "remove")
+INPAINT = "inpaint"
+
+#: Baselines as counterfactuals were made and saved before.
+OLD_BASELINES = {"mask": "mean", "remove": INPAINT}
 
 
 def read_region(region: Region | Box, images: Sequence[Image.Image]) -> Region:
@@ -79,31 +79,28 @@ def pixel_box(box: Box, image: Image.Image) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
-def alter(image: Image.Image, box: Box, how: str) -> Image.Image:
+def alter(image: Image.Image, box: Box, *, baseline: Baseline) -> Image.Image:
     """A copy of a picture with a box altered.
 
     Args:
         image: the picture.
         box: (x1, y1, x2, y2) in its pixels.
-        how: ``"mask"`` (the picture's mean colour), ``"blur"`` (Gaussian, as wide as a quarter of the
-            box's longer side) or ``"remove"`` (painted over from its edges inwards, as if it had not
-            been there).
+        baseline: as for `regions.baseline_image`, but "blur" is as wide as a quarter of the box's longer
+            side; or "inpaint" (painted over from its edges inwards, as if it had not been there).
 
     Raises:
-        InputError: for another ``how``, or a box outside the picture.
+        InputError: for another ``baseline``, or a box outside the picture.
     """
-    if how not in HOW:
-        raise InputError(f"how={how!r}", f"one of {', '.join(map(repr, HOW))}")
+    baseline = read_baseline(OLD_BASELINES.get(baseline, baseline), INPAINT)  # type: ignore[arg-type]
     x1, y1, x2, y2 = pixel_box(box, image)
     out = image.copy()
-    if how == "mask":
-        mean = np.asarray(image, dtype=float).reshape(-1, 3).mean(axis=0).round().astype(int)
-        out.paste(tuple(int(v) for v in mean), (x1, y1, x2, y2))
-    elif how == "blur":
+    if baseline == INPAINT:
+        out.paste(_painted_over(np.asarray(image, dtype=float), (x1, y1, x2, y2)), (x1, y1))
+    elif baseline == "blur":
         soft = image.filter(ImageFilter.GaussianBlur(max(2.0, max(x2 - x1, y2 - y1) / 4)))
         out.paste(soft.crop((x1, y1, x2, y2)), (x1, y1))
     else:
-        out.paste(_painted_over(np.asarray(image, dtype=float), (x1, y1, x2, y2)), (x1, y1))
+        out.paste(baseline_image(image, baseline).crop((x1, y1, x2, y2)), (x1, y1))
     return out
 
 
@@ -157,20 +154,18 @@ def control_regions(region: Region, image: Image.Image, count: int, *, seed: int
 SIDE = 280  # pixels of the longer side, as shown
 
 
-def proof_html(proof: Proof) -> str:
+def counterfactual_html(found: Counterfactual) -> str:
     """Two columns: the picture with map and region above the first answer, the altered above the second."""
-    number = proof.region.image
-    before = _framed(_mapped(proof.before.images[number], proof, number), proof)
-    after = _framed(proof.after.images[number], proof)
-    above = f"map: {proof.method}" if proof.maps else "as it is"
+    number = found.region.image
+    before = _framed(_mapped(found.before.images[number], found, number), found)
+    after = _framed(found.after.images[number], found)
+    above = f"map: {found.method}" if found.maps else "as it is"
     columns = (
-        _column(above, before, proof.before.html()),
-        _column(
-            {"mask": "masked", "blur": "blurred", "remove": "removed"}[proof.how], after, proof.after.html()
-        ),
+        _column(above, before, found.before.html()),
+        _column(DONE.get(found.baseline, "hidden"), after, found.after.html()),
     )
     return (
-        f"<div><b>{escape(proof.verdict)}</b></div>"
+        f"<div><b>{escape(found.verdict)}</b></div>"
         f'<div style="display:flex;flex-wrap:wrap;gap:1.5em">{"".join(columns)}</div>'
     )
 
@@ -183,13 +178,13 @@ def _column(title: str, picture: Image.Image, answer: str) -> str:
     )
 
 
-def _mapped(image: Image.Image, proof: Proof, number: int) -> Image.Image:
+def _mapped(image: Image.Image, found: Counterfactual, number: int) -> Image.Image:
     """The picture in grey with the map's positive part over it, in orange."""
-    if not proof.maps:
+    if not found.maps:
         return image
-    layout = proof.before.layout
+    layout = found.before.layout
     assert layout is not None, "an answer that was scored has a layout"
-    positive = np.clip(proof.maps[number], 0, None)
+    positive = np.clip(found.maps[number], 0, None)
     share = positive / (positive.max() or 1.0)
     x1, y1, x2, y2 = layout.images[number].region
     cells = Image.fromarray((share * 255).round().astype(np.uint8))
@@ -203,31 +198,33 @@ def _mapped(image: Image.Image, proof: Proof, number: int) -> Image.Image:
     return Image.composite(Image.blend(grey, orange, 0.75), grey, mask)
 
 
-def _framed(image: Image.Image, proof: Proof) -> Image.Image:
+def _framed(image: Image.Image, found: Counterfactual) -> Image.Image:
     """Scaled to a legible size, the region outlined twice: seen on dark and on light."""
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     shown = image.resize(size, way)
     draw = ImageDraw.Draw(shown)
-    x1, y1, x2, y2 = (round(v * scale) for v in proof.region.box)
+    x1, y1, x2, y2 = (round(v * scale) for v in found.region.box)
     draw.rectangle((x1 - 2, y1 - 2, x2 + 1, y2 + 1), outline=(255, 255, 255), width=4)
     draw.rectangle((x1 - 1, y1 - 1, x2, y2), outline=(0, 0, 0), width=2)
     return shown
 
 
-FORMAT = "workbench.proof"
+FORMAT = "workbench.proof"  # the name of this record on disk
+
+DONE = {"mean": "masked", "blur": "blurred", INPAINT: "removed"}
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class Counterfactual(Named, how="baseline"):
     """The same question before and after a region was altered.
 
     Args:
         before: the answer to the pictures as they are.
         after: the answer to the altered pictures, which it holds.
         region: what was altered.
-        how: ``"mask"``, ``"blur"`` or ``"remove"``.
+        baseline: what the region shows instead; see `alter`.
         loss: nats of log-probability that the first answer (thought included) loses by the alteration.
         controls: places of the same size elsewhere in the picture.
         control_losses: what the first answer loses when they are altered instead.
@@ -238,7 +235,7 @@ class Proof:
     before: Answer
     after: Answer
     region: Region
-    how: str
+    baseline: Baseline
     loss: float
     controls: tuple[Region, ...] = ()
     control_losses: tuple[float, ...] = ()
@@ -253,7 +250,7 @@ class Proof:
     @property
     def verdict(self) -> str:
         """One line: what the alteration did, and whether any other place would have done as much."""
-        done = {"mask": "Masking", "blur": "Blurring", "remove": "Removing"}[self.how]
+        done = {"blur": "Blurring", INPAINT: "Removing"}.get(self.baseline, "Hiding")
         what = "changes the answer" if self.changed else "does not change the answer"
         text = f"{done} the region {what} ({_cost(self.loss)})"
         if not self.control_losses:
@@ -264,8 +261,8 @@ class Proof:
         return f"{text}; of {n} other places of the same size {many} cost as much (mean {mean:+.2f} nats)."
 
     def plot(self) -> Figure:
-        """Both pictures, both answers, and what the region and other places cost: `workbench.viz.proof`."""
-        return later("viz", "proof")(self)
+        """Both pictures, both answers, and what the region and other places cost: `workbench.viz.found`."""
+        return later("viz", "found")(self)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``.
@@ -275,7 +272,7 @@ class Proof:
         """
         facts = {
             "region": asdict(self.region),
-            "how": self.how,
+            "baseline": self.baseline,
             "loss": self.loss,
             "controls": [asdict(one) for one in self.controls],
             "control_losses": list(self.control_losses),
@@ -287,7 +284,7 @@ class Proof:
         return folder
 
     @classmethod
-    def load(cls, path: str | Path) -> Proof:
+    def load(cls, path: str | Path) -> Counterfactual:
         """Read what `save` wrote; needs neither torch nor the model.
 
         Raises:
@@ -297,6 +294,7 @@ class Proof:
         after = Answer.load(Path(path).expanduser() / "after")
         maps = tuple(arrays[f"map_{number}"] for number in range(len(arrays)))
         try:
+            how = facts.pop("how", None)  # as they were saved before
             return cls(
                 before=before,
                 after=after,
@@ -304,63 +302,66 @@ class Proof:
                 controls=tuple(_region(one) for one in facts.pop("controls")),
                 control_losses=tuple(facts.pop("control_losses")),
                 maps=maps,
+                **({"baseline": OLD_BASELINES.get(how, how)} if how else {}),
                 **facts,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a saved proof"
+                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a saved counterfactual"
             ) from None
 
     def __repr__(self) -> str:
-        return f"Proof({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
+        return f"Counterfactual({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
 
     @framed
     def _repr_html_(self) -> str:
-        return proof_html(self)
+        return counterfactual_html(self)
 
 
-def prove(
+@verb("region", how="baseline")
+def counterfactual(
     vlm: models.VLM,
     answer: Answer,
-    region: Region | Box,
     *,
-    how: str = "mask",
+    region: Region | Box,
+    baseline: Baseline = "mean",
     attribution: Attribution | None = None,
     controls: int = 8,
     seed: int = 0,
-) -> Proof:
+) -> Counterfactual:
     """Alter a region of the picture and ask again with the same settings.
 
     Args:
         vlm: the model that gave the answer.
         answer: the answer.
         region: what to alter: a `Region`, or a box in pixels of the first picture.
-        how: ``"mask"`` (the picture's mean colour), ``"blur"`` or ``"remove"`` (painted over with its
-            surroundings).
+        baseline: what the region shows instead: "mean" (the image's mean colour), "blur", "white", "black",
+            a grey level, a colour, or "inpaint" (painted over with its surroundings).
         attribution: the map that the region came from, to be shown beside both answers.
         controls: other places of the same size whose alteration is scored for comparison.
         seed: of these places.
 
     Raises:
-        InputError: for a region outside the pictures, another ``how``, an empty answer, or one of
+        InputError: for a region outside the pictures, another ``baseline``, an empty answer, or one of
             another model.
         CapabilityError: for a model behind a server.
     """
     from .scoring import Scorer  # needs torch, and the record does not
 
     if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
-        raise InputError(f"controls={controls!r}", "a whole number from 0")
+        raise InputError(f"controls={controls!r}", "a non-negative integer")
     scorer = Scorer(vlm, answer, whole_reply(answer))
     place = read_region(region, answer.images)
-    changed = _altered(answer.images, place, how)
+    baseline = OLD_BASELINES.get(baseline, baseline)  # type: ignore[arg-type]
+    changed = _altered(answer.images, place, baseline)
     others = control_regions(place, answer.images[place.image], controls, seed=seed)
-    sets = [changed, *(_altered(answer.images, other, how) for other in others)]
+    sets = [changed, *(_altered(answer.images, other, baseline) for other in others)]
     losses = (scorer.base - scorer(sets)).tolist()
-    return Proof(
+    return Counterfactual(
         before=answer,
         after=_ask_again(vlm, answer, changed),
         region=place,
-        how=how,
+        baseline=baseline,
         loss=losses[0],
         controls=tuple(others),
         control_losses=tuple(losses[1:]),
@@ -369,8 +370,11 @@ def prove(
     )
 
 
-def _altered(images: Sequence[Image.Image], region: Region, how: str) -> list[Image.Image]:
-    return [alter(image, region.box, how) if n == region.image else image for n, image in enumerate(images)]
+def _altered(images: Sequence[Image.Image], region: Region, baseline: Baseline) -> list[Image.Image]:
+    return [
+        alter(image, region.box, baseline=baseline) if n == region.image else image
+        for n, image in enumerate(images)
+    ]
 
 
 def _ask_again(vlm: models.VLM, answer: Answer, images: Sequence[Image.Image]) -> Answer:

@@ -27,7 +27,7 @@ Score = Callable[[np.ndarray, str], np.ndarray]
 
 @dataclass(frozen=True)
 class Curve:
-    """Both curves of one order under one masking.
+    """Both curves of one order under one baseline.
 
     Args:
         share: share of the regions that were inserted or deleted, from 0 to 1.
@@ -109,18 +109,18 @@ def area(share: Sequence[float], scores: Sequence[float]) -> float:
 
 
 def curves(
-    score: Score, orders: Mapping[str, np.ndarray], *, fills: Sequence[str], steps: int
+    score: Score, orders: Mapping[str, np.ndarray], *, baselines: Sequence[str], steps: int
 ) -> dict[str, dict[str, Curve]]:
-    """Curves of several orders under several maskings; no state is scored twice.
+    """Curves of several orders under several baselines; no state is scored twice.
 
     Args:
-        score: from kept regions and a masking to scores in nats.
+        score: from kept regions and a baseline to scores in nats.
         orders: name -> regions from the most to the least important; all over the same regions.
-        fills: maskings that ``score`` knows.
+        baselines: baselines that ``score`` knows.
         steps: points of a curve beyond the first, about.
 
     Returns:
-        masking -> name -> its `Curve`.
+        baseline -> name -> its `Curve`.
 
     Raises:
         InputError: if an order is not one of the same regions, or the score is not a finite number.
@@ -140,13 +140,13 @@ def curves(
     masks = np.array([np.frombuffer(key, dtype=bool) for key in states])
     share = tuple((counts / size).tolist())
     found: dict[str, dict[str, Curve]] = {}
-    for fill in fills:
-        scores = np.asarray(score(masks, fill), dtype=float)
+    for baseline in baselines:
+        scores = np.asarray(score(masks, baseline), dtype=float)
         if scores.shape != (len(masks),) or not np.isfinite(scores).all():
             raise InputError(
-                f"scores of shape {scores.shape}, or not finite, under {fill!r}", "one number a state"
+                f"scores of shape {scores.shape}, or not finite, under {baseline!r}", "one number a state"
             )
-        found[fill] = {
+        found[baseline] = {
             name: Curve(share, tuple(scores[up].tolist()), tuple(scores[down].tolist()))
             for name, (up, down) in places.items()
         }

@@ -1,7 +1,7 @@
 """Can a map be trusted? What a check of it measured, as a record that needs no model, and its verdict
 
 The rule reads measured numbers only and has no way to be kind: a map is called better than random when its
-gap exceeds what random orders reach, under every masking; under some only, the line says which.
+gap exceeds what random orders reach, under every baseline; under some only, the line says which.
 
 What every map is measured against: random orders, the middle of the picture, attention sinks alone.  Whether
 a map points at the place that a person would name (pointing game, IoU) stands apart: a map can be plausible
@@ -28,12 +28,13 @@ from ..answer import Answer
 from ..errors import InputError
 from ..files import local_path, read_json, write_json
 from ..html import framed, table
+from ..names import Named
 from ..records import with_format, without_format
 from ..stats import bootstrap_mean
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region
 from .curves import Curve, Score, curves, ranking
-from .regions import FILLS
+from .regions import BASELINES, CHECKED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ __all__ = [
     "RANDOM",
     "SAME_MAP",
     "above_random",
-    "baseline_orders",
+    "reference_orders",
     "blocks",
     "centre",
     "check_settings",
@@ -88,7 +89,7 @@ SAME_MAP = 0.5
 class Finding:
     """A verdict: ``kind`` for programs, ``text`` for people.
 
-    Kinds: ``"no picture needed"``, ``"better than random"``, ``"depends on the masking"``,
+    Kinds: ``"no picture needed"``, ``"better than random"``, ``"depends on the baseline"``,
     ``"no better than random"``, ``"worse than random"``.
     """
 
@@ -131,17 +132,19 @@ def judge(
     """Put measurements into one line.
 
     Args:
-        signs: masking -> 1 above random, 0 not told apart, -1 below.
-        ahead: masking -> nats by which the gap exceeds that of random orders.
-        beaten: other baseline ("centre", "sink") -> whether the map is ahead of it under every masking.
+        signs: baseline -> 1 above random, 0 not told apart, -1 below.
+        ahead: baseline -> nats by which the gap exceeds that of random orders.
+        beaten: other reference ("centre", "sink") -> whether the map is ahead of it under every baseline.
         drop: nats that the answer loses without any picture.
         needed: whether that drop is one.
         unchanged: correlation with the map of randomised weights; None where it was not measured.
-        passed: masking -> share of random orders with a smaller gap, for a single answer.
+        passed: baseline -> share of random orders with a smaller gap, for a single answer.
     """
-    told = ", ".join(f"{fill} {ahead[fill]:+.2f}" for fill in signs) + " nats against random"
+    told = ", ".join(f"{baseline} {ahead[baseline]:+.2f}" for baseline in signs) + " nats against random"
     if passed:
-        told += f"; ahead of {', '.join(f'{100 * passed[fill]:.0f}%' for fill in signs)} of random orders"
+        told += (
+            f"; ahead of {', '.join(f'{100 * passed[baseline]:.0f}%' for baseline in signs)} of random orders"
+        )
     tail = ""
     if unchanged is not None and abs(unchanged) >= SAME_MAP:
         tail = f" It hardly changes with randomised weights (Spearman {unchanged:.2f})."
@@ -155,7 +158,7 @@ def judge(
     if better:
         rest = " and ".join(f for f in signs if f not in better)
         text = f"Better than random under {' and '.join(better)}, not under {rest} ({told}).{tail}"
-        return Finding("depends on the masking", text)
+        return Finding("depends on the baseline", text)
     if len(worse) == len(signs):
         return Finding("worse than random", f"Worse than random here ({told}).{tail}")
     return Finding("no better than random", f"No better than random here ({told}).{tail}")
@@ -309,11 +312,14 @@ def plausibility(
 
 MAP = "map"
 RANDOM = "random"
+
+#: Settings as checks were saved before.
+OLD_SETTINGS = {"fills": "baselines", "random": "n_random", "randomise": "n_shuffles"}
 FORMAT = "workbench.faithfulness"
 
 
 @dataclass(frozen=True)
-class Faithfulness:
+class Faithfulness(Named, fills="baselines"):
     """Whether one map tells what the answer depends on.
 
     Scores are log-probabilities of the target, teacher-forced, in nats.
@@ -322,8 +328,9 @@ class Faithfulness:
         method: how the map was made.
         target: what was scored, in words.
         model: name of the model.
-        regions: how many regions the curves are made of; the same ones for every map and baseline.
-        curves: masking -> ``"map"``, ``"random 0"``, ``"random 1"`` ..., ``"centre"``, ``"sink"`` -> `Curve`.
+        regions: how many regions the curves are made of; the same ones for every map and reference.
+        curves: baseline -> ``"map"``, ``"random 0"``, ``"random 1"`` ..., ``"centre"``, ``"sink"`` ->
+            `Curve`.
         full: score with the pictures as they are.
         no_image: score of the same reply after the prompt without any picture; None where this family
             cannot be asked so.
@@ -332,8 +339,8 @@ class Faithfulness:
             randomised, one a seed (Adebayo et al. 2018, arXiv 1810.03292); None where it was not measured.
         notes: what could not be measured, and why.
         seconds: of the whole check.
-        forwards: states of the pictures that were scored, the baselines' included.
-        settings: fills, steps, random, regions, seed.
+        forwards: states of the pictures that were scored, the references' included.
+        settings: baselines, steps, n_random, n_shuffles, regions, seed.
         created: UTC time, ISO 8601.
     """
 
@@ -355,20 +362,20 @@ class Faithfulness:
     # -- what follows from the numbers -----------------------------------------------------------
 
     @property
-    def fills(self) -> tuple[str, ...]:
-        """The maskings."""
+    def baselines(self) -> tuple[str, ...]:
+        """The baselines that it was measured under."""
         return tuple(self.curves)
 
     @property
-    def baselines(self) -> tuple[str, ...]:
-        """The baselines besides random that were measured."""
+    def references(self) -> tuple[str, ...]:
+        """The references besides random that were measured."""
         names = next(iter(self.curves.values()))
         return tuple(name for name in names if name != MAP and not name.startswith(RANDOM))
 
     @property
     def drop(self) -> float:
         """Nats that the target loses without any picture; where that could not be asked, under the
-        masking that costs most with everything hidden."""
+        baseline that costs most with everything hidden."""
         if self.no_image is not None:
             return self.full - self.no_image
         return max(self.full - named[MAP].insertion[0] for named in self.curves.values())
@@ -378,39 +385,39 @@ class Faithfulness:
         """Whether the target needs the picture at all."""
         return self.drop >= LEAST_DROP
 
-    def gap(self, fill: str, name: str = MAP) -> float:
-        """Insertion minus deletion AUC in nats, of the map or of a baseline; zero for "random"."""
-        named = self._named(fill)
+    def gap(self, baseline: str, name: str = MAP) -> float:
+        """Insertion minus deletion AUC in nats, of the map or of a reference; zero for "random"."""
+        named = self._named(baseline)
         if name == RANDOM:
             return 0.0  # each random order counts with its reverse, whose gap is the opposite
         if name not in named:
-            raise InputError(f"baseline {name!r}", f"one of {', '.join(map(repr, (RANDOM, *named)))}")
+            raise InputError(f"reference {name!r}", f"one of {', '.join(map(repr, (RANDOM, *named)))}")
         return named[name].gap
 
-    def random_gaps(self, fill: str) -> list[float]:
+    def random_gaps(self, baseline: str) -> list[float]:
         """The gaps of the random orders, in nats."""
-        return [curve.gap for name, curve in self._named(fill).items() if name.startswith(RANDOM)]
+        return [curve.gap for name, curve in self._named(baseline).items() if name.startswith(RANDOM)]
 
-    def ahead(self, fill: str, of: str = RANDOM) -> float:
-        """Nats by which the map's gap exceeds a baseline's."""
-        return self.gap(fill) - self.gap(fill, of)
+    def ahead(self, baseline: str, of: str = RANDOM) -> float:
+        """Nats by which the map's gap exceeds a reference's."""
+        return self.gap(baseline) - self.gap(baseline, of)
 
-    def passed(self, fill: str) -> float:
+    def passed(self, baseline: str) -> float:
         """Share of random orders, each counted with its reverse, whose gap is smaller than the map's."""
-        gap, random = self.gap(fill), self.random_gaps(fill)
+        gap, random = self.gap(baseline), self.random_gaps(baseline)
         return sum((gap > one) + (gap > -one) for one in random) / (2 * len(random))
 
     @cached_property
     def finding(self) -> Finding:
         """The verdict with its kind."""
         return judge(
-            {f: above_random(self.gap(f), outlook(self.random_gaps(f))) for f in self.fills},
-            ahead={f: self.ahead(f) for f in self.fills},
-            beaten={name: all(self.ahead(f, name) > 0 for f in self.fills) for name in self.baselines},
+            {f: above_random(self.gap(f), outlook(self.random_gaps(f))) for f in self.baselines},
+            ahead={f: self.ahead(f) for f in self.baselines},
+            beaten={name: all(self.ahead(f, name) > 0 for f in self.baselines) for name in self.references},
             drop=self.drop,
             needed=self.needed,
             unchanged=self.unchanged,
-            passed={f: self.passed(f) for f in self.fills},
+            passed={f: self.passed(f) for f in self.baselines},
         )
 
     @property
@@ -420,11 +427,11 @@ class Faithfulness:
 
     @property
     def verdict(self) -> str:
-        """One line: whether this map is better than random, under which maskings, or means nothing."""
+        """One line: whether this map is better than random, under which baselines, or means nothing."""
         return self.finding.text
 
     def frame(self) -> pd.DataFrame:
-        """A row a masking and order: insertion and deletion AUC and their gap, in nats.
+        """A row a baseline and order: insertion and deletion AUC and their gap, in nats.
 
         For random orders, each counted with its reverse, these are means; ``low`` and ``high`` are the
         gaps that a random order passes with a probability of 5% each: see `verdict.outlook`.
@@ -432,29 +439,31 @@ class Faithfulness:
         import pandas as pd
 
         rows: list[tuple[Any, ...]] = []
-        for fill, named in self.curves.items():
+        for baseline, named in self.curves.items():
             shown = {name: curve for name, curve in named.items() if not name.startswith(RANDOM)}
             for name, curve in shown.items():
-                rows.append((fill, name, curve.insertion_auc, curve.deletion_auc, curve.gap, None, None))
+                rows.append((baseline, name, curve.insertion_auc, curve.deletion_auc, curve.gap, None, None))
             orders = [c for name, c in named.items() if name.startswith(RANDOM)]
             height = sum(c.insertion_auc + c.deletion_auc for c in orders) / (2 * len(orders))
-            rows.append((fill, RANDOM, height, height, 0.0, *outlook([c.gap for c in orders])))
-        return pd.DataFrame(rows, columns=["fill", "order", "insertion", "deletion", "gap", "low", "high"])
+            rows.append((baseline, RANDOM, height, height, 0.0, *outlook([c.gap for c in orders])))
+        return pd.DataFrame(
+            rows, columns=["baseline", "order", "insertion", "deletion", "gap", "low", "high"]
+        )
 
-    def points(self, fill: str) -> pd.DataFrame:
-        """The curves under one masking as rows, for plots of your own: columns curve, map, fraction (0 to 1),
-        score; for random orders, each counted with its reverse, the mean and the range (low, high).
+    def points(self, baseline: str) -> pd.DataFrame:
+        """The curves under one baseline as rows, for plots of your own: columns curve, map, fraction (0 to
+        1), score; for random orders, each counted with its reverse, the mean and the range (low, high).
 
         Raises:
-            InputError: for a masking that was not measured.
+            InputError: for a baseline that was not measured.
         """
         import pandas as pd
 
-        named = self._named(fill)
+        named = self._named(baseline)
         orders = [c for name, c in named.items() if name.startswith(RANDOM)]
         rows: list[tuple[Any, ...]] = []
         for kind in ("insertion", "deletion"):
-            for name in (MAP, *self.baselines):
+            for name in (MAP, *self.references):
                 scores = getattr(named[name], kind)
                 rows += [(kind, name, x, y, y, y) for x, y in zip(named[name].share, scores, strict=True)]
             heights = np.concatenate([curve.both_ways(kind) for curve in orders])
@@ -477,11 +486,14 @@ class Faithfulness:
         """The inverse of `to_dict`."""
         given = dict(data)
         given["curves"] = {
-            fill: {name: Curve(**{k: tuple(v) for k, v in curve.items()}) for name, curve in named.items()}
-            for fill, named in given["curves"].items()
+            baseline: {
+                name: Curve(**{k: tuple(v) for k, v in curve.items()}) for name, curve in named.items()
+            }
+            for baseline, named in given["curves"].items()
         }
         given["plausibility"] = Plausibility(**given["plausibility"]) if given["plausibility"] else None
         given["randomisation"] = None if given["randomisation"] is None else tuple(given["randomisation"])
+        given["settings"] = {OLD_SETTINGS.get(name, name): value for name, value in given["settings"].items()}
         return cls(**{**given, "notes": tuple(given["notes"])})
 
     def save(self, path: str | Path) -> Path:
@@ -504,7 +516,7 @@ class Faithfulness:
     def _repr_html_(self) -> str:
         rows = [
             [
-                row.fill,
+                row.baseline,
                 row.order,
                 f"{row.insertion:.2f}",
                 f"{row.deletion:.2f}",
@@ -513,7 +525,7 @@ class Faithfulness:
             ]
             for row in self.frame().itertuples()
         ]
-        header = ("masking", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
+        header = ("baseline", "order", "insertion AUC", "deletion AUC", "gap", "90% of random orders")
         facts = "".join(f"<li>{escape(line)}</li>" for line in self._facts())
         return (
             '<div style="max-width:60em;line-height:1.45">'
@@ -534,10 +546,10 @@ class Faithfulness:
             facts.append(f"Spearman correlation with the map of randomised weights: {self.unchanged:.2f}")
         return [*facts, *self.notes, f"{self.forwards} scored states in {self.seconds:.1f} s"]
 
-    def _named(self, fill: str) -> Mapping[str, Curve]:
-        if fill not in self.curves:
-            raise InputError(f"masking {fill!r}", f"one of {', '.join(map(repr, self.curves))}")
-        return self.curves[fill]
+    def _named(self, baseline: str) -> Mapping[str, Curve]:
+        if baseline not in self.curves:
+            raise InputError(f"baseline {baseline!r}", f"one of {', '.join(map(repr, self.curves))}")
+        return self.curves[baseline]
 
 
 def _range(row: Any) -> str:
@@ -602,7 +614,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class FaithfulnessSummary:
+class FaithfulnessSummary(Named, fills="baselines"):
     """Checks of one method's maps on several answers, which all measured the same things.
 
     Args:
@@ -617,19 +629,19 @@ class FaithfulnessSummary:
         return self.items[0].method
 
     @property
-    def fills(self) -> tuple[str, ...]:
-        """The maskings."""
-        return self.items[0].fills
+    def baselines(self) -> tuple[str, ...]:
+        """The baselines that it was measured under."""
+        return self.items[0].baselines
 
     @property
-    def baselines(self) -> tuple[str, ...]:
-        """Baselines besides random that every check has."""
-        shared = set.intersection(*(set(item.baselines) for item in self.items))
-        return tuple(name for name in self.items[0].baselines if name in shared)
+    def references(self) -> tuple[str, ...]:
+        """References besides random that every check has."""
+        shared = set.intersection(*(set(item.references) for item in self.items))
+        return tuple(name for name in self.items[0].references if name in shared)
 
-    def ahead(self, fill: str, of: str = RANDOM) -> Estimate:
-        """Nats by which the maps' gap exceeds a baseline's, paired by sample."""
-        return Estimate.of([item.ahead(fill, of) for item in self.items])
+    def ahead(self, baseline: str, of: str = RANDOM) -> Estimate:
+        """Nats by which the maps' gap exceeds a reference's, paired by sample."""
+        return Estimate.of([item.ahead(baseline, of) for item in self.items])
 
     @property
     def drop(self) -> Estimate:
@@ -654,12 +666,14 @@ class FaithfulnessSummary:
     @cached_property
     def finding(self) -> Finding:
         """The verdict over all samples, with its kind: intervals of the paired differences decide."""
-        ahead = {fill: self.ahead(fill) for fill in self.fills}
+        ahead = {baseline: self.ahead(baseline) for baseline in self.baselines}
         changed = self.randomisation
         return judge(
-            {fill: one.sign for fill, one in ahead.items()},
-            ahead={fill: one.mean for fill, one in ahead.items()},
-            beaten={name: all(self.ahead(f, name).sign > 0 for f in self.fills) for name in self.baselines},
+            {baseline: one.sign for baseline, one in ahead.items()},
+            ahead={baseline: one.mean for baseline, one in ahead.items()},
+            beaten={
+                name: all(self.ahead(f, name).sign > 0 for f in self.baselines) for name in self.references
+            },
             drop=self.drop.mean,
             needed=self.drop.low >= LEAST_DROP,
             unchanged=None if changed is None else changed.mean,
@@ -670,16 +684,16 @@ class FaithfulnessSummary:
         """One line over all samples."""
         return f"Over {len(self.items)} answers: {self.finding.text[0].lower()}{self.finding.text[1:]}"
 
-    def curves(self, fill: str, name: str) -> Curve:
-        """The mean curves of the map or of a baseline; "random" is the mean of all random orders, each
+    def curves(self, baseline: str, name: str) -> Curve:
+        """The mean curves of the map or of a reference; "random" is the mean of all random orders, each
         with its reverse.  Answers with other numbers of regions are read at the same shares of them.
 
         Raises:
-            InputError: for a baseline that was not measured.
+            InputError: for a reference that was not measured.
         """
-        found = [c for item in self.items for n, c in item.curves[fill].items() if _is(n, name)]
+        found = [c for item in self.items for n, c in item.curves[baseline].items() if _is(n, name)]
         if not found:
-            raise InputError(f"baseline {name!r}", f"one of {', '.join((RANDOM, *self.baselines))}")
+            raise InputError(f"reference {name!r}", f"one of {', '.join((RANDOM, *self.references))}")
         share = (
             found[0].share if len({c.share for c in found}) == 1 else tuple(np.linspace(0, 1, 11).tolist())
         )
@@ -692,20 +706,20 @@ class FaithfulnessSummary:
         return Curve(share, tuple(means[0].tolist()), tuple(means[1].tolist()))
 
     def frame(self) -> pd.DataFrame:
-        """A row a measurement: what, masking, mean, low, high, n."""
+        """A row a measurement: what, baseline, mean, low, high, n."""
         import pandas as pd
 
         rows: list[tuple[str, str, Estimate | None]] = [
-            (f"ahead of {name}", fill, self.ahead(fill, name))
-            for name in (RANDOM, *self.baselines)
-            for fill in self.fills
+            (f"ahead of {name}", baseline, self.ahead(baseline, name))
+            for name in (RANDOM, *self.references)
+            for baseline in self.baselines
         ]
         rows += [("drop without pictures", "", self.drop), ("better than random", "", self.better)]
         rows += [(name, "", self.plausibility(name)) for name in ("pointing", "iou", "chance")]
         rows.append(("correlation with randomised", "", self.randomisation))
         return pd.DataFrame(
-            [(what, fill, e.mean, e.low, e.high, e.n) for what, fill, e in rows if e is not None],
-            columns=["measured", "fill", "mean", "low", "high", "n"],
+            [(what, baseline, e.mean, e.low, e.high, e.n) for what, baseline, e in rows if e is not None],
+            columns=["measured", "baseline", "mean", "low", "high", "n"],
         )
 
     def plot(self) -> Figure:
@@ -737,10 +751,10 @@ class FaithfulnessSummary:
     @framed
     def _repr_html_(self) -> str:
         rows = [
-            [row.measured, row.fill, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]
+            [row.measured, row.baseline, f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}", str(row.n)]
             for row in self.frame().itertuples()
         ]
-        header = ("measured", "masking", "mean", "95% interval over samples", "n")
+        header = ("measured", "baseline", "mean", "95% interval over samples", "n")
         return f"<b>{escape(self.method)}</b>: {escape(self.verdict)}{table(header, rows)}"
 
     def _known(self, values: Sequence[float | None]) -> Estimate | None:
@@ -756,27 +770,31 @@ def summarise(items: Sequence[Faithfulness]) -> FaithfulnessSummary:
     """Checks of one method together.
 
     Raises:
-        InputError: for none, or checks of several methods or maskings.
+        InputError: for none, or checks of several methods or baselines.
     """
     if not items:
         raise InputError("no check", "at least one")
-    kinds = {(item.method, item.fills) for item in items}
+    kinds = {(item.method, item.baselines) for item in items}
     if len(kinds) > 1:
-        raise InputError(f"checks of {sorted(kinds)}", "checks of one method under the same maskings")
+        raise InputError(f"checks of {sorted(kinds)}", "checks of one method under the same baselines")
     return FaithfulnessSummary(tuple(items))
 
 
-def check_settings(fills: Sequence[str], *, steps: int, random: int) -> None:
+def check_settings(baselines: Sequence[str], *, steps: int, n_random: int) -> None:
     """Refuse what no check can be made of.
 
     Raises:
-        InputError: for an unknown masking or none, fewer than two steps, or too few random orders.
+        InputError: for an unknown baseline or none, fewer than two steps, or too few random orders.
     """
-    if isinstance(fills, str) or not fills or any(fill not in FILLS for fill in fills):
-        raise InputError(f"fills={fills!r}", f"a sequence of {', '.join(map(repr, FILLS))}")
-    if steps < 2 or random < LEAST_RANDOM:
+    if (
+        isinstance(baselines, str)
+        or not baselines
+        or any(baseline not in BASELINES for baseline in baselines)
+    ):
+        raise InputError(f"baselines={baselines!r}", f"a sequence of {', '.join(map(repr, BASELINES))}")
+    if steps < 2 or n_random < LEAST_RANDOM:
         raise InputError(
-            f"steps={steps}, random={random}",
+            f"steps={steps}, n_random={n_random}",
             f"at least 2 steps and {LEAST_RANDOM} random orders",
             "with fewer random orders nothing could be told apart from them",
         )
@@ -789,18 +807,18 @@ def orders_of(
     return {name: ranking(region_means(parts, labels), seed=seed) for name, parts in maps.items()}
 
 
-def baseline_orders(
+def reference_orders(
     grids: Sequence[PatchGrid],
     labels: Sequence[np.ndarray],
     *,
-    random: int,
+    n_random: int,
     seed: int,
     sink: Sequence[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Orders of the baselines: random ones, the centre prior, and the sinks where they are known."""
+    """Orders of the references: random ones, the centre prior, and the sinks where they are known."""
     size = 1 + max(int(part.max()) for part in labels)
     rng = np.random.default_rng((seed, 1))
-    found = {f"{RANDOM} {i}": rng.permutation(size) for i in range(random)}
+    found = {f"{RANDOM} {i}": rng.permutation(size) for i in range(n_random)}
     maps: dict[str, Sequence[np.ndarray]] = {"centre": [centre(grid) for grid in grids]}
     if sink is not None:
         maps["sink"] = sink
@@ -813,31 +831,31 @@ def examine(
     grids: Sequence[PatchGrid],
     *,
     regions: tuple[int, int] | str = (6, 6),
-    fills: Sequence[str] = FILLS,
+    baselines: Sequence[str] = CHECKED,
     steps: int = 6,
-    random: int = 19,
+    n_random: int = 19,
     sink: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Curve]]:
-    """Curves of one map and of its baselines, as `Faithfulness.curves` holds them.
+    """Curves of one map and of its references, as `Faithfulness.curves` holds them.
 
     Args:
         score: log-probability in nats with only some regions visible.
         maps: signed ``[rows, cols]``, one a picture.
         grids: the pictures' grids.
-        regions, fills, steps, random, seed: as for `workbench.interpret.faithfulness.check`.
-        sink: the sink baseline's maps.
+        regions, baselines, steps, n_random, seed: as for `workbench.interpret.faithfulness.check`.
+        sink: the sink reference's maps.
 
     Raises:
         InputError: for settings that cannot be used, or a single region, which has no order.
     """
-    check_settings(fills, steps=steps, random=random)
+    check_settings(baselines, steps=steps, n_random=n_random)
     labels = blocks(grids, regions)
     if sum(len(np.unique(part)) for part in labels) < 2:
         raise InputError("a single region", "at least two, to have an order", "pass regions=(rows, cols)")
-    orders = baseline_orders(grids, labels, random=random, seed=seed, sink=sink)
+    orders = reference_orders(grids, labels, n_random=n_random, seed=seed, sink=sink)
     orders = {**orders_of({MAP: maps}, labels, seed=seed), **orders}
-    return curves(score, orders, fills=fills, steps=steps)
+    return curves(score, orders, baselines=baselines, steps=steps)
 
 
 def evidence_of(

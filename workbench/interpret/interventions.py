@@ -17,6 +17,7 @@ from ..attention.select import as_region
 from ..errors import InputError
 from ..images import open_image
 from ..models.vlm import VLM
+from ..names import verb
 from ..types import Box, Region
 from .effects import Knockout, Patching
 from .logit_lens import token_texts
@@ -36,15 +37,16 @@ from .replay import (
 )
 from .targets import Place, layout_of, positions, region_positions
 
-__all__ = ["attention_cut", "knock_out", "patch_region"]
+__all__ = ["attention_cut", "knockout", "patch_region"]
 
 
-def knock_out(
+@verb("sources", "targets")
+def knockout(
     vlm: VLM,
     answer: Answer,
+    *,
     sources: Place,
     targets: Place,
-    *,
     layers: int | Sequence[int] | None = None,
 ) -> Knockout:
     """Cut attention from positions to positions and score the reply again (Geva et al. 2023).
@@ -92,8 +94,9 @@ def knock_out(
 
 
 @contextlib.contextmanager
+@verb("targets")
 def attention_cut(
-    vlm: VLM, sources: Sequence[int], targets: Sequence[int], *, layers: int | Sequence[int] | None = None
+    vlm: VLM, sources: Sequence[int], *, targets: Sequence[int], layers: int | Sequence[int] | None = None
 ) -> Iterator[None]:
     """Within this context the model itself is blind: ask it, and see what it writes.
 
@@ -128,12 +131,13 @@ def attention_cut(
 TARGETS = ("reply", "thought", "answer")
 
 
+@verb("region", "other")
 def patch_region(
     vlm: VLM,
     answer: Answer,
+    *,
     region: Region | Box,
     other: Any,
-    *,
     layers: int | Sequence[int] | None = None,
     target: str = "reply",
     other_answer: Answer | None = None,

@@ -38,19 +38,19 @@ from .counterfactual import whole_reply
 from .curves import curves
 from .faithfulness import blocks, evidence_of, orders_of, plausibility
 from .methods import METHODS
-from .regions import FILLS
+from .regions import CHECKED
 from .scoring import Scorer
-from .standings import ABOUT, ROWS, TABLE, League, read_league, standings
+from .standings import ABOUT, ROWS, TABLE, Leaderboard, read_leaderboard, standings
 
 __all__ = [
-    "LeagueJournal",
-    "LeagueSettings",
+    "LeaderboardJournal",
+    "LeaderboardSettings",
     "OPTIONS",
     "SEED",
     "SINK",
     "main",
     "measure",
-    "run_league",
+    "run_leaderboard",
     "units",
 ]
 
@@ -58,7 +58,7 @@ __all__ = [
 NAME, HEADER = "journal.jsonl", "header"
 
 
-class LeagueJournal:
+class LeaderboardJournal:
     """What a league has measured so far: a journal whose first entry says what is being measured.
 
     Args:
@@ -103,7 +103,7 @@ class LeagueJournal:
 SEED = 3_000_017
 
 SINK = "sink"
-"""The baseline that is no method: the patches with the largest hidden states."""
+"""The reference that is no method: the patches with the largest hidden states."""
 
 #: Settings with which every method fits into the league's time; what each costs is in the table.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -116,7 +116,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class LeagueSettings:
+class LeaderboardSettings:
     """What a league measures.
 
     Args:
@@ -126,7 +126,7 @@ class LeagueSettings:
         families: from `synth.FAMILIES`, taken in turn.
         modes: "nothink", "think".
         regions: (rows, cols) of equal regions a picture, for the methods and the curves.
-        fills: maskings.
+        baselines: what hidden regions show.
         steps: points of a curve.
         max_tokens: longest reply.
         options: settings of the methods.
@@ -138,7 +138,7 @@ class LeagueSettings:
     families: tuple[str, ...] = tuple(synth.FAMILIES)
     modes: tuple[str, ...] = ("nothink", "think")
     regions: tuple[int, int] = (5, 5)
-    fills: tuple[str, ...] = FILLS
+    baselines: tuple[str, ...] = CHECKED
     steps: int = 3
     max_tokens: int = 128
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: OPTIONS, hash=False)
@@ -158,15 +158,18 @@ class LeagueSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return plain(self)
+        found: dict[str, Any] = plain(self)
+        return {
+            "fills" if name == "baselines" else name: value for name, value in found.items()
+        }  # as on disk
 
 
-def units(settings: LeagueSettings) -> list[tuple[int, str]]:
+def units(settings: LeaderboardSettings) -> list[tuple[int, str]]:
     """What is to be measured: (question number, mode)."""
     return [(number, mode) for number in range(settings.n) for mode in settings.modes]
 
 
-def measure(vlm: VLM, settings: LeagueSettings, number: int, mode: str) -> list[dict[str, Any]]:
+def measure(vlm: VLM, settings: LeaderboardSettings, number: int, mode: str) -> list[dict[str, Any]]:
     """Rows of one question in one mode, one a method; a single row with a note for an empty reply."""
     family = settings.families[number % len(settings.families)]
     sample = synth.sample(family, 1, seed=settings.seed + number)[0]
@@ -192,15 +195,15 @@ def measure(vlm: VLM, settings: LeagueSettings, number: int, mode: str) -> list[
     made, notes = _maps(vlm, answer, target, settings, seed=settings.seed + number)
     labels = blocks(answer.layout.images, settings.regions)  # type: ignore[union-attr]
     orders = orders_of({name: one.maps for name, one in made.items()}, labels, seed=number)
-    found = curves(score_over(scorer, labels), orders, fills=settings.fills, steps=settings.steps)
+    found = curves(score_over(scorer, labels), orders, baselines=settings.baselines, steps=settings.steps)
     true = evidence_of(answer, sample)
     rows = [{**about, "method": name, "note": note} for name, note in notes.items()]
     for name, one in made.items():
         row: dict[str, Any] = {**about, "method": name, "note": ""}
-        for fill in settings.fills:
-            curve = found[fill][name]
-            row |= {f"insertion_{fill}": curve.insertion_auc, f"deletion_{fill}": curve.deletion_auc}
-            row |= {f"gap_{fill}": curve.gap, f"blank_{fill}": curve.insertion[0]}
+        for baseline in settings.baselines:
+            curve = found[baseline][name]
+            row |= {f"insertion_{baseline}": curve.insertion_auc, f"deletion_{baseline}": curve.deletion_auc}
+            row |= {f"gap_{baseline}": curve.gap, f"blank_{baseline}": curve.insertion[0]}
         row |= asdict(plausibility(one.maps, answer.layout.images, true or []))  # type: ignore[union-attr]
         rows.append({**row, "seconds": one.seconds, "forwards": one.forwards, "backwards": one.backwards})
     return rows
@@ -215,7 +218,7 @@ class _Made:
 
 
 def _maps(
-    vlm: VLM, answer: Answer, target: Any, settings: LeagueSettings, *, seed: int
+    vlm: VLM, answer: Answer, target: Any, settings: LeaderboardSettings, *, seed: int
 ) -> tuple[dict[str, Attribution | _Made], dict[str, str]]:
     """Each method's map, and what a method said that this model does not allow."""
     made: dict[str, Attribution | _Made] = {}
@@ -226,7 +229,9 @@ def _maps(
                 made[name] = _sink(vlm, answer)
             else:
                 more = {**settings.options.get(name, {}), "seed": seed, "progress": False}
-                made[name] = attribute(vlm, answer, target, name, settings.regions, **more)
+                made[name] = attribute(
+                    vlm, answer, target=target, method=name, regions=settings.regions, **more
+                )
         except CapabilityError as error:
             notes[name] = str(error)
     return made, notes
@@ -250,14 +255,14 @@ THREADS = 1  # small matrices: a second thread costs more than it brings
 Unit = tuple[int, str]
 
 
-def run_league(
-    settings: LeagueSettings,
+def run_leaderboard(
+    settings: LeaderboardSettings,
     out: str | Path,
     *,
     source: str | None = None,
     jobs: int = 1,
     say: Callable[[str], None] = print,
-) -> League:
+) -> Leaderboard:
     """Measure a league, or what is left of it, and write it into a folder.
 
     Args:
@@ -276,8 +281,8 @@ def run_league(
     header = {"settings": settings.to_dict(), "model": fingerprint(source)}
     if _finished(folder, header):
         say(f"{folder} holds this very league, finished; remove {ABOUT} to measure it again")
-        return read_league(folder)
-    journal = LeagueJournal(folder, header)
+        return read_leaderboard(folder)
+    journal = LeaderboardJournal(folder, header)
     left = [unit for unit in units(settings) if unit not in journal.done]
     methods = len(settings.methods)
     say(f"{len(left)} answers to explain with {methods} methods each, {len(journal.done)} done before")
@@ -308,7 +313,7 @@ def _load(source: str | None) -> Any:
 
 
 def _in_this_process(
-    settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
+    settings: LeaderboardSettings, source: str | None, left: Sequence[Unit], jobs: int
 ) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
     vlm, threads = _load(source), torch.get_num_threads()
     torch.set_num_threads(THREADS)
@@ -328,12 +333,12 @@ def _begin(source: str | None) -> None:
     _VLM = _load(source)
 
 
-def _measure(settings: LeagueSettings, unit: Unit) -> list[dict[str, Any]]:
+def _measure(settings: LeaderboardSettings, unit: Unit) -> list[dict[str, Any]]:
     return measure(_VLM, settings, *unit)
 
 
 def _in_processes(
-    settings: LeagueSettings, source: str | None, left: Sequence[Unit], jobs: int
+    settings: LeaderboardSettings, source: str | None, left: Sequence[Unit], jobs: int
 ) -> Iterator[tuple[Unit, list[dict[str, Any]]]]:
     """Rows as they come; an error or Ctrl-C ends the workers after the answer that each is at."""
     with ProcessPoolExecutor(
@@ -356,8 +361,8 @@ def _finished(folder: Path, header: dict[str, Any]) -> bool:
 
 
 def _write(
-    folder: Path, journal: LeagueJournal, header: dict[str, Any], *, seconds: float, jobs: int
-) -> League:
+    folder: Path, journal: LeaderboardJournal, header: dict[str, Any], *, seconds: float, jobs: int
+) -> Leaderboard:
     """Rows, table and provenance; the provenance last, and only then the journal goes."""
     rows = pd.DataFrame(journal.rows())
     write_bytes(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
@@ -375,7 +380,7 @@ def _write(
     }
     write_json(folder / ABOUT, about)
     journal.remove()
-    return League(table, rows, about)
+    return Leaderboard(table, rows, about)
 
 
 def _commit() -> str | None:
@@ -389,7 +394,7 @@ def _commit() -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments and run."""
-    usual = LeagueSettings()
+    usual = LeaderboardSettings()
     parser = argparse.ArgumentParser(prog="python -m workbench.interpret.leaderboard", description=__doc__)
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the league, for instance data/league"
@@ -408,7 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="a model's folder or name; the built-in one if not given")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
     given = parser.parse_args(arguments)
-    settings = LeagueSettings(
+    settings = LeaderboardSettings(
         n=given.n,
         seed=given.seed,
         methods=tuple(given.methods),
@@ -417,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         regions=tuple(given.regions),
         steps=given.steps,
     )
-    league = run_league(
+    league = run_leaderboard(
         settings, given.out, source=given.model, jobs=given.jobs, say=lambda line: print(line, flush=True)
     )
     print("\n".join(league.findings))

@@ -20,7 +20,7 @@ from .record_file import load_record, save_record
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Lens", "Says"]
+__all__ = ["LogitLens", "Says"]
 
 FORMAT = "workbench.lens"
 
@@ -38,11 +38,11 @@ class Says(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lens:
+class LogitLens:
     """Hidden states read through the model's own output head (logit lens; nostalgebraist 2020).
 
     Layer 0 is the embeddings (for a patch: what the projector gives), layer ``layers`` what leaves the
-    last block: there the probabilities are the model's own.  Made by `workbench.interpret.lens`.
+    last block: there the probabilities are the model's own.  Made by `workbench.interpret.logit_lens`.
 
     Args:
         answer: what was read.
@@ -53,7 +53,7 @@ class Lens:
             token that really stands next; NaN at the last position.
         next_ranks: ``[layers + 1, positions]``, 0 where that token is the most likely one; -1 at the last.
         words: token id -> its text, for all ids that occur.
-        decision: the first position of the reply by layer, see `workbench.interpret.lens`; None for a
+        decision: the first position of the reply by layer, see `workbench.interpret.logit_lens`; None for a
             family that writes no thoughts.
         error: largest difference between the lens at the last layer and the model's own scores.
         model: name of the model.
@@ -124,7 +124,7 @@ class Lens:
         """
         grid, number = self._grid(image), self._layer(layer)
         if not 0 <= rank < self.k:
-            raise InputError(f"rank={rank}", f"0 to {self.k - 1}", "read more with lens(..., k=...)")
+            raise InputError(f"rank={rank}", f"0 to {self.k - 1}", "read more with logit_lens(..., k=...)")
         at = [[self._index(grid.position(r, c)) for c in range(grid.cols)] for r in range(grid.rows)]
         ids = self.top_ids[number][at][..., rank]
         words = np.array([[self.words[int(token)] for token in line] for line in ids], dtype=object)
@@ -187,7 +187,7 @@ class Lens:
         return save_record(path, FORMAT, answer=self.answer, arrays=arrays, facts=facts)
 
     @classmethod
-    def load(cls, path: str | Path) -> Lens:
+    def load(cls, path: str | Path) -> LogitLens:
         """Load what `save` wrote.
 
         Raises:
@@ -200,7 +200,7 @@ class Lens:
 
     def __repr__(self) -> str:
         decided = "" if self.decided_at is None else f", thinking decided at layer {self.decided_at}"
-        return f"Lens({len(self.positions)} positions, layers 0 to {self.layers}, top {self.k}{decided})"
+        return f"LogitLens({len(self.positions)} positions, layers 0 to {self.layers}, top {self.k}{decided})"
 
     @framed
     def _repr_html_(self) -> str:
@@ -223,7 +223,7 @@ class Lens:
             raise InputError(
                 f"position {position}",
                 f"one of the {len(self.positions)} positions that were read, of 0 to {length - 1}",
-                "read more with lens(..., positions='all')",
+                "read more with logit_lens(..., positions='all')",
             )
         return at
 

@@ -12,17 +12,17 @@ from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..models.vlm import VLM
 from ..types import Mode
-from .lens_record import Lens
+from .lens_record import LogitLens
 from .replay import Decoder, Replay, forward, held, reading
 from .targets import Place, positions
 
-__all__ = ["lens", "token_texts"]
+__all__ = ["logit_lens", "token_texts"]
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the scores' size; 16-bit precision rounds more
 COARSE = 5e-2
 
 
-def lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", chunk: int = 256) -> Lens:
+def logit_lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", chunk: int = 256) -> LogitLens:
     """Read what every position says at every layer (logit lens; nostalgebraist 2020).
 
     The answer is run through the model once more, with its reply given.  As the stream of hidden states
@@ -60,7 +60,7 @@ def lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", chunk: i
     error = _check(vlm, reader.last, own)
     decision = _decision(vlm, reader)
     ids = {*answer.token_ids, *np.unique(reader.top_ids).tolist()}
-    return Lens(
+    return LogitLens(
         answer=answer,
         positions=np.asarray(at),
         top_ids=reader.top_ids,
@@ -85,7 +85,7 @@ def token_texts(tokenizer: Any, ids: list[int]) -> dict[int, str]:
 
 
 class _Reader:
-    """Takes the stream layer by layer and keeps the little that a `Lens` holds."""
+    """Takes the stream layer by layer and keeps the little that a `LogitLens` holds."""
 
     def __init__(
         self, decoder: Decoder, at: list[int], ids: torch.Tensor, *, k: int, chunk: int, first: int

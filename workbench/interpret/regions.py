@@ -13,19 +13,64 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ..answer import Answer
 from ..errors import InputError
 from ..models.layout import whole
 from ..types import Box, PatchGrid, Region
 
-__all__ = ["FILLS", "Regions", "make_regions"]
+__all__ = ["BASELINES", "CHECKED", "Baseline", "Regions", "baseline_image", "make_regions", "read_baseline"]
 
-FILLS = ("mean", "blur", "white")
-"""What a hidden region shows: its picture's mean colour, the picture blurred, or white."""
+BASELINES = ("mean", "blur", "white", "black")
+"""What a hidden region shows: its picture's mean colour, the picture blurred, white or black."""
+
+CHECKED = BASELINES[:3]
+"""The baselines that a map is checked under, where no others are named."""
+
+Baseline = str | float | tuple[float, float, float]
+"""One of `BASELINES`, a grey level from 0 to 255, or a colour (red, green, blue)."""
 
 ACCEPTED = '"patches", "superpixels", a grid (rows, cols), or a sequence of boxes or types.Region'
+
+
+def read_baseline(baseline: Any, *others: str) -> Baseline:
+    """A baseline, checked: one of `BASELINES` (or of others), a grey level, or a colour.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(baseline, str) and baseline in (*BASELINES, *others):
+        return baseline
+    levels = np.asarray(baseline) if isinstance(baseline, (int, float, list, tuple, np.ndarray)) else None
+    known = levels is not None and levels.dtype.kind in "iuf" and levels.shape in ((), (3,))
+    if not known or not ((levels >= 0) & (levels <= 255)).all():
+        names = ", ".join(map(repr, (*BASELINES, *others)))
+        raise InputError(
+            f"baseline={baseline!r}", f"one of {names}, a number from 0 to 255, or three of them"
+        )
+    found: Baseline = levels.item() if levels.shape == () else tuple(levels.tolist())
+    return found
+
+
+def baseline_image(image: Image.Image, baseline: Baseline) -> Image.Image:
+    """An image of what its hidden regions show, of the same size.
+
+    Args:
+        image: the image.
+        baseline: "mean" (its mean colour), "blur" (Gaussian, as wide as an eighth of its longer side),
+            "white", "black", a grey level from 0 to 255, or a colour (red, green, blue).
+
+    Raises:
+        InputError: for another baseline.
+    """
+    baseline = read_baseline(baseline)
+    if baseline == "blur":
+        return image.filter(ImageFilter.GaussianBlur(max(image.size) / 8))
+    level: Any = {"white": 255, "black": 0}.get(baseline, baseline) if isinstance(baseline, str) else baseline
+    if level == "mean":
+        level = np.asarray(image, dtype=np.float64).mean(axis=(0, 1))
+    return Image.new("RGB", image.size, tuple(int(v) for v in np.broadcast_to(level, 3).round()))
 
 
 @dataclass(frozen=True, eq=False)

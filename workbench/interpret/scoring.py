@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from transformers.masking_utils import create_causal_mask
 from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer, apply_rotary_pos_emb
 
@@ -40,7 +40,7 @@ from ..errors import CapabilityError, InputError, OutOfMemoryError
 from ..models.device import is_out_of_memory, release_memory
 from ..models.vlm import VLM
 from ..types import Span
-from .regions import FILLS, Regions, make_regions
+from .regions import Baseline, Regions, baseline_image, make_regions
 from .replay import Prompt
 from .targets import Scored, Target, make_target
 
@@ -50,7 +50,6 @@ __all__ = [
     "Scorer",
     "can_trim",
     "decoder_of",
-    "fill_picture",
     "trimmed_logits",
 ]
 
@@ -319,22 +318,6 @@ def _raw(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
 _WAVES = (2.0, 1 / 8)  # periods, in sides of the picture; the second refines the first
 
 
-def fill_picture(picture: Image.Image, fill: str) -> Image.Image:
-    """A whole picture of what hidden regions show.
-
-    Raises:
-        InputError: if there is no such fill.
-    """
-    if fill == "mean":
-        mean = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1))
-        return Image.new("RGB", picture.size, tuple(int(v) for v in mean.round()))
-    if fill == "blur":
-        return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 8))
-    if fill == "white":
-        return Image.new("RGB", picture.size, (255, 255, 255))
-    raise InputError(f"fill={fill!r}", f"one of {', '.join(map(repr, FILLS))}")
-
-
 @dataclass(frozen=True, eq=False)
 class PixelMap:
     """The place of each element of ``pixel_values``, which has any shape.
@@ -425,7 +408,7 @@ class Scorer:
         scorer.base  # with the pictures as they are
         scorer([[picture_a], [picture_b]])  # with other pictures of the same size
         hidden = np.eye(scorer.patches, dtype=bool)  # each patch by itself
-        scorer.masked(hidden, fill="mean")
+        scorer.masked(hidden, baseline="mean")
 
     A batch that does not fit into memory is halved, and so are those that follow.
 
@@ -451,9 +434,9 @@ class Scorer:
         self.engine = Engine(self.prompt)
         self._base: float | None = None
         self._map: PixelMap | None = None
-        self._fills: dict[str, torch.Tensor] = {}
+        self._baselines: dict[Baseline, torch.Tensor] = {}
         self._patches: Regions | None = None
-        self._alter: tuple[Regions, str, Alter] | None = None
+        self._alter: tuple[Regions, Baseline, Alter] | None = None
 
     # -- what is asked ---------------------------------------------------------------------------
 
@@ -495,17 +478,17 @@ class Scorer:
         return self._batched(len(sets), part)
 
     def masked(
-        self, regions_masks: np.ndarray, *, regions: Regions | None = None, fill: str = "mean"
+        self, regions_masks: np.ndarray, *, regions: Regions | None = None, baseline: Baseline = "mean"
     ) -> np.ndarray:
         """Scores ``[n]`` with regions hidden.
 
         Args:
             regions_masks: bool ``[n, regions]``, True where a region is hidden.
             regions: what the columns mean; None for the patches, as `patches` counts them.
-            fill: what hidden regions show: "mean" (their picture's mean colour), "blur" or "white".
+            baseline: what hidden regions show; see `regions.baseline_image`.
 
         Raises:
-            InputError: for masks of another shape, or an unknown fill.
+            InputError: for masks of another shape, or an unknown baseline.
             OutOfMemoryError: if not even one row fits.
         """
         self._need_pictures()
@@ -517,8 +500,8 @@ class Scorer:
                 f"masks of {masks.dtype} and shape {masks.shape}",
                 f"bool [n, {len(regions)}], True where hidden",
             )
-        if self._alter is None or self._alter[0] is not regions or self._alter[1] != fill:
-            self._alter = (regions, fill, self.alterer(regions, fill))
+        if self._alter is None or self._alter[0] is not regions or self._alter[1] != baseline:
+            self._alter = (regions, baseline, self.alterer(regions, baseline))
         alter = self._alter[2]
         return self._batched(len(masks), lambda at: alter(masks[at]))
 
@@ -530,11 +513,11 @@ class Scorer:
 
     # -- for methods -----------------------------------------------------------------------------
 
-    def alterer(self, regions: Regions, fill: str) -> Alter:
+    def alterer(self, regions: Regions, baseline: Baseline) -> Alter:
         """A function from masks bool ``[n, regions]`` to (pixels ``[n, *shape]``, which pictures changed
         bool ``[n, pictures]``)."""
         atoms = torch.from_numpy(self.pixel_map.atoms(regions))  # -1, outside, reads the last column
-        original, filled = self.prompt.pixels, self.filled(fill)
+        original, filled = self.prompt.pixels, self.filled(baseline)
         owner = regions.images()[:, None] == np.arange(len(self.answer.images))[None, :]
 
         def alter(masks: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
@@ -553,12 +536,14 @@ class Scorer:
             self._map = PixelMap.measure(self.prompt.process, [i.size for i in self.answer.images])
         return self._map
 
-    def filled(self, fill: str) -> torch.Tensor:
+    def filled(self, baseline: Baseline) -> torch.Tensor:
         """``pixel_values`` of pictures that are hidden altogether."""
         self._need_pictures()
-        if fill not in self._fills:
-            self._fills[fill] = self.prompt.process([fill_picture(i, fill) for i in self.answer.images])
-        return self._fills[fill]
+        if baseline not in self._baselines:
+            self._baselines[baseline] = self.prompt.process(
+                [baseline_image(i, baseline) for i in self.answer.images]
+            )
+        return self._baselines[baseline]
 
     def log_probs(self, pixels: torch.Tensor, altered: np.ndarray | None = None) -> torch.Tensor:
         """The target's score ``[n]`` for ``pixel_values`` ``[n, *shape]``, with gradients where they are on.

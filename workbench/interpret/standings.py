@@ -24,16 +24,16 @@ from .faithfulness import LEAST_DROP
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BASELINES", "League", "read_league", "standings"]
+__all__ = ["REFERENCES", "Leaderboard", "read_leaderboard", "standings"]
 
-BASELINES = ("random", "centre", "sink")
+REFERENCES = ("random", "centre", "sink")
 ROWS, TABLE, ABOUT = "rows.csv", "league.csv", "league.json"
 
 
 def standings(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a mode and method, the most faithful first, with 95% bootstrap intervals over questions.
 
-    Faithfulness is the gap of insertion and deletion AUC in nats, averaged over the maskings; random
+    Faithfulness is the gap of insertion and deletion AUC in nats, averaged over the baselines; random
     orders have none.  It counts the answers that need their picture.  Plausibility counts the right ones:
     the true evidence of a wrong answer is not known.
 
@@ -41,7 +41,7 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
         rows: as the league measured them, one a question, mode and method.
 
     Returns:
-        ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the masking with
+        ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the baseline with
         the lowest interval), ``over_centre`` with its interval (paired), ``n_right, pointing, iou`` with
         intervals, ``chance``, ``seconds, forwards, backwards`` and ``verdict``.
 
@@ -49,10 +49,10 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
         InputError: for no measured row.
     """
     rows = rows[rows["note"].isna() | (rows["note"] == "")]
-    fills = [name.removeprefix("gap_") for name in rows.columns if name.startswith("gap_")]
-    if rows.empty or not fills:
+    baselines = [name.removeprefix("gap_") for name in rows.columns if name.startswith("gap_")]
+    if rows.empty or not baselines:
         raise InputError("a league without a measured row", "rows with gap_... columns")
-    rows = rows.assign(gap=rows[[f"gap_{fill}" for fill in fills]].mean(axis=1))
+    rows = rows.assign(gap=rows[[f"gap_{baseline}" for baseline in baselines]].mean(axis=1))
     needed = rows[rows["full"] - rows["no_image"] >= LEAST_DROP]
     found = []
     for (mode, method), own in needed.groupby(["mode", "method"], sort=False):
@@ -62,7 +62,7 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
             {
                 "mode": mode,
                 "method": method,
-                **_faithful(own, centre, fills),
+                **_faithful(own, centre, baselines),
                 **_plausible(right),
                 **_cost(own),
             }
@@ -71,28 +71,31 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["mode", "gap"], ascending=[True, False], ignore_index=True, kind="stable")
 
 
-def _faithful(own: pd.DataFrame, centre: pd.DataFrame, fills: Sequence[str]) -> dict[str, Any]:
-    by_fill = {fill: bootstrap_mean(own[f"gap_{fill}"].to_numpy()) for fill in fills}
-    worst = min(by_fill, key=lambda fill: by_fill[fill][1])
+def _faithful(own: pd.DataFrame, centre: pd.DataFrame, baselines: Sequence[str]) -> dict[str, Any]:
+    by_baseline = {baseline: bootstrap_mean(own[f"gap_{baseline}"].to_numpy()) for baseline in baselines}
+    worst = min(by_baseline, key=lambda baseline: by_baseline[baseline][1])
     paired = own.merge(centre, on="question", suffixes=("", "_centre"))
     over = bootstrap_mean((paired["gap"] - paired["gap_centre"]).to_numpy())
     return {
         "n": len(own),
         **_named("gap", bootstrap_mean(own["gap"].to_numpy())),
         "worst": worst,
-        "worst_low": by_fill[worst][1],
+        "worst_low": by_baseline[worst][1],
         **_named("over_centre", over),
-        "verdict": _verdict(by_fill, over),
+        "verdict": _verdict(by_baseline, over),
     }
 
 
-def _verdict(by_fill: dict[str, tuple[float, float, float]], over: tuple[float, float, float]) -> str:
-    better, worse = [f for f, e in by_fill.items() if e[1] > 0], [f for f, e in by_fill.items() if e[2] < 0]
-    if len(better) == len(by_fill):
+def _verdict(by_baseline: dict[str, tuple[float, float, float]], over: tuple[float, float, float]) -> str:
+    better, worse = (
+        [f for f, e in by_baseline.items() if e[1] > 0],
+        [f for f, e in by_baseline.items() if e[2] < 0],
+    )
+    if len(better) == len(by_baseline):
         return "better than random" + (" and centre" if over[1] > 0 else "")
     if better:
         return f"better than random under {', '.join(better)} only"
-    return "worse than random" if len(worse) == len(by_fill) else "no better than random"
+    return "worse than random" if len(worse) == len(by_baseline) else "no better than random"
 
 
 def _plausible(right: pd.DataFrame) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def _named(name: str, estimate: tuple[float, float, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class League:
+class Leaderboard:
     """A league that was measured.
 
     Args:
@@ -157,7 +160,7 @@ class League:
         return later("viz", "league")(self)
 
     def __repr__(self) -> str:
-        return f"League({len(self.table)} rows; {' '.join(self.findings)})"
+        return f"Leaderboard({len(self.table)} rows; {' '.join(self.findings)})"
 
     @framed
     def _repr_html_(self) -> str:
@@ -167,12 +170,12 @@ class League:
 
 def _findings(mode: str, own: pd.DataFrame) -> list[str]:
     name = {"nothink": "Answering directly", "think": "Thinking"}.get(mode, mode)
-    real = own[~own["method"].isin(BASELINES)]
+    real = own[~own["method"].isin(REFERENCES)]
     good = real[real["verdict"].str.startswith("better than random") & ~real["verdict"].str.endswith("only")]
     best, lines = own.iloc[0], []
     failed = [m for m in real["method"] if m not in set(good["method"])]
     lines.append(
-        f"{name}, {len(good)} of {len(real)} methods are better than random under every masking; the most "
+        f"{name}, {len(good)} of {len(real)} methods are better than random under every baseline; the most "
         f"faithful is {best.method} ({best.gap:.2f} nats, {best.gap_low:.2f} to {best.gap_high:.2f})"
         + (f"; not better: {', '.join(failed)}." if failed else ".")
     )
@@ -186,7 +189,7 @@ def _findings(mode: str, own: pd.DataFrame) -> list[str]:
     return lines
 
 
-def read_league(folder: str | Path | None = None) -> League:
+def read_leaderboard(folder: str | Path | None = None) -> Leaderboard:
     """Read a league that was measured; by default the one that ships.
 
     Raises:
@@ -200,4 +203,4 @@ def read_league(folder: str | Path | None = None) -> League:
             "python -m workbench.interpret.leaderboard --out FOLDER",
         )
     rows = pd.read_csv(place / ROWS, keep_default_na=True)
-    return League(standings(rows), rows, read_json(place / ABOUT, expect=dict))
+    return Leaderboard(standings(rows), rows, read_json(place / ABOUT, expect=dict))

@@ -25,6 +25,7 @@ from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
 from ..html import framed, table
+from ..names import verb
 from ..synth import Sample
 from ..types import Box, PatchGrid, Region, Span
 
@@ -401,7 +402,8 @@ class ModePair:
         return int(left), int(right)
 
 
-def compare_thinking(vlm: models.VLM, images: Any, question: str, **options: Any) -> ModePair:
+@verb("question")
+def compare_thinking(vlm: models.VLM, images: Any, *, question: str, **options: Any) -> ModePair:
     """Ask one question in both modes and keep the attention of both.
 
     Args:

@@ -19,10 +19,10 @@ from .bench import pareto as pareto
 from .bench import rank_stability as rank_stability
 from .bench import router as router
 from .faithfulness import checks as checks
+from .faithfulness import counterfactual as counterfactual
 from .faithfulness import curves as curves
 from .faithfulness import league as league
 from .faithfulness import maps as maps
-from .faithfulness import proof as proof
 from .inside import knockout as knockout
 from .inside import knockout_matrix as knockout_matrix
 from .inside import paired as paired

@@ -15,14 +15,14 @@ from matplotlib.ticker import FuncFormatter
 
 from ..errors import InputError
 from ..interpret.attribution import Attribution
-from ..interpret.counterfactual import Proof
+from ..interpret.counterfactual import DONE, Counterfactual
 from ..interpret.faithfulness import MAP, RANDOM, Faithfulness, FaithfulnessSummary
-from ..interpret.standings import BASELINES
+from ..interpret.standings import REFERENCES
 from ..types import Box, Region
 from .overlay import _frame, _picture, draw_map, grid_of
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled, wrapped
 
-__all__ = ["checks", "curves", "league", "maps", "proof"]
+__all__ = ["checks", "curves", "counterfactual", "leaderboard", "maps"]
 
 
 # The map dark and thick; what it is held against lighter, and each with a line of its own.
@@ -32,31 +32,33 @@ LOOKS = {
     "centre": Look("centre prior", "#DDAA33", "s", "--"),
     "sink": Look("attention sinks", "#BB5566", "^", "-."),
 }
-FILL_WORDS = {"mean": "hidden: mean colour", "blur": "hidden: blurred", "white": "hidden: white"}
+BASELINE_WORDS = {"mean": "hidden: mean colour", "blur": "hidden: blurred", "white": "hidden: white"}
 
 
 def curves(check: Faithfulness | FaithfulnessSummary) -> Figure:
-    """Insertion and deletion curves under each masking, the map beside its baselines.
+    """Insertion and deletion curves under each baseline, the map beside its references.
 
     Of one check: the band is the range of the random orders and their reverses.  Of many: all curves are
     means over the answers, and random orders have no band.
 
     Args:
-        check: from `attribution.check()` or `check_many`.
+        check: from `attribution.check()` or `check`.
     """
-    fills = check.fills
-    drawn, axes = panels(2, len(fills), width=2.6 * len(fills) + 0.6, height=5.2, sharex=True, sharey="row")
-    for column, fill in enumerate(fills):
+    baselines = check.baselines
+    drawn, axes = panels(
+        2, len(baselines), width=2.6 * len(baselines) + 0.6, height=5.2, sharex=True, sharey="row"
+    )
+    for column, baseline in enumerate(baselines):
         for row, kind in enumerate(("insertion", "deletion")):
-            panel = axes[row * len(fills) + column]
-            _curves(panel, check, fill, kind)
+            panel = axes[row * len(baselines) + column]
+            _curves(panel, check, baseline, kind)
             if row == 0:
-                panel.set_title(FILL_WORDS.get(fill, fill), fontsize=9, color=INK)
+                panel.set_title(BASELINE_WORDS.get(baseline, baseline), fontsize=9, color=INK)
             else:
                 panel.set_xlabel("regions deleted (%)" if row else "", fontsize=9)
             if column == 0:
                 panel.set_ylabel(f"{kind}\nlog-probability (nats)", fontsize=9)
-    for panel in axes[: len(fills)]:
+    for panel in axes[: len(baselines)]:
         panel.set_xlabel("regions inserted (%)", fontsize=9)
     _legend(drawn, axes[0])
     titled(drawn, f"{check.method}: {check.verdict}")
@@ -64,24 +66,30 @@ def curves(check: Faithfulness | FaithfulnessSummary) -> Figure:
 
 
 def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
-    """How far each method's maps are ahead of random orders, by masking, with intervals over samples.
+    """How far each method's maps are ahead of random orders, by baseline, with intervals over samples.
 
     Args:
-        summaries: one a method, from `check_many`.
+        summaries: one a method, from `check`.
 
     Raises:
         InputError: for none.
     """
     if not summaries:
-        raise InputError("no summary", "at least one, from check_many")
-    fills = summaries[0].fills
+        raise InputError("no summary", "at least one, from check")
+    baselines = summaries[0].baselines
     drawn, (axes,) = panels(1, 1, width=7.2, height=1.5 + 0.42 * len(summaries))
     for place, one in enumerate(summaries):
-        for number, fill in enumerate(fills):
-            look, found = SERIES[number], one.ahead(fill)
-            y = place + 0.2 * (number - (len(fills) - 1) / 2)
+        for number, baseline in enumerate(baselines):
+            look, found = SERIES[number], one.ahead(baseline)
+            y = place + 0.2 * (number - (len(baselines) - 1) / 2)
             interval(
-                axes, y, found.mean, found.low, found.high, look, FILL_WORDS[fill] if place == 0 else None
+                axes,
+                y,
+                found.mean,
+                found.low,
+                found.high,
+                look,
+                BASELINE_WORDS[baseline] if place == 0 else None,
             )
     axes.axvline(0, color=FAINT, linewidth=1)
     axes.set_yticks(range(len(summaries)), [one.method for one in summaries])
@@ -91,7 +99,7 @@ def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
     _legend(drawn, axes)
     good = [one.method for one in summaries if one.finding.kind == "better than random"]
     named = f": {', '.join(good)}" if 0 < len(good) < len(summaries) else ""
-    count = f"{len(good)} of {len(summaries)} methods are better than random under all maskings{named}"
+    count = f"{len(good)} of {len(summaries)} methods are better than random under all baselines{named}"
     titled(drawn, f"Over {len(summaries[0].items)} answers, {count}")
     return drawn
 
@@ -143,16 +151,16 @@ def maps(
     return drawn
 
 
-def proof(found: Proof, *, height: float = 2.8) -> Figure:
+def counterfactual(found: Counterfactual, *, height: float = 2.8) -> Figure:
     """The picture with its map and the region, the altered picture, and what each answer was.
 
     Args:
-        found: from `workbench.interpret.prove`.
+        found: from `workbench.interpret.counterfactual`.
         height: of a picture, in inches.
     """
     number = found.region.image
     pictures = [("as it is", found.before), *([("the map", found.before)] if found.maps else [])]
-    pictures.append(({"mask": "masked", "blur": "blurred", "remove": "removed"}[found.how], found.after))
+    pictures.append((DONE.get(found.baseline, "hidden"), found.after))
     first = found.before.images[number]
     height = min(height, 3.4 * first.height / first.width)
     wide = height * max(0.8, first.width / first.height)
@@ -187,14 +195,14 @@ def interval(
     )
 
 
-def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, fill: str, kind: str) -> None:
+def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, baseline: str, kind: str) -> None:
     if isinstance(check, Faithfulness):
-        own = check.curves[fill]
+        own = check.curves[baseline]
         random = [c for name, c in own.items() if name.startswith(RANDOM)]
         shown = {name: c for name, c in own.items() if not name.startswith(RANDOM)}
     else:
-        random = [check.curves(fill, RANDOM)]
-        shown = {name: check.curves(fill, name) for name in (MAP, *check.baselines)}
+        random = [check.curves(baseline, RANDOM)]
+        shown = {name: check.curves(baseline, name) for name in (MAP, *check.references)}
     share = 100 * np.array(random[0].share)
     heights = np.concatenate([curve.both_ways(kind) for curve in random])
     look = LOOKS[RANDOM]
@@ -224,7 +232,7 @@ def _outlined(axes: Axes, box: Any) -> None:
         axes.add_patch(frame)
 
 
-def _losses(axes: Axes, found: Proof) -> None:
+def _losses(axes: Axes, found: Counterfactual) -> None:
     """What the first answer loses: by the region, and by the controls."""
     axes.axhline(0, color=FAINT, linewidth=0.8)
     if found.control_losses:
@@ -243,16 +251,16 @@ NEEDED = (
 )
 
 
-def league(table: Any) -> Figure:
+def leaderboard(table: Any) -> Figure:
     """Each method's faithfulness, plausibility and seconds, with 95% intervals over questions.
 
     Args:
-        table: `workbench.interpret.read_league().table`, or such a league itself.
+        table: `workbench.interpret.read_leaderboard().table`, or such a league itself.
 
     Raises:
         InputError: for a table without rows or without a column that is needed.
     """
-    rows = columns(getattr(table, "table", table), NEEDED, "workbench.interpret.read_league()")
+    rows = columns(getattr(table, "table", table), NEEDED, "workbench.interpret.read_leaderboard()")
     names = _ranked(rows)
     drawn, axes = panels(
         1, 3, width=9.6, height=1.9 + 0.34 * len(names), sharey=True, width_ratios=[3, 2.2, 1.6]
@@ -266,7 +274,7 @@ def league(table: Any) -> Figure:
                 _row(axes, own.loc[name], place + shift, mode, labelled=place == 0)
         axes[1].axvline(100 * own["chance"].mean(), color=MODES[mode].colour, linewidth=1, linestyle=":")
     axes[0].axvline(0, color=FAINT, linewidth=1)
-    axes[0].set_yticks(range(len(names)), [f"{n} (baseline)" if n in BASELINES else n for n in names])
+    axes[0].set_yticks(range(len(names)), [f"{n} (reference)" if n in REFERENCES else n for n in names])
     axes[0].invert_yaxis()
     axes[0].set_xlabel("faithfulness: insertion minus\ndeletion AUC (nats)", fontsize=9)
     axes[1].set_xlabel("points at the true evidence\n(% of right answers; dotted: chance)", fontsize=9)
@@ -283,7 +291,7 @@ def league(table: Any) -> Figure:
 
 
 def _ranked(rows: pd.DataFrame) -> list[str]:
-    """Methods by their faithfulness over the modes, the best first; baselines in their place among them."""
+    """Methods by their faithfulness over the modes, the best first; references in their place among them."""
     return rows.groupby("method")["gap"].mean().sort_values(ascending=False).index.tolist()
 
 
@@ -299,7 +307,7 @@ def _row(axes: list[Axes], one: pd.Series, y: float, mode: str, *, labelled: boo
 def _title(rows: pd.DataFrame) -> str:
     parts = []
     for mode, own in rows.groupby("mode", sort=False):
-        real = own[~own["method"].isin(BASELINES)].sort_values("gap", ascending=False)
+        real = own[~own["method"].isin(REFERENCES)].sort_values("gap", ascending=False)
         if real.empty:
             continue
         good = real["verdict"].str.startswith("better than random") & ~real["verdict"].str.endswith("only")

@@ -74,7 +74,7 @@ def knockout(cut: Knockout, *, width: float = 8.0) -> Figure:
     """What each token of a reply lost when attention was cut, and what the model would write instead.
 
     Args:
-        cut: from `workbench.interpret.knock_out`.
+        cut: from `workbench.interpret.knockout`.
         width: of the figure, in inches.
     """
     rows = cut.frame()
@@ -128,7 +128,7 @@ def knockout_matrix(table: Any, *, width: float = 5.6) -> Figure:
     Raises:
         InputError: for a table without rows or without a column that is needed.
     """
-    rows = columns(table, ("hidden", "step", "drop"), "workbench.interpret.knock_out over several samples")
+    rows = columns(table, ("hidden", "step", "drop"), "workbench.interpret.knockout over several samples")
     steps, hidden = sorted(rows["step"].unique()), sorted(rows["hidden"].unique())
     groups = {key: group["drop"].to_numpy() for key, group in rows.groupby(["hidden", "step"])}
     nothing: np.ndarray = np.array([])

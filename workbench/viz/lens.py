@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from ..errors import InputError
-from ..interpret.lens_record import Lens, Says
+from ..interpret.lens_record import LogitLens, Says
 from ..stats import bootstrap_mean
 from .overlay import colour_bar, draw_map, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, panels, plain, titled
@@ -26,7 +26,7 @@ SHORT = 12  # characters of a word that are shown
 
 
 def lens_sheet(
-    lens: Lens,
+    lens: LogitLens,
     *,
     layers: Sequence[int] | None = None,
     image: int = 0,
@@ -39,7 +39,7 @@ def lens_sheet(
     whose probability is at least ``least``, once for neighbours in a row that say the same, strongest first.
 
     Args:
-        lens: from `workbench.interpret.lens`.
+        lens: from `workbench.interpret.logit_lens`.
         layers: which; None for four from the first to the last.
         image: which picture.
         least: probability from which on a word is written.
@@ -74,11 +74,11 @@ def lens_sheet(
     return drawn
 
 
-def lens_table(lens: Lens, *, tokens: Sequence[int] | None = None, width: float = 8.0) -> Figure:
+def lens_table(lens: LogitLens, *, tokens: Sequence[int] | None = None, width: float = 8.0) -> Figure:
     """The reply by layer: what was likeliest where each token was written, and how likely that token was.
 
     Args:
-        lens: from `workbench.interpret.lens`.
+        lens: from `workbench.interpret.logit_lens`.
         tokens: positions in ``answer.token_ids``; None for the reply's first thirty.
         width: of the figure, in inches.
 
@@ -116,7 +116,7 @@ def lens_table(lens: Lens, *, tokens: Sequence[int] | None = None, width: float 
     return drawn
 
 
-def decision(lenses: Lens | Mapping[str, Sequence[Lens]], *, width: float = 6.4) -> Figure:
+def decision(lenses: LogitLens | Mapping[str, Sequence[LogitLens]], *, width: float = 6.4) -> Figure:
     """Where a model decides whether to think: the log-odds of opening a thought, layer by layer.
 
     Args:
@@ -128,7 +128,9 @@ def decision(lenses: Lens | Mapping[str, Sequence[Lens]], *, width: float = 6.4)
         InputError: for no lens, or one of a family that writes no thoughts.
     """
     groups = (
-        {"": [lenses]} if isinstance(lenses, Lens) else {name: list(found) for name, found in lenses.items()}
+        {"": [lenses]}
+        if isinstance(lenses, LogitLens)
+        else {name: list(found) for name, found in lenses.items()}
     )
     if not groups or not all(groups.values()):
         raise InputError("a group without a lens" if groups else "no lens", "at least one lens in each group")
@@ -210,7 +212,7 @@ def _shown(word: str) -> str:
     return word if len(word) <= SHORT else word[: SHORT - 1] + "…"
 
 
-def _odds(lens: Lens) -> np.ndarray:
+def _odds(lens: LogitLens) -> np.ndarray:
     if lens.decision is None:
         raise InputError(f"a lens on {lens.model}, which writes no thoughts", "a model that can think")
     return lens.decision["log_odds"].to_numpy()

@@ -63,9 +63,9 @@ TABLE: dict[str, Method] = {
     "tam": Method("activation", "Li et al. 2025, arXiv 2506.23270", "1 forward", {"denoise": True}),
     "attention": Method("relevance", "the mean of all heads and layers", "1 backward", gradients=True),
     "rollout": Method("relevance", "Abnar and Zuidema 2020, arXiv 2005.00928", "1 backward", gradients=True),
-    "random": Method("priors", "a baseline: noise", "nothing"),
-    "centre": Method("priors", "a baseline: the middle of the picture", "nothing"),
+    "random": Method("priors", "a reference: noise", "nothing"),
+    "centre": Method("priors", "a reference: the middle of the picture", "nothing"),
 }
 
 METHODS: tuple[str, ...] = tuple(TABLE)
-"""Names of all methods; the last two are baselines that every map must beat."""
+"""Names of all methods; the last two are references that every map must beat."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from captum.attr import GradientShap, InputXGradient, IntegratedGradients
 
-from ..regions import FILLS
+from ..regions import CHECKED
 from .job import Job, Outcome, frozen, smaller_batches, whole_number
 
 __all__ = ["run"]
@@ -73,7 +73,7 @@ def _integrated(job: Job, batch: int) -> Outcome:
     job.expect(steps + 2)
     values, delta = IntegratedGradients(job.scorer.log_probs).attribute(
         _original(job),
-        baselines=job.scorer.filled(job.fill).float().unsqueeze(0),
+        baselines=job.scorer.filled(job.baseline).float().unsqueeze(0),
         n_steps=steps,
         internal_batch_size=min(batch, steps),
         return_convergence_delta=True,
@@ -85,7 +85,7 @@ def _shap(job: Job, batch: int) -> Outcome:
     """Gradient SHAP in parts that fit; the mean over all samples."""
     samples = whole_number(job.options, "samples")
     job.expect(3 * samples)
-    baselines = torch.stack([job.scorer.filled(fill).float() for fill in FILLS])
+    baselines = torch.stack([job.scorer.filled(baseline).float() for baseline in CHECKED])
     total, gap, done = 0.0, 0.0, 0
     with _seeded(job.seed):
         while done < samples:

@@ -58,7 +58,7 @@ def _objective(job: Job) -> Callable[[np.ndarray], np.ndarray]:
         raise InputError("no region", "at least one")
 
     def probability(hidden: np.ndarray) -> np.ndarray:
-        scores = scorer.masked(hidden, regions=job.regions, fill=job.fill)
+        scores = scorer.masked(hidden, regions=job.regions, baseline=job.baseline)
         if target.kind == "contrast":
             return 1 / (1 + np.exp(-scores))
         return np.exp(scores / len(target.span))

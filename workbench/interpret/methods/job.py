@@ -13,7 +13,7 @@ import torch
 from ...errors import InputError, OutOfMemoryError
 from ...models.device import is_out_of_memory, release_memory
 from ...types import PatchGrid, TokenLayout
-from ..regions import Regions
+from ..regions import Baseline, Regions
 from ..scoring import Scorer
 
 __all__ = ["Job", "Outcome", "frozen", "placed", "smaller_batches", "whole_number"]
@@ -27,7 +27,7 @@ class Job:
         method: its name.
         scorer: the target's score under altered pictures.
         regions: what is hidden together, or summed.
-        fill: what hidden regions show, and the baseline of path methods.
+        baseline: what hidden regions show, and the baseline of path methods.
         seed: of everything random.
         options: the method's settings.
         expect: called with the number of picture sets that will be read, for the progress bar.
@@ -36,7 +36,7 @@ class Job:
     method: str
     scorer: Scorer
     regions: Regions
-    fill: str
+    baseline: Baseline
     seed: int
     options: Mapping[str, Any]
     expect: Callable[[int], None] = field(default=lambda count: None)

@@ -32,7 +32,7 @@ def run(job: Job) -> Outcome:
         keys = [np.packbits(row).tobytes() for row in hidden]
         fresh = {key: row for key, row in zip(keys, hidden, strict=True) if key not in known}
         if fresh:
-            scores = scorer.masked(np.stack(list(fresh.values())), regions=regions, fill=job.fill)
+            scores = scorer.masked(np.stack(list(fresh.values())), regions=regions, baseline=job.baseline)
             known.update(zip(fresh, scores, strict=True))
         return torch.tensor([known[key] for key in keys], dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Proof by changing the picture: what is altered, what stays, and what both answers then are."""
+"""Counterfactuals: what is altered, what stays, and what both answers then are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ import workbench
 from workbench import synth
 from workbench.answer import Answer
 from workbench.errors import CapabilityError, InputError
-from workbench.interpret.counterfactual import Proof, alter, control_regions, pixel_box, prove, read_region
+from workbench.interpret.counterfactual import (
+    Counterfactual,
+    alter,
+    control_regions,
+    counterfactual,
+    pixel_box,
+    read_region,
+)
+from workbench.interpret.regions import Baseline
 from workbench.types import Region
 
 
@@ -40,11 +48,11 @@ def answer(vlm, sample) -> Answer:
 # -- altering ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["mask", "blur", "remove"])
-def test_only_the_region_changes_and_the_original_stays(how: str) -> None:
+@pytest.mark.parametrize("baseline", ["mean", "blur", "white", "black", 90, (250, 90, 0), "inpaint"])
+def test_only_the_region_changes_and_the_original_stays(baseline: Baseline) -> None:
     picture, box = noise(), (10, 5, 25, 20)
     before = np.asarray(picture).copy()
-    after = np.asarray(alter(picture, box, how))
+    after = np.asarray(alter(picture, box, baseline=baseline))
     changed = (after != before).any(axis=2)
     assert changed[5:20, 10:25].mean() > 0.9
     changed[5:20, 10:25] = False
@@ -57,14 +65,22 @@ def test_a_mask_is_the_mean_and_a_removed_thing_takes_its_surroundings() -> None
     pixels[10:20, 10:20] = 0
     picture, box = Image.fromarray(pixels), (10, 10, 20, 20)
     grey = round(200 * (1 - 100 / 1200))
-    assert np.unique(np.asarray(alter(picture, box, "mask"))[10:20, 10:20]) == pytest.approx(grey, abs=1)
-    assert (np.asarray(alter(picture, box, "remove")) == 200).all()
+    assert np.unique(np.asarray(alter(picture, box, baseline="mean"))[10:20, 10:20]) == pytest.approx(
+        grey, abs=1
+    )
+    assert (np.asarray(alter(picture, box, baseline="inpaint")) == 200).all()
 
 
 def test_a_region_over_the_whole_picture_can_be_removed() -> None:
     picture = noise()
-    for how in ("mask", "blur", "remove"):
-        assert alter(picture, (-5, -5, 100, 100), how).size == picture.size
+    for baseline in ("mean", "blur", "inpaint"):
+        assert alter(picture, (-5, -5, 100, 100), baseline=baseline).size == picture.size
+
+
+def test_old_words_for_a_baseline_still_work() -> None:
+    picture, box = noise(), (10, 5, 25, 20)
+    for old, now in {"mask": "mean", "remove": "inpaint"}.items():
+        assert alter(picture, box, baseline=old).tobytes() == alter(picture, box, baseline=now).tobytes()
 
 
 def test_a_box_is_cut_at_the_edges_and_holds_every_pixel_that_it_touches() -> None:
@@ -105,15 +121,15 @@ def test_without_a_picture_there_is_no_region() -> None:
 
 
 def test_an_unknown_alteration_is_refused() -> None:
-    with pytest.raises(InputError, match="how='paint'"):
-        alter(noise(), (0, 0, 5, 5), "paint")
+    with pytest.raises(InputError, match="baseline='paint'"):
+        alter(noise(), (0, 0, 5, 5), baseline="paint")
 
 
 # -- asking again ------------------------------------------------------------------------------------
 
 
 def test_removing_what_was_read_costs_far_more_than_any_other_place(vlm, sample, answer) -> None:
-    proof = prove(vlm, answer, sample.boxes[0], how="remove")
+    proof = counterfactual(vlm, answer, region=sample.boxes[0], baseline="inpaint")
     assert proof.loss > 0.5
     assert max(proof.control_losses) < proof.loss
     assert "none cost as much" in proof.verdict
@@ -125,8 +141,8 @@ def test_removing_what_was_read_costs_far_more_than_any_other_place(vlm, sample,
 
 def test_an_alteration_that_alters_nothing_changes_nothing(vlm, sample, answer) -> None:
     plain = (0, 0, 8, 8)  # a corner of nothing but background
-    assert alter(sample.images[0], plain, "remove") == sample.images[0]
-    proof = prove(vlm, answer, plain, how="remove", controls=3)
+    assert alter(sample.images[0], plain, baseline="inpaint") == sample.images[0]
+    proof = counterfactual(vlm, answer, region=plain, baseline="inpaint", controls=3)
     assert proof.loss == pytest.approx(0, abs=1e-4)
     assert not proof.changed
     assert proof.after.token_ids == answer.token_ids
@@ -136,7 +152,7 @@ def test_an_alteration_that_alters_nothing_changes_nothing(vlm, sample, answer) 
 def test_a_picture_of_the_history_is_altered_where_it_stands(vlm, sample) -> None:
     first = vlm.ask(sample.images, sample.question, mode="nothink", max_tokens=16)
     second = vlm.ask(None, "Read it again.", mode="nothink", max_tokens=8, history=first.turns)
-    proof = prove(vlm, second, Region(sample.boxes[0], image=0), controls=0)
+    proof = counterfactual(vlm, second, region=Region(sample.boxes[0], image=0), controls=0)
     assert len(proof.after.history) == 2
     assert len(proof.after.history[0].images) == 1
     assert np.asarray(proof.after.images[0]).tolist() != np.asarray(second.images[0]).tolist()
@@ -144,10 +160,10 @@ def test_a_picture_of_the_history_is_altered_where_it_stands(vlm, sample) -> Non
 
 
 def test_a_proof_survives_saving_and_shows_text_as_text(vlm, answer, sample, tmp_path) -> None:
-    proof = prove(vlm, answer, sample.boxes[0], controls=2)
+    proof = counterfactual(vlm, answer, region=sample.boxes[0], controls=2)
     shaped = replace(proof, maps=(np.ones((answer.layout.images[0].rows, answer.layout.images[0].cols)),))
     hostile = replace(shaped, after=replace(shaped.after, text="<img onerror=x>"), method="<script>")
-    back = Proof.load(hostile.save(tmp_path / "proof"))
+    back = Counterfactual.load(hostile.save(tmp_path / "proof"))
     assert back.verdict == hostile.verdict
     assert back.region == hostile.region
     assert back.after == hostile.after
@@ -157,8 +173,8 @@ def test_a_proof_survives_saving_and_shows_text_as_text(vlm, answer, sample, tmp
     assert "<script>" not in html
     place = str(tmp_path / "proof")
     code = (
-        "import sys\nfrom workbench.interpret.counterfactual import Proof\n"
-        f"Proof.load({place!r})._repr_html_()\n"
+        "import sys\nfrom workbench.interpret.counterfactual import Counterfactual\n"
+        f"Counterfactual.load({place!r})._repr_html_()\n"
         "print({'torch', 'transformers'} & set(sys.modules) or 'light')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -167,7 +183,7 @@ def test_a_proof_survives_saving_and_shows_text_as_text(vlm, answer, sample, tmp
 
 def test_a_damaged_proof_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        Proof.load(tmp_path / "nothing")
+        Counterfactual.load(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
@@ -179,16 +195,16 @@ def test_a_damaged_proof_is_refused(tmp_path) -> None:
 )
 def test_an_answer_that_is_not_this_models_is_refused(vlm, answer, change, error, says) -> None:
     with pytest.raises(error, match=says):
-        prove(vlm, replace(answer, **change), (0, 0, 16, 16))
+        counterfactual(vlm, replace(answer, **change), region=(0, 0, 16, 16))
 
 
 def test_an_empty_answer_a_server_and_wrong_options_are_refused(vlm, answer) -> None:
     empty = replace(answer, text="", token_ids=answer.prompt_ids, spans={})
     with pytest.raises(InputError, match="empty"):
-        prove(vlm, empty, (0, 0, 16, 16))
+        counterfactual(vlm, empty, region=(0, 0, 16, 16))
     with pytest.raises(CapabilityError, match="cannot be looked into"):
-        prove(object(), answer, (0, 0, 16, 16))  # type: ignore[arg-type]
+        counterfactual(object(), answer, region=(0, 0, 16, 16))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="controls=-1"):
-        prove(vlm, answer, (0, 0, 16, 16), controls=-1)
-    with pytest.raises(InputError, match="how='hide'"):
-        prove(vlm, answer, (0, 0, 16, 16), how="hide")
+        counterfactual(vlm, answer, region=(0, 0, 16, 16), controls=-1)
+    with pytest.raises(InputError, match="baseline='hide'"):
+        counterfactual(vlm, answer, region=(0, 0, 16, 16), baseline="hide")
