@@ -74,7 +74,8 @@ def main() -> None:
 def measure(folder: Path, trainer: Trainer, edition: Edition, *, n: int, note: str = "") -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
     from ..models.load import load
-    from .card import write_card
+    from .card import add_robustness, write_card
+    from .robustness import robustness
 
     vlm = load(str(folder), device="cpu")
     scores = summarise(
@@ -87,7 +88,18 @@ def measure(folder: Path, trainer: Trainer, edition: Edition, *, n: int, note: s
         "note": f" {note}" if note else "",
         **count(trainer.encoder, edition.recipe),
     }
-    write_card(folder, config=edition.recipe, run=run, scores=scores, n=n, seed=EVALUATION_SEED)
+    write_card(
+        folder,
+        config=edition.recipe,
+        run=run,
+        scores=scores,
+        n=n,
+        seed=EVALUATION_SEED,
+        world=edition.world.version,
+        command=f"python -m workbench.train --world {edition.world.version} --work runs/nano --out data/nano",
+    )
+    table = robustness(vlm, n=max(1, n // 5), world=edition.world)
+    add_robustness(folder, table, n=max(1, n // 5), world=edition.world.version)
     print(scores.to_string())
 
 

@@ -1,6 +1,7 @@
 """How the built-in model's answers hold up when a picture or a question is not as it was trained: a row each.
 
-``python -m workbench.train.robustness --model data/nano --world 1 --n 30`` prints the table.
+``python -m workbench.train.robustness --model data/nano --world 1 --n 30`` prints the table; with ``--card
+data/nano`` it is added to the model's card.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ..stats import wilson
 from ..synth import WORLD_1, Sample, World
 from ..synth.look import Look, compressed, inverted, noisy
 from ..synth.words import COLOURS
+from .card import add_robustness
 from .evaluate import EVALUATION_SEED, LONGEST_REPLY
 
 __all__ = ["PERTURBATIONS", "Perturbation", "robustness"]
@@ -208,6 +211,7 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=list(synth.FAMILIES), help="of synth.FAMILIES")
     parser.add_argument("--rows", nargs="+", default=list(PERTURBATIONS), choices=list(PERTURBATIONS))
     parser.add_argument("--json", help="also write the table to this file")
+    parser.add_argument("--card", type=Path, help="also add the table to the card in this model's folder")
     options = parser.parse_args()
     table = robustness(
         load(options.model, device="cpu"),
@@ -218,6 +222,8 @@ def main() -> None:
     )
     if options.json:
         table.to_json(options.json, orient="records", indent=2)
+    if options.card:
+        add_robustness(options.card, table, n=options.n, world=options.world)
     print(table.round(3).to_string(index=False))
 
 
