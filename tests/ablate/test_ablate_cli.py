@@ -24,6 +24,15 @@ def test_a_sweep_file_is_run_and_listed(finished: ablate.Run, tmp_path: Path, ca
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 6
 
 
+def test_a_run_prints_its_table_and_no_noise_of_libraries(tmp_path: Path, capfd, monkeypatch) -> None:
+    monkeypatch.setattr("workbench.terminal.PATIENCE", 600)
+    file = TINY.replace(seed=5, budget=8).save(tmp_path / "recipe.yaml")
+    assert main(["ablate", str(file), "--folder", str(tmp_path / "runs")]) == 0
+    out, err = capfd.readouterr()
+    assert "1 finished (0 of them before)" in out
+    assert err == ""
+
+
 def test_a_typo_in_the_file_is_told_and_nothing_runs(tmp_path: Path, capsys) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text("recipe: {budgt: 100}\n")

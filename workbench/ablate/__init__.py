@@ -10,6 +10,7 @@
 Names are imported when they are first used; recipes and recorded runs load without torch.
 """
 
+from .. import models as _models  # noqa: F401  # quiets the libraries below Transformers before they come
 from ..names import face
 
 __getattr__, __dir__, __all__ = face(__name__, __file__)

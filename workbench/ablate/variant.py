@@ -29,6 +29,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ..errors import CheckpointError, InputError
 from ..files import data_path
 from ..images import open_image
+from ..models.build import progress_bar
 from ..models.families.phi4_rv import SPEC, Phi4RV
 from ..models.layout import Block, place
 from ..models.load import load
@@ -612,7 +613,8 @@ def open_model(folder: Path, *, device: str = "cpu") -> Any:
 def save_model(model: Phi4RVForConditionalGeneration, architecture: Architecture, folder: Path) -> None:
     """Write a model into a folder that holds tokenizer and template."""
     if architecture.standard:
-        model.save_pretrained(folder)
+        with progress_bar(folder.name, 1, show=False):
+            model.save_pretrained(folder)
     else:
         assert isinstance(model, Variant), type(model)
         save_variant(model, folder)

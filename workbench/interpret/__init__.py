@@ -9,6 +9,7 @@
 Records load and show themselves without torch; the verbs import what they need when they are used.
 """
 
+from .. import models as _models  # noqa: F401  # quiets the libraries below Transformers before they come
 from ..names import face
 
 __getattr__, __dir__, __all__ = face(

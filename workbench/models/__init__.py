@@ -6,6 +6,13 @@ server, ``server.ServerVLM``; both have the same verbs.  Nothing is imported her
 the package's front door (`workbench.load`), and their modules bear the same names.
 """
 
+import logging
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+# Transformers imports torchao where it is installed, which lists the kernels built for another GPU or another
+# Python at every import: nothing is wrong, and nothing can be done about it.  Errors still come through.
+for _name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_name).setLevel(logging.ERROR)

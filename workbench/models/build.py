@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +41,6 @@ __all__ = [
     "progress_bar",
     "quantization_config",
     "quantizer_for",
-    "quiet_libraries",
 ]
 
 
@@ -433,13 +431,3 @@ def _not_here(kind: str, device: torch.device) -> CapabilityError:
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
-
-
-def quiet_libraries() -> None:
-    """Silence warnings about builds that this machine cannot use.
-
-    torchao lists, at every import, the kernels that were built for another GPU or Python; nothing is
-    wrong and nothing can be done about it.  Errors still come through.
-    """
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -19,7 +19,6 @@ from .build import (
     model_config,
     progress_bar,
     quantization_config,
-    quiet_libraries,
 )
 from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
 from .families import FAMILIES, FamilySpec, family_of
@@ -86,7 +85,6 @@ def load(
     Example:
         >>> vlm = load("nano")  # doctest: +SKIP
     """
-    quiet_libraries()
     parsed = parse_source(source)
     if parsed.kind == "server":
         from .server import ServerVLM  # brings an HTTP client, which a model that is loaded here never needs

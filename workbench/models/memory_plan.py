@@ -34,7 +34,6 @@ from .build import (
     model_config,
     preprocessor_dict,
     quantizer_for,
-    quiet_libraries,
 )
 from .device import SMALL, available_memory, pick_device, total_memory
 from .memory import free_ram
@@ -269,7 +268,6 @@ def memory_plan(
             "a model that is loaded here",
             "ask the server: workbench.load(...)",
         )
-    quiet_libraries()
     return plan_of_source(
         parsed,
         device=device,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..models.build import progress_bar
 from .evaluate import EVALUATION_SEED, evaluate, summarise
 from .loop import Trainer, count
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
@@ -65,7 +66,8 @@ def main() -> None:
         print(metrics, flush=True)
 
     trainer.run(report=report)
-    model.eval().to("cpu").save_pretrained(folder)
+    with progress_bar(folder.name, 1, show=False):
+        model.eval().to("cpu").save_pretrained(folder)
     began = f"Began with the weights of {options.init.name}." if options.init else ""
     measure(folder, trainer, edition, n=options.n, note=f"{began} {options.note}".strip())
     install(folder, options.out)
