@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from house import fresh
 
@@ -20,6 +23,23 @@ import workbench
 def test_the_front_door_imports_neither_torch_nor_transformers(statement: str) -> None:
     heavy = "{'torch', 'transformers', 'matplotlib', 'pandas', 'captum'} & set(sys.modules)"
     assert fresh(f"import sys\n{statement}\nprint({heavy} or 'light')") == "light"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "workbench.load()",
+        "workbench.interpret.attribute",
+        "workbench.ablate.run",
+        "from workbench.train import attention",
+        "from workbench.ablate import variant",
+    ],
+)
+def test_libraries_below_print_nothing(statement: str) -> None:
+    code = f"import workbench\n{statement}\nimport transformers.modeling_utils"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", workbench.__all__)

@@ -19,7 +19,7 @@ from PIL.Image import Image
 import workbench
 
 from .errors import CapabilityError, InputError
-from .files import write_bytes
+from .files import data_path, open_regular, write_bytes
 from .images import open_images
 from .terminal import FAILED, INTERRUPTED, Verb, example, run, waiting, write, write_json
 from .types import Mode, Piece
@@ -388,17 +388,19 @@ def report(
     results: Annotated[
         list[str], typer.Argument(metavar="RESULTS", help="Folders of runs, saved results or logs.")
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")
+    path: Annotated[
+        str, typer.Option("--path", "-o", metavar="FILE", help="Where to write it.")
     ] = "report.html",
+    output: Annotated[str | None, typer.Option(hidden=True)] = None,  # its name until 0.2
     title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Benchmark report",
     failures: Annotated[int, typer.Option(metavar="N", help="Most items with pictures.")] = 100,
 ) -> None:
     """Write one HTML file of runs or logs that opens without a network."""
-    with waiting(f"writing {output}"):
-        parts = [_results(path, name=Path(path).stem if len(results) > 1 else "") for path in results]
+    path = output or path
+    with waiting(f"writing {path}"):
+        parts = [_results(each, name=Path(each).stem if len(results) > 1 else "") for each in results]
         together = parts[0] if len(parts) == 1 else workbench.bench.Results.concat(parts)
-        written = workbench.bench.report(together, output, title=title, failures=failures)
+        written = workbench.bench.report(together, path, title=title, failures=failures)
     write(written)
 
 
@@ -417,7 +419,7 @@ def _is_saved(place: Path) -> bool:
     """Whether `Results.save` wrote a file: its header says so."""
     if not place.is_file() or place.suffix not in (".jsonl", ".parquet"):
         return False
-    with place.open("rb") as file:
+    with open_regular(place) as file:
         return place.suffix == ".parquet" or b'"workbench.results"' in file.readline(200)
 
 
@@ -565,7 +567,7 @@ def _notebooks() -> tuple[Path, str]:
     here = Path.cwd()
     folder = here / NOTEBOOKS
     kept = _copy(BROUGHT.glob("*.ipynb"), folder)
-    kept += _copy(workbench.data_path("samples").iterdir(), folder / "samples")
+    kept += _copy(data_path("samples").iterdir(), folder / "samples")
     write(f"workbench lab: the notebooks are in {folder}", file=sys.stderr)
     if kept:
         write(f"workbench lab: {kept} files were there already and are as they were", file=sys.stderr)

@@ -25,7 +25,7 @@ from .errors import InputError, WorkbenchError
 
 __all__ = [
     *("BUG", "FAILED", "INTERRUPTED"),
-    *("Verb", "clean", "example", "run", "waiting", "write", "write_json"),
+    *("Verb", "clean", "example", "run", "run_one", "waiting", "write", "write_json"),
 ]
 
 BUG, FAILED, INTERRUPTED = 1, 2, 130
@@ -140,6 +140,24 @@ class Verb(TyperCommand):
 def example(*lines: str) -> str:
     """The end of a help text: commands to copy, each on a line of its own."""
     return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])
+
+
+def run_one(
+    verb: Callable[..., int | None], arguments: Sequence[str] | None, *, name: str, examples: Sequence[str]
+) -> int:
+    """Run a program of one command; as `run`.
+
+    Args:
+        verb: the command: a function as typer takes it.
+        arguments: words after the program's name; None for those of this process.
+        name: what the program is called.
+        examples: ends of command lines, for the help text.
+    """
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    app.command(cls=Verb, epilog=example(*(f"{name} {end}" for end in examples)))(verb)
+    return run(app, arguments, name=name)
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None, *, name: str) -> int:

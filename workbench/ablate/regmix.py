@@ -6,18 +6,20 @@ python -m workbench.ablate.regmix --unseen FOLDER      # also the authors' test 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 
 from ..errors import InputError
 from ..files import data_path
+from ..terminal import run_one, write
 from .fits import METHODS
 from .response import cross_validate, learning_curve, rank_correlation
 
@@ -120,26 +122,32 @@ def _short(value: Any) -> Any:
     return round(float(value), 4) if isinstance(value, float) else value
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Measure and write the JSON that `recorded` reads."""
-    from ..train.card import hardware
+def _measure(
+    *,
+    out: Annotated[Path, typer.Option(help="Where the result goes.")] = Path("regmix.json"),
+    unseen: Annotated[
+        Path | None, typer.Option(help="The data folder of a clone of the authors' repository.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="Whose validation loss.")] = TARGET,
+    n_repeats: Annotated[int, typer.Option(help="Random training sets of each size.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the training sets.")] = 0,
+) -> None:
+    """Measure the methods on RegMix's runs and write the JSON that `recorded` reads."""
+    from ..train.card import hardware  # torch
 
-    parser = argparse.ArgumentParser(
-        prog="python -m workbench.ablate.regmix", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--out", type=Path, default=Path("regmix.json"), help="where the result goes")
-    parser.add_argument("--unseen", type=Path, help="the data folder of a clone of the authors' repository")
-    parser.add_argument("--target", default=TARGET, help="whose validation loss (default: %(default)s)")
-    parser.add_argument("--n-repeats", type=int, default=3, help="random training sets of each size")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(argv)
-    result = validate(target=given.target, n_repeats=given.n_repeats, unseen=given.unseen, seed=given.seed)
+    result = validate(target=target, n_repeats=n_repeats, unseen=unseen, seed=seed)
     result["hardware"] = hardware()
-    beside = given.out.with_name(given.out.name + ".new")
+    beside = out.with_name(out.name + ".new")
     beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, given.out)
-    print(pd.DataFrame(result["cross_validation"]).to_string(index=False))
+    os.replace(beside, out)
+    write(pd.DataFrame(result["cross_validation"]).to_string(index=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure from a shell; its exit status."""
+    name = "python -m workbench.ablate.regmix"
+    return run_one(_measure, arguments, name=name, examples=["--out regmix.json", "--unseen FOLDER"])
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -21,19 +21,20 @@ the report's own tables.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
 from scipy.stats import t as student
 
 from ..errors import InputError
 from ..files import data_path
+from ..terminal import run_one, write
 from .fields import closest
 from .mixture import named_mixtures
 from .recipe import DOMAINS, Recipe
@@ -638,26 +639,38 @@ _CLAIMS: dict[str, Callable[[pd.DataFrame], list[Finding]]] = {
 }
 
 
-def main(arguments: list[str] | None = None) -> int:
+def _record_studies(
+    *,
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help=f"Some of {', '.join(STUDIES)}; none: all.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Of the runs themselves; resumable.")] = Path("runs/studies"),
+    out: Annotated[Path, typer.Option(help="Where NAME.parquet goes, or is read from.")] = Path("data/runs"),
+    runs: Annotated[
+        int | None, typer.Option(metavar="N", help="At most N further runs of each study.")
+    ] = None,
+    again_hash: Annotated[
+        str | None, typer.Option("--again", metavar="HASH", help="Run this recorded run again and compare.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Of this process; with 1 any machine gives the same.")] = 1,
+) -> int:
     """Record studies, or run one recorded run again."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.ablate.studies", description=main.__doc__)
-    parser.add_argument("studies", nargs="*", metavar="NAME", help=f"of {', '.join(STUDIES)}; none: all")
-    parser.add_argument("--folder", default="runs/studies", help="of the runs themselves; resumable")
-    parser.add_argument("--out", default="data/runs", help="where NAME.parquet goes, or is read from")
-    parser.add_argument("--runs", type=int, metavar="N", help="at most N further runs of each study")
-    parser.add_argument("--again", metavar="HASH", help="run this recorded run again and compare")
-    parser.add_argument("--threads", type=int, default=1, help="of this process (1: the same on any machine)")
-    options = parser.parse_args(arguments)
     import torch
 
-    torch.set_num_threads(options.threads)
-    if options.again:
-        told = again(options.again, Path(options.out), Path(options.folder))
-        print(told)
+    torch.set_num_threads(threads)
+    if again_hash:
+        told = again(again_hash, out, folder)
+        write(told)
         return 0 if told.same else 1
-    for name in options.studies or STUDIES:
-        record(study(name), Path(options.out), Path(options.folder), most=options.runs)
+    for name in studies or STUDIES:
+        record(study(name), out, folder, most=runs)
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record studies from a shell; its exit status."""
+    name = "python -m workbench.ablate.studies"
+    return run_one(_record_studies, arguments, name=name, examples=["mixture", "--again HASH"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ forwards.  A killed run goes on where it was: its journal holds one JSON line a 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import subprocess
 import time
@@ -17,10 +16,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import torch
+import typer
 
 from .. import synth
 from ..answer import Answer
@@ -30,6 +30,7 @@ from ..journal import Journal
 from ..models.load import load
 from ..models.vlm import VLM
 from ..records import plain
+from ..terminal import run_one, write
 from ..train.card import hardware
 from ..types import Mode
 from .attribution import Attribution, attribute
@@ -392,41 +393,49 @@ def _commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the arguments and run."""
-    usual = LeaderboardSettings()
-    parser = argparse.ArgumentParser(prog="python -m workbench.interpret.leaderboard", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the league, for instance data/league"
-    )
-    parser.add_argument("--n", type=int, default=usual.n, help="questions; each is asked in every mode")
-    parser.add_argument(
-        "--methods", nargs="+", default=list(usual.methods), help=f"of {', '.join((*METHODS, SINK))}"
-    )
-    parser.add_argument(
-        "--families", nargs="+", default=list(usual.families), help="of workbench.synth.FAMILIES"
-    )
-    parser.add_argument("--modes", nargs="+", default=list(usual.modes))
-    parser.add_argument("--regions", nargs=2, type=int, default=usual.regions, metavar=("ROWS", "COLS"))
-    parser.add_argument("--steps", type=int, default=usual.steps, help="points of a curve")
-    parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--model", help="a model's folder or name; the built-in one if not given")
-    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
-    given = parser.parse_args(arguments)
+USUAL = LeaderboardSettings()
+
+
+def _measure_all(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the leaderboard, for instance data/league.")],
+    n: Annotated[int, typer.Option(help="Questions; each is asked in every mode.")] = USUAL.n,
+    methods: Annotated[
+        list[str], typer.Option(metavar="METHOD", help=f"Some of {', '.join((*METHODS, SINK))}.")
+    ] = list(USUAL.methods),  # noqa: B006
+    families: Annotated[
+        list[str], typer.Option(metavar="FAMILY", help="Some of workbench.synth.FAMILIES.")
+    ] = list(USUAL.families),  # noqa: B006
+    modes: Annotated[list[str], typer.Option(metavar="MODE", help="How to ask.")] = list(USUAL.modes),  # noqa: B006
+    regions: Annotated[
+        tuple[int, int], typer.Option(metavar="ROWS COLS", help="Grid of the maps.")
+    ] = USUAL.regions,
+    steps: Annotated[int, typer.Option(help="Points of a curve.")] = USUAL.steps,
+    seed: Annotated[int, typer.Option(help="Of the questions and of the methods.")] = USUAL.seed,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or name; the built-in one if not given.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+) -> None:
+    """Measure every method's maps on the same fresh questions.  A killed run goes on where it was."""
     settings = LeaderboardSettings(
-        n=given.n,
-        seed=given.seed,
-        methods=tuple(given.methods),
-        families=tuple(given.families),
-        modes=tuple(given.modes),
-        regions=tuple(given.regions),
-        steps=given.steps,
+        n=n,
+        seed=seed,
+        methods=tuple(methods),
+        families=tuple(families),
+        modes=tuple(modes),
+        regions=regions,
+        steps=steps,
     )
-    league = run_leaderboard(
-        settings, given.out, source=given.model, jobs=given.jobs, say=lambda line: print(line, flush=True)
-    )
-    print("\n".join(league.findings))
+    league = run_leaderboard(settings, out, source=model, jobs=jobs, say=write)
+    write("\n".join(league.findings))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure a leaderboard from a shell; its exit status."""
+    name = "python -m workbench.interpret.leaderboard"
+    return run_one(_measure_all, arguments, name=name, examples=["--out data/league", "--out mine --n 20"])
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
