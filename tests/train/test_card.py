@@ -8,8 +8,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from workbench.data import data_path
 from workbench.errors import CheckpointError
+from workbench.files import data_path
 from workbench.train.card import add_robustness, write_card
 from workbench.train.loop import TrainConfig
 
