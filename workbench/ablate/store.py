@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bench.results import write_beside
 from ..errors import InputError
-from ..files import locked
+from ..files import locked, write_bytes
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ FORMAT = {"format": "workbench.ablate.run", "version": 1}
 def write_json(path: Path, value: Any) -> None:
     """Write JSON beside a file's place, synced, and move it there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_beside(path, iter([(json.dumps(value, indent=1, allow_nan=False) + "\n").encode()]))
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from .contamination import picture_hash as picture_hash
 from .contamination import synth_pictures as synth_pictures
 from .export import export_lmms_eval as export_lmms_eval
 from .importers import load_results as load_results
+from .importers import register_importer as register_importer
 from .published import claims as claims
 from .report import report as report
 from .results import COLUMNS as COLUMNS
@@ -19,9 +20,11 @@ from .run import open_run as open_run
 from .run import run as run
 from .scorers import BENCHMARKS as BENCHMARKS
 from .scorers import PROTOCOLS as PROTOCOLS
+from .scorers import Asked as Asked
 from .scorers import Score as Score
 from .scorers import by_category as by_category
 from .scorers import hallusion as hallusion
+from .scorers import register_scorer as register_scorer
 from .scoring import Rescored as Rescored
 from .scoring import rescore as rescore
 from .scoring import score as score
@@ -34,6 +37,7 @@ from .statistics import router_curve as router_curve
 from .statistics import router_gain as router_gain
 from .statistics import scores as scores
 from .store import cache_home as cache_home
+from .tasks.catalog import register_task as register_task
 from .tasks.catalog import task as task
 from .tasks.catalog import task_names as task_names
 from .tasks.task import Item as Item

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from .results import Results, write_beside
+from ..files import write_bytes
+from .results import Results
 
 __all__ = ["export_lmms_eval"]
 
@@ -52,11 +53,11 @@ def export_lmms_eval(results: Results, folder: str | Path, *, date: str = "20260
         }
         for task, rows in tasks.items():
             path = place / f"{date}_samples_{task}.jsonl"
-            write_beside(path, _lines(rows))
+            write_bytes(path, _lines(rows))
             written.append(path)
         path = place / f"{date}_results.json"
         totals = json.dumps(_totals(str(table["model"].iloc[0]), tasks), indent=2, ensure_ascii=False)
-        write_beside(path, iter([totals.encode("utf-8", "surrogatepass")]))
+        write_bytes(path, totals.encode("utf-8", "surrogatepass"))
         written.append(path)
     return written
 

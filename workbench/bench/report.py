@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..files import write_bytes
+from ..html import Markup, page
+from ..html import table as html_table
 from ..names import verb
-from .cases import MARKS, MODES, browser_html, cases
-from .pages import page, table_html
-from .results import Results, write_beside
+from .cases import MARKS, MODES, SCRIPT, STYLE, browser_html, cases
+from .results import Results
 from .statistics import efficiency, mode_lens, pareto, scores
 
 __all__ = ["report"]
@@ -65,7 +67,7 @@ def report(
     parts.append(_failures(results, failures))
     target = Path(path).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_beside(target, iter([page(title, "".join(parts)).encode("utf-8", "replace")]))
+    write_bytes(target, page(title, "".join(parts), style=STYLE, script=SCRIPT).encode("utf-8", "replace"))
     return target
 
 
@@ -90,7 +92,7 @@ def _facts(results: Results) -> str:
         ("settings", settings or "unknown"),
         ("replies from", f"{days[0]} to {days[-1]}" if days else "unknown"),
     ]
-    return table_html(("", ""), [(name, (escape(text),)) for name, text in rows])
+    return _table(("", ""), [(name, Markup(escape(text))) for name, text in rows])
 
 
 def _versions(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -110,11 +112,11 @@ def _scores(results: Results, options: Mapping[str, Any]) -> str:
     rows = []
     for row in table.to_dict("records"):
         interval = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
-        told = [row["n"], row["clusters"], _percent(row["value"]), interval, (_bar(row),)]
+        told = [row["n"], row["clusters"], _percent(row["value"]), interval, Markup(_bar(row))]
         rows.append([*_named(row, named), *told])
     head = [*named, "items", "clusters", "score, %", "95% interval", "0 to 100"]
     note = "Intervals are clustered where items share a picture or a problem (Miller 2024), else Wilson's."
-    return table_html(head, rows) + f"<p class=note>{note}</p>"
+    return _table(head, rows) + f"<p class=note>{note}</p>"
 
 
 def _bar(row: Mapping[str, Any]) -> str:
@@ -144,7 +146,7 @@ def _lens(results: Results, options: Mapping[str, Any]) -> str:
         "The oracle takes the better reply of each item; no router reaches it. MCC: whether the model opened "
         "a thought of its own accord where thinking helps (1: always and only there; 0: as by chance)."
     )
-    return table_html(head, rows) + f"<p class=note>{note}</p>"
+    return _table(head, rows) + f"<p class=note>{note}</p>"
 
 
 def _telling(table: pd.DataFrame, *always: str) -> list[str]:
@@ -185,8 +187,8 @@ def _cost(seen: Results, options: Mapping[str, Any]) -> str:
     for row in each.to_dict("records"):
         per_1000 = f"{row['per_1000']:.1f} ({row['low']:.1f} to {row['high']:.1f})"
         worth.append([*_named(row, cells), per_1000, f"{row['tokens']:.1f}"])
-    per = table_html([*cells, "right answers per 1000 output tokens (95%)", "output tokens a reply"], worth)
-    return _plane(table) + table_html(head, rows) + f"<details><summary>by benchmark</summary>{per}</details>"
+    per = _table([*cells, "right answers per 1000 output tokens (95%)", "output tokens a reply"], worth)
+    return _plane(table) + _table(head, rows) + f"<details><summary>by benchmark</summary>{per}</details>"
 
 
 def _named(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -236,3 +238,7 @@ def _failures(results: Results, most: int) -> str:
     told = f"{len(found)} items are wrong in at least one mode"
     told += f"; {len(shown)} of them are here, those on which the modes differ first." if shown else "."
     return f"<h2>Failures</h2><p class=note>{escape(told)}</p>" + browser_html(results, shown)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return f"<div class=scroll>{html_table(header, rows)}</div>"

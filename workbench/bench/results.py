@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import InputError
+from ..files import write_bytes
 from ..names import Named
 from ..types import Mode
 
@@ -38,7 +38,6 @@ __all__ = [
     "save_results",
     "table_of",
     "tidy",
-    "write_beside",
 ]
 
 
@@ -474,9 +473,9 @@ def save_results(results: Results, path: str | Path) -> Path:
     )
     header = {**FORMAT, "warnings": list(results.warnings), "about": dict(results.about)}
     if target.suffix == ".parquet":
-        write_beside(target, _parquet(table, header))
+        write_bytes(target, _parquet(table, header))
     else:
-        write_beside(target, _lines(table, header))
+        write_bytes(target, _lines(table, header))
     return target
 
 
@@ -499,20 +498,6 @@ def read_results(path: str | Path) -> Results:
             raise
         raise _damaged(source, str(error)) from None
     return Results.of(table, folder=source.parent, warnings=warnings, about=about)
-
-
-def write_beside(target: Path, chunks: Iterator[bytes]) -> None:
-    """Write bytes beside a file's place and move them there: a crash leaves the old file or the new one."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _near(results: Results, refs: tuple[str, ...], folder: Path) -> list[str]:

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModeError
-from ..files import locked
+from ..files import locked, write_bytes
 from ..journal import Journal
 from ..models.generate import Settings
 from ..names import verb
 from ..progress import time_words
 from ..types import Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
-from .results import Results, write_beside
+from .results import Results
 from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint
 from .tasks.catalog import resolve
 from .tasks.field import unlike_published
@@ -99,7 +99,7 @@ def write_items(
                 "details": {**item.scoring, **_evidence(item)},
             }
         )
-    write_beside(
+    write_bytes(
         folder / NAME,
         ((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass") for line in lines),
     )

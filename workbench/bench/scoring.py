@@ -16,7 +16,7 @@ import pandas as pd
 from ..errors import InputError
 from ..names import verb
 from .results import Results
-from .scorers import BENCHMARKS, PROTOCOLS, Asked, Score, canonical, recognise
+from .scorers import PROTOCOLS, Asked, Score, canonical, recognise, scorer_of
 from .scorers.base import golds_of, options_of, reply_for
 
 __all__ = ["FLIP_COLUMNS", "Rescored", "SCORING", "rescore", "score"]
@@ -77,7 +77,7 @@ def score(benchmark: str, prediction: Any, *, gold: Any, protocol: str = "workbe
         gold_format=str(item.get("gold_format") or ""),
         coordinates=str(item.get("coordinates") or ""),
     )
-    return BENCHMARKS[name][protocol](asked)
+    return scorer_of(name, protocol)(asked)
 
 
 def _drawn(prediction: Any, gold: Any, protocol: str, item: Mapping[str, Any]) -> Score:

@@ -7,8 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from ..bench.cases import PATTERNS, SORTS, Case, case_html, cases
-from ..bench.pages import STYLE
+from ..bench.cases import PATTERNS, SORTS, STYLE, Case, case_html, cases
 from ..bench.results import Results
 from ..html import frame
 from .static import static_only

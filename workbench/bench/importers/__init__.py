@@ -6,6 +6,7 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from ...errors import InputError
 from ...names import verb
+from ...plugins import Table
 from ..results import Results, table_of
 from ..run import NAME as RUN_FILE
 from ..run import open_run
@@ -21,18 +23,55 @@ from ..scoring import rescore
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import Notes, damaged, named
 
-__all__ = ["load_results", "recognised"]
+__all__ = ["IMPORTERS", "Importer", "load_results", "recognised", "register_importer"]
 
 _FORMATS = "a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or a file that Results.save wrote"
 _OWN_PROTOCOLS = {"vlmevalkit": "vlmevalkit", "lmms-eval": "lmms-eval"}
 
 Reader = Callable[[Path, Notes], Iterator[dict[str, Any]]]
-_READERS: dict[str, Reader] = {
-    "vlmevalkit": vlmevalkit.read_vlmevalkit,
-    "lmms-eval": lmms_eval.read_samples,
-    "inspect": inspect_log.read_inspect,
-    "eureka": eureka.read_eureka,
-}
+
+
+@dataclass(frozen=True)
+class Importer:
+    """How one harness's logs are read.
+
+    Args:
+        read: from a file to rows as `Results` holds them; what a reader should know goes into the notes.
+        recognises: whether a file is such a log, from its path and its first bytes; None for the harnesses
+            that `recognised` knows itself.
+    """
+
+    read: Reader
+    recognises: Callable[[Path, bytes], bool] | None = None
+
+
+IMPORTERS: Table[Importer] = Table(
+    "importer",
+    {
+        "vlmevalkit": Importer(vlmevalkit.read_vlmevalkit),
+        "lmms-eval": Importer(lmms_eval.read_samples),
+        "inspect": Importer(inspect_log.read_inspect),
+        "eureka": Importer(eureka.read_eureka),
+    },
+)
+"""Name of a harness -> how its logs are read; `register_importer` adds one."""
+
+
+def register_importer(harness: str, read: Reader, *, recognises: Callable[[Path, bytes], bool]) -> None:
+    """Add a harness whose logs `load_results` reads.
+
+    Args:
+        harness: its name; it becomes the rows' ``harness``.
+        read: called with a file and the `Notes`; yields a mapping per item with at least ``item``, ``gold``
+            and ``response`` (see `workbench.bench.COLUMNS` for all).
+        recognises: called with a file's path and its first 4096 bytes, before the workbench's own check.
+
+    Raises:
+        InputError: for a name that is taken, or functions that cannot be called.
+    """
+    if not (callable(read) and callable(recognises)):
+        raise InputError(f"importer {harness!r}: read={read!r}, recognises={recognises!r}", "two functions")
+    IMPORTERS.register(harness, Importer(read, recognises))
 
 
 @verb(rules="protocol")
@@ -103,7 +142,7 @@ def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
     found, others = [], []
     for file in sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith(".")):
         kind = recognised(file)
-        if kind in (*_READERS, "workbench"):
+        if kind == "workbench" or kind in IMPORTERS:
             found.append((file, kind))
         elif not kind:
             others.append(file.name)
@@ -131,7 +170,7 @@ def _without_copies(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[P
 
 
 def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
-    rows = list(_READERS[kind](file, notes))
+    rows = list(IMPORTERS[kind].read(file, notes))
     if not rows:
         raise damaged(file, "it holds no items")
     table = table_of(rows)
@@ -206,9 +245,12 @@ def _lasting(warnings: Iterable[str]) -> list[str]:
 
 def recognised(path: Path) -> str:
     """The kind of a file by its content: "vlmevalkit", "lmms-eval", "lmms-eval totals", "inspect", "eureka",
-    "workbench", "totals", or "" for anything else."""
+    "workbench", "totals", a registered harness, or "" for anything else."""
     with path.open("rb") as file:
         start = file.read(4096)
+    for name, importer in IMPORTERS.plugged().items():
+        if importer.recognises is not None and importer.recognises(path, start):
+            return name
     if start.startswith(b"PAR1"):
         return "workbench"
     if start.startswith(b"PK") or path.suffix == ".eval":

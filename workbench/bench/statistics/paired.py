@@ -213,7 +213,8 @@ def _split(data: Any, column: Mapping[str, tuple[Any, Any]]) -> list[pd.DataFram
 def between(data: Any, column: str, first: Any, second: Any, **options: Any) -> pd.DataFrame:
     """`compare` with a column, as it was written before."""
     deprecated("between(results, column, first, second)", "compare(results, column=(first, second))")
-    return compare(data, **{column: (first, second)}, **options)
+    options[column] = (first, second)
+    return compare(data, **options)
 
 
 def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, seed: int) -> dict[str, Any]:

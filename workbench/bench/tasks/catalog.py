@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...plugins import Table
 from .drawn import NAME as SUITE
 from .drawn import drawn_names, drawn_task, suite
 from .field import FIELD, field_task
 from .task import Task
 
-__all__ = ["resolve", "task", "task_names"]
+__all__ = ["TASKS", "register_task", "resolve", "task", "task_names"]
+
+TASKS: Table[Callable[..., Task]] = Table("task", {})
+"""Name of a registered task -> what makes it; the workbench's own tasks are found by `task` itself."""
+
+
+def register_task(name: str, make: Callable[..., Task]) -> None:
+    """Add a benchmark that `task`, ``bench.run`` and the shell find by its name.
+
+    Args:
+        name: its name; not one of `task_names`, and not ``synth:...``.
+        make: called with ``folder``, ``n`` and what else the user gives to `task`; returns a `Task`.
+
+    Raises:
+        InputError: for a name that is taken, or something that cannot be called.
+
+    Example:
+        >>> register_task("colours", lambda folder=None, n=None: Task("colours", items[:n], scorer="AI2D"))
+    """
+    if name in (SUITE, *FIELD) or str(name).startswith("synth:"):
+        raise InputError(f"a task with the name {name!r}, which the workbench has", "another name")
+    if not callable(make):
+        raise InputError(f"task {name!r} is made by {make!r}", "a function that returns a Task")
+    TASKS.register(name, make)
 
 
 def task_names() -> list[str]:
     """Names that `task` takes: the suite, the benchmarks of the field, and the drawn tasks."""
-    return [SUITE, *FIELD, *drawn_names()]
+    return [SUITE, *FIELD, *TASKS, *drawn_names()]
 
 
 def task(name: str, *, folder: str | Path | None = None, n: int | None = None, **options: Any) -> Task:
@@ -46,6 +70,11 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
         return suite(folder=folder, n=n, **options)
     if name in FIELD:
         return field_task(name, folder=folder, n=n, **options)
+    if name in TASKS:
+        made = TASKS[name](folder=folder, n=n, **options)
+        if not isinstance(made, Task):
+            raise InputError(f"the task {name!r} makes a {type(made).__name__}", "a workbench.bench.Task")
+        return made
     near = difflib.get_close_matches(name, task_names(), n=3, cutoff=0.4)
     likely = " or ".join(near or [SUITE, "MMStar", "synth:chain@2"])
     raise InputError(f"task {name!r}", f"a name like {likely}", "see bench.task_names()")
