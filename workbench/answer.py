@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from ._faces import later
 from .attention import Attention
 from .errors import InputError
 from .files import local_path, own_folder, read_bytes, read_json, temporary, write_bytes, write_json
@@ -31,6 +32,9 @@ from .html import framed
 from .images import open_image
 from .records import build, plain, with_format, without_format
 from .types import Mode, Span, TokenLayout, Turn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Answer", "STOPPED"]
 
@@ -148,6 +152,20 @@ class Answer:
             Turn("user", self.question, self.question_images),
             Turn("assistant", self.text, thought=self.thought, thinks=thinks),
         )
+
+    def plot(self, tokens: int | Span | None = None, **options: Any) -> Figure:
+        """The images, with what the reply looked at where its attention was kept.
+
+        Args:
+            tokens: a token or span of the reply; None for the answer without its thought.
+            options: as for `workbench.viz.overlay`, or, without attention, `workbench.viz.show_answer`.
+
+        Raises:
+            InputError: for an answer about no image, or tokens of an answer made without ``capture=True``.
+        """
+        if self.captured is None and tokens is None:
+            return later("viz", "show_answer")(self, **options)
+        return later("viz", "overlay")(self, tokens, **options)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path`` (made if needed), replacing an answer that is there.

@@ -15,7 +15,7 @@ from workbench.answer import Answer
 from workbench.attention import make_attention
 from workbench.errors import CapabilityError, InputError
 from workbench.types import PatchGrid, Region, Span, TokenLayout
-from workbench.viz.overlay import COLOURS, DIVERGING, coloured
+from workbench.viz.overlay import ATTENTION, COLOURS, DIVERGING, coloured
 from workbench.viz.style import Figure
 
 WORDS = ("<think>", " red", " is", " $1$", "\n", "</think>", " blue", "<end>")
@@ -104,7 +104,7 @@ def test_the_line_goes_round_what_is_above_half() -> None:
 
 
 def test_the_title_and_the_bar_say_how_much_and_where() -> None:
-    drawn = viz.overlay(answer(WIDE), one_patch(1, 4, 0.25) + one_patch(0, 0, 0.05))
+    drawn = viz.overlay(answer(WIDE), one_patch(1, 4, 0.25) + one_patch(0, 0, 0.05), label=ATTENTION)
     assert title(drawn) == "30% of the attention is on this picture, strongest in row 1, column 4 (25%)"
     assert drawn.axes[1].get_ylim() == pytest.approx((0, 0.25))
     assert drawn.axes[1].get_ylabel() == "share of the attention"
@@ -134,7 +134,7 @@ def test_a_signed_map_has_two_colours_around_zero() -> None:
 def test_boxes_and_further_pictures_are_drawn_where_they_belong() -> None:
     both = answer(WIDE, Image.new("RGB", (60, 60), "black"))
     drawn = viz.overlay(
-        both, one_patch(0, 0), 1, boxes={"evidence": [Region((1, 2, 3, 4)), Region((5, 6, 7, 9), 1)]}
+        both, one_patch(0, 0), image=1, boxes={"evidence": [Region((1, 2, 3, 4)), Region((5, 6, 7, 9), 1)]}
     )
     assert drawn.axes[0].get_xlim() == (0, 60)
     assert [p.get_xy() for p in drawn.axes[0].patches] == [(5, 6)]
@@ -153,7 +153,7 @@ def test_boxes_and_further_pictures_are_drawn_where_they_belong() -> None:
 )
 def test_a_map_that_does_not_fit_is_refused(values: np.ndarray, image: int, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        viz.overlay(answer(WIDE), values, image)
+        viz.overlay(answer(WIDE), values, image=image)
 
 
 def test_an_answer_without_a_layout_and_a_grid_of_another_answer_are_refused() -> None:

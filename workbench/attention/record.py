@@ -25,6 +25,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from .._faces import later
 from ..errors import CapabilityError, InputError
 from ..types import Box, PatchGrid, Region, Span, TokenLayout
 from .select import Layers, Tokens, grid_positions, numbers, picture_grids, region_positions, token_rows
@@ -32,6 +33,7 @@ from .store import LayerStore
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 
 __all__ = [
@@ -458,6 +460,17 @@ class Attention(AttentionRows):
         """
 
         return flow(self, token, layers=layers, residual=residual, sinks=sinks)
+
+    def plot(self, tokens: Tokens | None = None, **options: Any) -> Figure:
+        """A small map for each layer and head; options as for `workbench.viz.sheet`.
+
+        Args:
+            tokens: a token of the reply, or a span; None for the answer without its thought.
+
+        Raises:
+            InputError: as `map`.
+        """
+        return later("viz", "sheet")(self, tokens, **options)
 
     # -- on disk ---------------------------------------------------------------------------------
 

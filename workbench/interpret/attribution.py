@@ -241,6 +241,11 @@ class Attribution(Named, prove="counterfactual"):
         )
 
     @property
+    def unit(self) -> str:
+        """What the map's values are, for the label of a figure."""
+        return TABLE[self.method].unit if self.method in TABLE else "value"
+
+    @property
     def span(self) -> Span:
         """Positions of the scored tokens in ``answer.token_ids``."""
         return self.target.span

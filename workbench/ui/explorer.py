@@ -16,7 +16,7 @@ import traitlets
 from ..answer import Answer
 from ..attention import Attention
 from ..errors import InputError, WorkbenchError
-from ..viz.overlay import overlay
+from ..viz.overlay import ATTENTION, overlay
 from .maps import Maps, Setting, Word, quantised
 from .page import MAX_BYTES, page, script, style, write
 from .static import static_only
@@ -135,7 +135,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         shown = [maps.on_overview(cells, number) for number in range(len(maps.grids))]
         peak = float(max(values.max() for values in shown))
         for number, values in enumerate(shown):
-            figure = overlay(self.answer, values, number, peak=peak)
+            figure = overlay(self.answer, values, image=number, peak=peak, label=ATTENTION)
             out = io.BytesIO()
             figure.savefig(out, format="png", dpi=150)
             data = base64.b64encode(out.getvalue()).decode("ascii")

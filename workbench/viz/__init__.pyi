@@ -33,6 +33,7 @@ from .lens import lens_sheet as lens_sheet
 from .lens import lens_table as lens_table
 from .overlay import overlay as overlay
 from .overlay import show as show
+from .overlay import show_answer as show_answer
 from .overlay import show_patches as show_patches
 from .overlay import show_sample as show_sample
 from .resolution import microscope as microscope

@@ -13,24 +13,29 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from ..answer import Answer
 from ..attention import Attention
+from ..attention.select import Tokens
 from ..errors import InputError
+from ..interpret.attribution import Attribution
+from ..names import verb
 from ..types import PatchGrid
 from .overlay import colour_bar, coloured, draw_map, grid_of, sheet_colours
-from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled
+from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, record, titled
 from .tables import percent
 
 __all__ = ["difference", "sheet", "timeline", "token_strip"]
 
 
+@verb("image")
 def sheet(
-    attention: Attention,
-    token: Any,
-    image: int = 0,
+    attention: Attention | Answer,
+    token: Tokens | None = None,
     *,
+    image: int = 0,
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
     sinks: bool = True,
@@ -41,16 +46,19 @@ def sheet(
     The scale is that of the root of the share, so that faint heads show.
 
     Args:
-        attention: of an answer.
-        token: a token of the reply, or a span, as ``attention.map`` takes it.
+        attention: of an answer, or the answer itself.
+        token: a token of the reply, or a span, as ``attention.map`` takes it; None for the answer without
+            its thought.
         image: which picture.
         layers, heads: which; None for all.
         sinks: whether sinks stay in.
         width: of the figure, in inches.
 
     Raises:
-        InputError: as ``attention.map``.
+        InputError: for something else, or as ``attention.map``.
     """
+    attention = _captured(attention)
+    token = attention.spans.get("answer", attention.tokens) if token is None else token
     chosen = list(attention.layers) if layers is None else list(layers)
     across = list(range(attention.n_heads)) if heads is None else list(heads)
     maps = [
@@ -60,6 +68,12 @@ def sheet(
         for layer in chosen
     ]
     return draw_sheet(np.concatenate(maps), layers=chosen, heads=across, width=width)
+
+
+def _captured(given: Attention | Answer) -> Attention:
+    """The attention of an answer, or what is it already."""
+    made_by = "vlm.ask(images, question, capture=True).attention"
+    return record(given.attention if isinstance(given, Answer) else given, Attention, made_by)
 
 
 def draw_sheet(
@@ -105,17 +119,22 @@ def draw_sheet(
     return drawn
 
 
-def timeline(frame: Any, *, title: str = "", width: float = 8.0) -> Figure:
+def timeline(
+    frame: pd.DataFrame | Attention | Answer, *, image: int = 0, title: str = "", width: float = 8.0
+) -> Figure:
     """How much each token of the reply looked at the picture, how widely, and how much went to sinks.
 
     Args:
-        frame: from ``attention.over_time(image=...)``.
+        frame: an answer, its attention, or a table from ``attention.over_time(image=...)``.
+        image: which picture, where it is no table.
         title: a line above; "" for what the table says.
         width: of the figure, in inches.
 
     Raises:
         InputError: for a table without rows or without a column that is needed.
     """
+    if isinstance(frame, (Attention, Answer)):
+        frame = _captured(frame).over_time(image)
     rows = columns(frame, ("share", "entropy", "sink_share"), "answer.attention.over_time(image=0)")
     drawn, axes = panels(3, 1, width=width, height=5.2, sharex=True)
     x = np.arange(len(rows))
@@ -172,31 +191,38 @@ def _over_time(rows: pd.DataFrame, thought: np.ndarray) -> str:
 
 
 def difference(
-    map_a: Any,
-    map_b: Any,
+    map_a: Attribution | ArrayLike,
+    map_b: Attribution | ArrayLike,
     *,
     answer: Answer | None = None,
     image: int = 0,
     labels: tuple[str, str] = ("first", "second"),
-    label: str = "share of the attention",
+    label: str | None = None,
     title: str = "",
     height: float = 3.0,
 ) -> Figure:
     """Two maps on one scale, and the first minus the second in two colours.
 
     Args:
-        map_a, map_b: maps of the same patches, ``[rows, cols]``.
-        answer: whose picture to draw them on; None draws the patches alone.
+        map_a, map_b: maps of the same patches, ``[rows, cols]``; or attributions of one answer.
+        answer: whose picture to draw them on; None for an attribution's own, and the patches alone where
+            there is none.
         image: which picture.
         labels: names of the two maps.
-        label: what the values are.
+        label: what the values are; None for what an attribution says, "value" for arrays.
         title: a line above; "" for how much differs and where.
         height: of a map, in inches.
 
     Raises:
         InputError: if the maps differ in shape, do not fit the answer, or are not finite.
     """
-    a, b = np.asarray(map_a, dtype=float), np.asarray(map_b, dtype=float)
+    if isinstance(map_a, Attribution):
+        answer = map_a.answer if answer is None else answer
+        label = map_a.unit if label is None else label
+    a, b = (
+        np.asarray(one.map(image) if isinstance(one, Attribution) else one, dtype=float)
+        for one in (map_a, map_b)
+    )
     if a.ndim != 2 or a.shape != b.shape:
         raise InputError(
             f"maps of shapes {a.shape} and {b.shape}", "two maps [rows, cols] of the same patches"
@@ -213,7 +239,7 @@ def difference(
         draw_map(panel, picture, values, grid, peak=top, scale=answer is not None)
         panel.set_title(name, fontsize=9, color=INK, parse_math=False)
     signed = bool((a < 0).any() or (b < 0).any())
-    colour_bar(axes[2], top, signed=signed, label=label)
+    colour_bar(axes[2], top, signed=signed, label=label or "value")
     most = draw_map(axes[3], picture, a - b, grid, scale=False, signed=True)
     axes[3].set_title(f"{labels[0]} minus {labels[1]}", fontsize=9, color=INK, parse_math=False)
     colour_bar(axes[4], most, signed=True, label="difference")
@@ -273,7 +299,7 @@ def token_strip(
     Raises:
         InputError: for another number of values than the reply has tokens, or negative ones.
     """
-    texts = reply_texts(answer, tokens)
+    texts = reply_texts(record(answer, Answer, "vlm.ask(images, question, capture=True)"), tokens)
     numbers = np.array([np.nan if v is None else float(v) for v in values], dtype=float)
     if len(numbers) != len(texts):
         raise InputError(f"{len(numbers)} values", f"{len(texts)}, one for each token of the reply")

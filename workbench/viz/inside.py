@@ -18,7 +18,7 @@ from ..interpret.thought import ModePair
 from ..stats import bootstrap_mean
 from ..types import Box
 from .attention import difference
-from .overlay import _frame, _picture, grid_of, sheet_colours
+from .overlay import ATTENTION, _frame, _picture, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled, wrapped
 from .tables import percent
 
@@ -211,7 +211,9 @@ def paired(
     """
     maps = pair.maps(row, image=image, **options)
     labels = ("thinking", "direct")
-    return difference(maps.think, maps.direct, answer=pair.think, image=image, labels=labels, title=title)
+    return difference(
+        maps.think, maps.direct, answer=pair.think, image=image, labels=labels, label=ATTENTION, title=title
+    )
 
 
 def _box(axes: Axes, box: Box, colour: str, line: str, label: str | None) -> None:

@@ -15,17 +15,21 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..images import open_images
+from ..interpret.attribution import Attribution
+from ..names import verb
 from ..synth import Sample
-from ..types import Box, PatchGrid, Region
-from .style import FAINT, INK, SERIES, Figure, panels, titled, wrapped
+from ..types import Box, PatchGrid, Region, Span
+from .style import FAINT, INK, SERIES, Figure, panels, record, titled, wrapped
 from .tables import percent
 
 __all__ = [
+    "ATTENTION",
     "COLOURS",
     "DIVERGING",
     "FADE",
@@ -34,11 +38,13 @@ __all__ = [
     "grid_of",
     "overlay",
     "show",
+    "show_answer",
     "show_patches",
     "show_sample",
 ]
 
 
+ASKED = "vlm.ask(images, question)"
 MOST = 200  # cells up to which every patch gets its token's number
 
 
@@ -91,11 +97,29 @@ def show(
 
 
 def show_sample(sample: Sample, *, height: float = 2.8) -> Figure:
-    """A drawn question: its pictures, where the evidence lies, and the known answer."""
+    """A drawn question: its pictures, where the evidence lies, and the known answer.
+
+    Raises:
+        InputError: for something else.
+    """
+    sample = record(sample, Sample, "workbench.synth.sample(family, 1, seed=0)[0]")
     evidence = [Region(box, sample.picture) for box in sample.boxes]
     titles = [f"picture {i + 1}" for i in range(len(sample.images))] if len(sample.images) > 1 else ()
     text = f"{sample.question}\nKnown answer: {sample.answer}"
     return show(sample.images, boxes={"evidence": evidence}, titles=titles, title=text, height=height)
+
+
+def show_answer(answer: Answer, *, height: float = 2.8) -> Figure:
+    """The pictures of a question, what was asked, and what the model answered.
+
+    Raises:
+        InputError: for something else, or an answer about no picture.
+    """
+    answer = record(answer, Answer, ASKED)
+    if not answer.question_images:
+        raise InputError("an answer about no picture", "an answer to a question with a picture")
+    text = f"{answer.question}\n{answer.model or 'Model'} ({answer.mode}): {answer.text.strip()}"
+    return show(answer.question_images, title=text, height=height)
 
 
 def show_patches(
@@ -117,6 +141,7 @@ def show_patches(
         CapabilityError: if the answer has no layout (a server gives none).
         InputError: if there is no such picture or cell.
     """
+    answer = record(answer, Answer, ASKED)
     if answer.layout is None:
         raise CapabilityError("an answer without a layout", "one of a model that was loaded here")
     if not 0 <= image < min(len(answer.layout.images), len(answer.images)):
@@ -201,15 +226,19 @@ DIVERGING = _palette("PuOr", 0.04, 0.96, 17)
 """From the strongest against (orange) over nothing to the strongest for (purple)."""
 
 
+ATTENTION = "share of the attention"
+
+
+@verb("image")
 def overlay(
-    answer: Answer,
-    map: Any,
-    image: int = 0,
+    answer: Answer | Attribution,
+    map: Attribution | Span | int | ArrayLike | None = None,
     *,
+    image: int = 0,
     grid: PatchGrid | None = None,
     boxes: Mapping[str, Iterable[Region | Box]] | None = None,
     peak: float | None = None,
-    label: str = "share of the attention",
+    label: str | None = None,
     title: str = "",
     height: float = 3.6,
 ) -> Figure:
@@ -220,24 +249,32 @@ def overlay(
     a signed map).  Patches that reach past the picture's edge, where a family pads it, are cut there.
 
     Args:
-        answer: an answer with pictures and a layout.
-        map: a value for each patch, ``[rows, cols]``; a map with negative values is drawn in two
-            colours around zero.
+        answer: an answer with pictures and a layout; or an attribution, which knows its answer.
+        map: what is laid over it: an `Attribution`; a token or `Span` of the reply for what it looked at;
+            or a value for each patch, ``[rows, cols]``.  A map with negative values is drawn in two colours
+            around zero.  None for what the answer's own tokens looked at.
         image: which picture of the conversation.
-        grid: the patches that the map belongs to, where they are a crop's; else the picture's own.
+        grid: the patches that an array belongs to, where they are a crop's; else the picture's own.
         boxes: name -> regions or boxes (original pixels) to draw over it, for example the evidence.
         peak: the value of the darkest colour, the same for figures that are to be compared; None for the
             map's own largest.
-        label: what the values are, for the colour bar.
+        label: what the values are, for the colour bar; None for what the record says, "value" for an array.
         title: a line above; "" for what the map says.
         height: of the picture, in inches.
 
     Raises:
         CapabilityError: for an answer without a layout (a server gives none).
-        InputError: for a picture that is not there, or a map that does not fit the grid.
+        InputError: for something else, a picture that is not there, a token without attention, or a map that
+            does not fit the grid.
+
+    Example::
+
+        viz.overlay(attribution)  # the same as attribution.plot()
+        viz.overlay(answer, -2)  # where the last word but one looked
     """
-    grid = grid_of(answer, image, grid)
-    values = checked_map(map, grid)
+    answer, given, means = _laid(answer, map, image)
+    grid, label = grid_of(answer, image, grid), means if label is None else label
+    values = checked_map(given, grid)
     picture = answer.images[grid.image]
     wide = height * min(2.2, max(0.7, picture.width / picture.height))
     drawn, (axes, bar) = panels(
@@ -256,6 +293,23 @@ def overlay(
     colour_bar(bar, top, signed=bool((values < 0).any()), label=label)
     titled(drawn, title or _finding(values, label))
     return drawn
+
+
+def _laid(shown: Answer | Attribution, map: Any, image: int) -> tuple[Answer, Any, str]:  # Any: any array
+    """The answer, the map on one of its pictures, and what its values are."""
+    if isinstance(shown, Attribution):
+        if map is not None:
+            raise InputError("an attribution and another map", "an attribution alone, or an answer and a map")
+        shown, map = shown.answer, shown
+    answer = record(shown, Answer, f"{ASKED}, or pass an attribution alone")
+    if isinstance(map, Attribution):
+        if (map.answer.token_ids, map.answer.layout) != (answer.token_ids, answer.layout):
+            raise InputError("an attribution of another answer", "one of this answer", "pass it alone")
+        return answer, map.map(image), map.unit
+    if map is None or isinstance(map, (int, Span)):
+        tokens = answer.spans["answer"] if map is None else map
+        return answer, answer.attention.map(tokens, image), ATTENTION
+    return answer, map, "value"
 
 
 def grid_of(answer: Answer, image: int, grid: PatchGrid | None = None) -> PatchGrid:
@@ -412,8 +466,8 @@ def _finding(values: np.ndarray, label: str) -> str:
     strongest = f"strongest in row {row}, column {col}"
     if not values.any():
         return f"Nothing on this picture ({label})"
-    if (values < 0).any() or values.sum() > 1.001:
-        return f"{label.capitalize()}: {strongest} ({values[row, col]:+.3g})"
+    if label != ATTENTION:
+        return f"{label[:1].upper()}{label[1:]}: {strongest} ({values[row, col]:+.3g})"
     return (
         f"{percent(float(values.sum()))} of the attention is on this picture, {strongest} "
         f"({100 * values[row, col]:.2g}%)"

@@ -106,12 +106,12 @@ def wrapped(text: str, per_line: int) -> str:
     return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, per_line) or [""])
 
 
-def record(given: object, kind: type[R] | tuple[type[R], ...], made_by: str) -> R:
+def record(given: object, kind: type[R], made_by: str) -> R:
     """What a figure was given, where it is the record that it draws.
 
     Args:
         given: what the caller passed.
-        kind: class of the record, or several.
+        kind: class of the record.
         made_by: the call that makes one, for the message.
 
     Raises:
@@ -119,11 +119,8 @@ def record(given: object, kind: type[R] | tuple[type[R], ...], made_by: str) -> 
     """
     if isinstance(given, kind):
         return given
-    names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
     raise InputError(
-        f"{type(given).__name__} for a figure of another record",
-        f"of type {names}",
-        f"make it with {made_by}",
+        f"a figure of {type(given).__name__}", f"a record of type {kind.__name__}", f"make it with {made_by}"
     )
 
 

@@ -19,6 +19,7 @@ class Method:
         cost: what it costs, in words.
         options: its settings with their defaults.
         gradients: whether it needs gradients.
+        unit: what the values of its maps are.
     """
 
     module: str
@@ -26,6 +27,7 @@ class Method:
     cost: str
     options: Mapping[str, Any] = field(default_factory=dict)
     gradients: bool = False
+    unit: str = "evidence (nats)"
 
 
 TABLE: dict[str, Method] = {
@@ -57,14 +59,36 @@ TABLE: dict[str, Method] = {
         "regional", "Lundberg and Lee 2017, arXiv 1705.07874", "samples forwards", {"samples": None}
     ),
     "greedy": Method(
-        "greedy", "Chen et al. 2025, arXiv 2509.22496", "2 (width + 1) forwards a region", {"width": 8}
+        "greedy",
+        "Chen et al. 2025, arXiv 2509.22496",
+        "2 (width + 1) forwards a region",
+        {"width": 8},
+        unit="change of the objective",
     ),
-    "chefer": Method("relevance", "Chefer et al. 2021, arXiv 2103.15679", "1 backward", gradients=True),
-    "tam": Method("activation", "Li et al. 2025, arXiv 2506.23270", "1 forward", {"denoise": True}),
-    "attention": Method("relevance", "the mean of all heads and layers", "1 backward", gradients=True),
-    "rollout": Method("relevance", "Abnar and Zuidema 2020, arXiv 2005.00928", "1 backward", gradients=True),
-    "random": Method("priors", "a reference: noise", "nothing"),
-    "centre": Method("priors", "a reference: the middle of the picture", "nothing"),
+    "chefer": Method(
+        "relevance", "Chefer et al. 2021, arXiv 2103.15679", "1 backward", gradients=True, unit="relevance"
+    ),
+    "tam": Method(
+        "activation", "Li et al. 2025, arXiv 2506.23270", "1 forward", {"denoise": True}, unit="activation"
+    ),
+    "attention": Method(
+        "relevance",
+        "the mean of all heads and layers",
+        "1 backward",
+        gradients=True,
+        unit="share of the attention",
+    ),
+    "rollout": Method(
+        "relevance",
+        "Abnar and Zuidema 2020, arXiv 2005.00928",
+        "1 backward",
+        gradients=True,
+        unit="share of the flow",
+    ),
+    "random": Method("priors", "a reference: noise", "nothing", unit="noise, without a unit"),
+    "centre": Method(
+        "priors", "a reference: the middle of the picture", "nothing", unit="nearness to the middle"
+    ),
 }
 
 METHODS: tuple[str, ...] = tuple(TABLE)
