@@ -113,9 +113,10 @@ def _percent(row: pd.Series) -> str:
 
 def _true(row: pd.Series) -> str:
     """Share of thoughts of which every sentence is true of the drawing, and the same among right answers."""
-    if "true" not in row:
+    if pd.isna(row.get("true")):
         return "not measured"
-    return f"{100 * row.true:.1f}; {100 * row.true_if_right:.1f} where right"
+    asked = f" ({row.true_n:.0f} asked)" if pd.notna(row.get("true_n")) else ""
+    return f"{100 * row.true:.1f}; {100 * row.true_if_right:.1f} where right{asked}"
 
 
 def _table(scores: pd.DataFrame) -> str:
