@@ -6,10 +6,10 @@
 >>> sample.correct("The value is " + sample.answer)
 True
 
-`FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures, `FREE` what came with the
-second world.  The same family, seed, difficulty and world give the same bytes.  Drawings are of the first world, on a
-grid and in one typeface, unless ``world=2`` asks for the second, whose places, sizes, typefaces and wordings
-vary.
+`FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures, `FREE` what came with the second
+world.  The same family, seed, difficulty and world give the same bytes.  Drawings are of the first world, on
+a grid and in one typeface, unless ``world=2`` asks for the second, whose places, sizes, typefaces
+and wordings vary.
 """
 
 from __future__ import annotations
