@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "STOPPED"]
 
 
-STOPPED = ("end", "length", "budget", "interrupted", "content_filter", "refusal", "tool_calls")
+WITHHELD = frozenset(("content_filter", "refusal", "tool_calls"))
+"""Ends of a reply in which a server put something else in the place of an answer."""
+
+STOPPED = ("end", "length", "budget", "interrupted", *sorted(WITHHELD))
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,18 @@ def test_tokens_that_a_server_does_not_tell_are_unknown_in_the_table(serve, tmp_
         assert table["value"].notna().all()
 
 
+@pytest.mark.filterwarnings("ignore:tiny. the server's content filter")
+def test_withheld_replies_are_counted(serve, tmp_path) -> None:
+    def reply(question):
+        end = "content_filter" if question[3] in "135" else "stop"
+        return {"choices": [{"message": {"content": "yes"}, "finish_reason": end}]}
+
+    results = bench.run(
+        workbench.load(serve(reply).url), yes_no(8), ["auto"], folder=tmp_path, progress=False
+    )
+    assert "withheld: 3 of 8 replies (content_filter)" in results.warnings
+
+
 def test_malformed_replies_are_failed_rows_and_end_no_run(serve, tmp_path) -> None:
     wrong = iter([{"finish_reason": []}, {"logprobs": "x"}, {"message": 5}])
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import pickle
 import random
+import shutil
+import ssl
+import subprocess
 import threading
 
 import pytest
@@ -665,15 +669,59 @@ def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
     assert "hunter22" not in str(caught.value)
 
 
-def test_certificates_are_checked(serve_raw):
-    import ssl
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Files of a certificate for "localhost" that nobody trusts, and of its key."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("the openssl command makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    new = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([openssl, *new, *name, "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key
 
+
+def test_only_a_trusted_certificate_for_the_same_name_is_accepted(serve, certificate, monkeypatch):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = serve()
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    by_number = server.url.replace("http:", "https:")
+    by_name = by_number.replace("127.0.0.1", "localhost")
+    for url in (by_name, by_number):
+        with pytest.raises(ServerError, match="no valid TLS"):
+            ServerVLM(url, model="tiny", api_key="secret-key")
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    monkeypatch.setattr(server_protocol, "_tls", lambda: trusting)
+    with pytest.raises(ServerError, match=r"no valid TLS.*127\.0\.0\.1"):
+        ServerVLM(by_number, model="tiny", api_key="secret-key")
+    assert server.keys == []
+    assert ServerVLM(by_name, api_key="secret-key").ask(None, "Which?").text == "yes"
+
+
+def test_a_plain_server_is_no_tls(serve_raw):
     context = server_protocol._tls()
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     server = serve_raw(lambda: [b"HTTP/1.1 400 plain\r\n\r\n"], at_once=True)
     with pytest.raises(ServerError, match="no valid TLS"):
         ServerVLM(server.url.replace("http:", "https:"), model="named")
+
+
+def test_a_handle_can_be_pickled(serve):
+    vlm = workbench.load(serve().url)
+    assert pickle.loads(pickle.dumps(vlm)).ask(None, "Which?").text == "yes"
 
 
 def test_every_error_of_a_server_is_one_of_ours():

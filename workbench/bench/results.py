@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..answer import WITHHELD, Answer
 from ..errors import InputError
 from ..files import write_bytes
 from ..names import Named
@@ -393,6 +394,7 @@ class Results(Named, rules="protocol"):
 
 _OBSERVED = (
     "not scored:",
+    "withheld:",
     "mixed versions:",
     "mixed protocols:",
 )  # found anew in each table
@@ -423,6 +425,8 @@ def _observed(table: pd.DataFrame) -> list[str]:
     found = []
     if missing := int(table["value"].isna().sum()):
         found.append(f"not scored: {missing} of {len(table)} rows have no value (NaN)")
+    for why in sorted(WITHHELD & set(table["stopped"])):
+        found.append(f"withheld: {int((table['stopped'] == why).sum())} of {len(table)} replies ({why})")
     for benchmark, versions in table.groupby("benchmark")["version"].unique().items():
         if len(versions) > 1:
             names = ", ".join(repr(v) for v in sorted(versions))

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from ..answer import Answer
+from ..answer import WITHHELD, Answer
 from ..errors import (
     CapabilityError,
     ContextLengthError,
@@ -63,7 +63,7 @@ _INSIDE = ("model", "processor", "tokenizer", "device", "dtype", "config", "atte
 TOP = 20  # likeliest first tokens to ask for; the protocol's largest number
 OPTIONAL = ("logprobs", "top_logprobs", "stream_options")  # a server may refuse these without harm
 SPARE, PER_TOKEN = 4096, 256  # characters of a reply, and for each token: a server may not keep to max_tokens
-WITHHELD = {
+WHY_WITHHELD = {
     "content_filter": "the server's content filter withheld the reply, or the rest of it",
     "refusal": "the model refused to answer, in the field that the server has for this",
     "tool_calls": "the model called a tool instead of answering",
@@ -581,7 +581,7 @@ class ServedRun:
         if estimated:
             settings["token_split"] = "estimated from characters"
         if stopped in WITHHELD:
-            warnings.warn(f"{self._served.name}: {WITHHELD[stopped]}", stacklevel=2)
+            warnings.warn(f"{self._served.name}: {WHY_WITHHELD[stopped]}", stacklevel=2)
         return Answer(
             text=text,
             thought=thought or None,

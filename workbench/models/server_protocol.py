@@ -381,8 +381,8 @@ class Endpoint:
             if isinstance(cause, ssl.SSLError):
                 return ServerError(
                     f"{self.url} speaks no valid TLS ({cause})",
-                    "a server with a valid certificate",
-                    "try http://",
+                    "a server whose certificate this machine trusts, for this very name",
+                    "set SSL_CERT_FILE to its authority's certificate, or use http:// if it has none",
                 )
             cause = cause.__cause__ or cause.__context__
         return ServerError(
