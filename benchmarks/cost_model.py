@@ -20,7 +20,7 @@ from result import keep
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.ablate.cost import Shape, calibrate, cost
-from workbench.ablate.resolution import METHODS, feed
+from workbench.ablate.resolution import FEEDINGS, feed
 from workbench.files import data_path
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 
@@ -44,7 +44,7 @@ def operations(text: int = 100) -> list[dict[str, Any]]:
     with torch.device("meta"):
         model = Phi4RVForConditionalGeneration(config).eval()
     rows = []
-    for method in METHODS:
+    for method in FEEDINGS:
         plan = feed((3840, 2160), 3600, method=method)
         predicted = cost(Shape.of(config), plan, text=text)
         views = [view.rows * view.cols for view in plan.views]

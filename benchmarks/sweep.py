@@ -67,7 +67,7 @@ def start(times: int = 3) -> float:
     spent = []
     for _ in range(times):
         begun = time.perf_counter()
-        command = [sys.executable, "-c", "import workbench.ablate.working"]
+        command = [sys.executable, "-c", "import workbench.ablate.training"]
         subprocess.run(command, check=True, capture_output=True)
         spent.append(time.perf_counter() - begun)
     return statistics.median(spent)

@@ -30,7 +30,7 @@ from result import keep
 from workbench.train.attention import PRODUCTS
 from workbench.train.card import hardware
 from workbench.train.data import Batch, Mix, batches
-from workbench.train.loop import TrainConfig, Trainer
+from workbench.train.loop import TrainConfig, Trainer, phased_trainer
 from workbench.train.nano import build_nano, nano_encoder
 from workbench.train.tokenizer import build_tokenizer
 
@@ -126,7 +126,7 @@ def main() -> None:
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         model = build_nano(tokenizer)
-        trainer = Trainer(model, encoder, TrainConfig(encoder_steps=0), Path(folder))
+        trainer = phased_trainer(model, encoder, TrainConfig(encoder_steps=0), Path(folder))
         trainer.model.train()
         loops["ours"], loops["ours, fused attention"] = with_attention(trainer)
         sizes["ours"] = sum(p.numel() for p in model.parameters())

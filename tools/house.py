@@ -38,12 +38,13 @@ PACKAGE = "workbench"
 
 # Which rooms a room may import, besides itself; the front door (workbench/__init__.py) is not a room.
 GROUND = {"errors", "files", "html", "images", "journal", "names", "plugins", "progress", "records", "stats"}
-GROUND |= {"_faces", "terminal", "types"}
+GROUND |= {"_faces", "provenance", "terminal", "types"}
 RECORDS = GROUND | {"answer", "attention"}
 BELOW = {
     "_faces": set(),
     "errors": set(),
     "progress": set(),
+    "provenance": set(),
     "plugins": {"errors"},
     "terminal": {"errors"},
     "types": {"errors", "records"},

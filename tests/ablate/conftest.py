@@ -8,13 +8,13 @@ import pytest
 from ablate_tiny import TINY
 
 from workbench import ablate
-from workbench.ablate import working
+from workbench.ablate import training
 
 
 @pytest.fixture(scope="session", autouse=True)
 def short_replies() -> None:
     """A model that learned nothing rambles to the limit."""
-    working.LONGEST_REPLY = working.EASY_REPLY = 4
+    training.LONGEST_REPLY = training.EASY_REPLY = 4
 
 
 @pytest.fixture

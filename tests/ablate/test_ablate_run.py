@@ -18,20 +18,23 @@ from safetensors.torch import load_file
 
 from workbench import ablate
 from workbench.ablate import training
+from workbench.ablate.recipe import part_of
+from workbench.ablate.stream import make_plan
 from workbench.errors import InputError, WorkbenchError
+from workbench.train.loop import Trainer
 
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {here!r})
 from ablate_tiny import TINY
 from workbench import ablate
-from workbench.ablate.training import RecipeTrainer
+from workbench.train.loop import Trainer
 
-update = RecipeTrainer.update
+update = Trainer.update
 def slowly(self, batch):
     time.sleep(0.2)
     return update(self, batch)
-RecipeTrainer.update = slowly
+Trainer.update = slowly
 ablate.run(TINY, {folder!r}, checkpoint=2, every=1)
 """
 
@@ -60,19 +63,20 @@ def test_a_finished_run_is_read_not_repeated(finished: ablate.Run, monkeypatch) 
 
 def test_stages_train_the_parts_that_they_name(store: Path, monkeypatch) -> None:
     changed: dict[str, set[str]] = {}
-    update = training.RecipeTrainer.update
+    update = Trainer.update
+    plan = make_plan(TINY, 24)
 
     def watched(self, batch):
         before = {k: v.clone() for k, v in self.model.named_parameters()}
         metrics = update(self, batch)
-        kind = self.plan.stage(self.step).kind
+        kind = plan.stage(self.step).kind
         after = dict(self.model.named_parameters())
-        moved = {training.part_of(k) for k, v in after.items() if not torch.equal(v, before[k])}
+        moved = {part_of(k) for k, v in after.items() if not torch.equal(v, before[k])}
         changed.setdefault(kind, set()).update(moved)
         return metrics
 
-    monkeypatch.setattr(training.RecipeTrainer, "update", watched)
-    monkeypatch.setattr("workbench.ablate.working.ask_all", lambda *_: pytest.fail("far enough"))
+    monkeypatch.setattr(Trainer, "update", watched)
+    monkeypatch.setattr("workbench.ablate.training.ask_all", lambda *_: pytest.fail("far enough"))
     with pytest.raises(BaseException, match="far enough"):
         ablate.run(TINY.replace(architecture={"freeze_encoder": True}), store)
     assert changed["projector"] == {"projector"}
@@ -110,7 +114,7 @@ def test_a_killed_run_ends_with_the_same_weights(store: Path, finished: ablate.R
 
 @pytest.mark.parametrize("wrapped", [OSError(errno.ENOSPC, "full"), RuntimeError("I/O error: (os error 28)")])
 def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, wrapped) -> None:
-    save = training.RecipeTrainer.save
+    save = Trainer.save
 
     def fills(self):
         if self.step > 4:
@@ -118,7 +122,7 @@ def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, wr
         save(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training.RecipeTrainer, "save", fills)
+        patched.setattr(Trainer, "save", fills)
         with pytest.raises(WorkbenchError, match="disk is full.*goes on from there"):
             ablate.run(TINY, store, checkpoint=4)
     state = json.loads((store / TINY.hash / "train" / "checkpoint.json").read_text())
@@ -127,15 +131,13 @@ def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, wr
 
 
 def test_a_budget_in_flops_buys_about_that_many(store: Path, monkeypatch) -> None:
-    from workbench.ablate.working import Work
-
     recipe = TINY.replace(budget={"flops": 3e8})
-    work = Work(recipe, store / recipe.hash, device="cpu", checkpoint=10)
+    work = training.Work(recipe, store / recipe.hash, device="cpu", checkpoint=10)
     monkeypatch.setattr(work.trainer, "save", lambda: None)
     work.trainer.run(report=lambda _: None)
     assert work.trainer.work["flops"] == pytest.approx(3e8, rel=0.2)
     with pytest.raises(InputError, match="what one sample costs"):
-        Work(TINY.replace(budget={"flops": 1.0}), store / "x", device="cpu", checkpoint=10)
+        training.Work(TINY.replace(budget={"flops": 1.0}), store / "x", device="cpu", checkpoint=10)
 
 
 def test_weights_that_do_not_fit_are_refused(store: Path, finished: ablate.Run) -> None:

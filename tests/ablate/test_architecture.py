@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 
 from workbench import ablate, load, synth
 from workbench.ablate.recipe import part_of
-from workbench.ablate.resolution import METHODS
+from workbench.ablate.resolution import FEEDINGS
 from workbench.ablate.stream import make_plan, write_example
-from workbench.ablate.training import RecipeTrainer
+from workbench.ablate.training import recipe_trainer
 from workbench.ablate.variant import (
     SHARED,
     build_model,
@@ -28,7 +28,8 @@ from workbench.ablate.variant import (
 )
 from workbench.errors import InputError, WorkbenchError
 from workbench.files import data_path
-from workbench.train.data import Mix, collate
+from workbench.train.data import Encoder, Mix, collate
+from workbench.train.loop import Trainer
 from workbench.types import Turn
 
 CROPS = {"token_budget": 80, "tile": 4}
@@ -38,7 +39,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deep projector": {"projector_depth": 3},
     "bidirectional": {"image_attention": "bidirectional"},
     "few tokens": {"token_budget": 16},
-    **{method: {"feeding": method, **CROPS} for method in METHODS if method != "dynamic_resolution"},
+    **{method: {"feeding": method, **CROPS} for method in FEEDINGS if method != "dynamic_resolution"},
 }
 TOKENIZER = Tokenizer.from_file(str(data_path("nano", "tokenizer.json")))
 
@@ -47,37 +48,37 @@ def recipe_of(shape: dict[str, Any]) -> ablate.Recipe:
     return TINY.replace(architecture=shape)
 
 
-def trainer_of(shape: dict[str, Any], folder: Path) -> RecipeTrainer:
-    recipe = recipe_of(shape)
-    encoder = encoder_of(recipe.architecture, TOKENIZER)
-    return RecipeTrainer(build_model(recipe, TOKENIZER), encoder, make_plan(recipe, 24), folder / "train")
+def encoder_for(name: str) -> Encoder:
+    return encoder_of(recipe_of(SHAPES[name]).architecture, TOKENIZER)
 
 
-def opened(trainer: RecipeTrainer, folder: Path) -> Any:
+def trainer_of(name: str, folder: Path) -> Trainer:
+    recipe = recipe_of(SHAPES[name])
+    plan = make_plan(recipe, 24)
+    return recipe_trainer(build_model(recipe, TOKENIZER), encoder_for(name), plan, folder / "train")
+
+
+def opened(trainer: Trainer, name: str, folder: Path) -> Any:
     """The trainer's model, saved and opened to be asked."""
     place = folder / "name" / "model"
     place.mkdir(parents=True)
-    for name in SHARED:
-        (place / name).write_bytes(data_path("nano", name).read_bytes())
-    save_model(trainer.model, trainer.plan.recipe.architecture, place)
+    for file in SHARED:
+        (place / file).write_bytes(data_path("nano", file).read_bytes())
+    save_model(trainer.model, recipe_of(SHAPES[name]).architecture, place)
     return open_model(place)
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_training_and_asking_see_the_same(name: str, tmp_path: Path) -> None:
-    trainer = trainer_of(SHAPES[name], tmp_path)
+    trainer, encoder = trainer_of(name, tmp_path), encoder_for(name)
     drawing, _ = synth.draw("read_sign", seed=3)
-    example = trainer.encoder.start()
-    trainer.encoder.add(example, drawing, "read_sign", random.Random(0), Mix(think_look=0.0, questions=1))
-    batch = collate([example], trainer.encoder.pad)
+    example = encoder.start()
+    encoder.add(example, drawing, "read_sign", random.Random(0), Mix(think_look=0.0, questions=1))
+    batch = collate([example], encoder.pad)
     trainer.model.eval()
     with torch.no_grad():
-        features = trainer.image_features(batch)
-        embeds = trainer.model.get_input_embeddings()(batch.input_ids)
-        places = (batch.input_ids == trainer.encoder.image_token)[..., None].expand_as(embeds)
-        hidden = trainer.decode(batch, embeds.masked_scatter(places, features))
-        taught = trainer.model.lm_head(hidden)[0]
-    vlm = opened(trainer, tmp_path)
+        taught = trainer.model.lm_head(trainer.forward(batch).hidden)[0]
+    vlm = opened(trainer, name, tmp_path)
     turns = [[Turn("user", drawing.questions[0].text, (drawing.canvases[0].image(),))]]
     encoded = vlm.family.encode(vlm.processor, turns, mode="nothink", config=vlm.model.config)
     prompt = encoded.prompt_ids[0]
@@ -85,12 +86,12 @@ def test_training_and_asking_see_the_same(name: str, tmp_path: Path) -> None:
     with torch.no_grad():
         asked = vlm.model(**encoded.inputs).logits[0]
     assert torch.allclose(asked, taught[: len(prompt)], atol=2e-5)
-    assert encoded.layouts[0].image_tokens == prompt.count(trainer.encoder.image_token)
+    assert encoded.layouts[0].image_tokens == prompt.count(encoder.image_token)
 
 
 @pytest.mark.parametrize("name", ["bidirectional", "multi_crop_s2"])
 def test_a_batch_gets_the_replies_of_single_questions(name: str, tmp_path: Path) -> None:
-    vlm = opened(trainer_of(SHAPES[name], tmp_path), tmp_path)
+    vlm = opened(trainer_of(name, tmp_path), name, tmp_path)
     samples = [synth.sample(family, 1, seed=5)[0] for family in ("read_sign", "shape_change", "chain")]
     options: dict[str, Any] = {"mode": "nothink", "max_tokens": 5}
     single = [vlm.ask(s.images, s.question, **options).token_ids for s in samples]
@@ -103,16 +104,17 @@ def test_a_batch_gets_the_replies_of_single_questions(name: str, tmp_path: Path)
 def test_only_with_a_bidirectional_mask_an_earlier_patch_sees_a_later_one(tmp_path: Path) -> None:
     moved = {}
     for name in ("standard", "bidirectional"):
-        trainer = trainer_of(SHAPES[name], tmp_path / name)
-        batch = next(trainer.plan.batches(trainer.encoder, trainer.plan.steps - 1))[0]
+        trainer = trainer_of(name, tmp_path / name)
+        batch = next(trainer.batches(trainer.total - 1))[0]
         trainer.model.eval()
         embeds = trainer.model.get_input_embeddings()(batch.input_ids)
-        image = torch.nonzero(batch.input_ids[0] == trainer.encoder.image_token)[:, 0]
+        image = torch.nonzero(batch.input_ids[0] == encoder_for(name).image_token)[:, 0]
         last = int(image[-1])
         changed = embeds.clone()
         changed[0, last] += 1.0
         with torch.no_grad():
-            difference = (trainer.decode(batch, embeds) - trainer.decode(batch, changed))[0].abs().sum(-1)
+            seen = trainer.forward(batch)
+            difference = (seen.decode(embeds) - seen.decode(changed))[0].abs().sum(-1)
         assert difference[: int(image[0])].max() == 0, "what stands before the picture never sees it"
         assert difference[last + 1] > 0
         moved[name] = float(difference[image[0]])
@@ -154,7 +156,7 @@ def test_layers_are_counted() -> None:
     assert np.diff(projector).tolist() == [width * width + width] * 2
     towers = [sizes({"vision_layer": layer}, "encoder") for layer in (1, 2, 3)]
     assert towers[1] - towers[0] == towers[2] - towers[1] > 0
-    for method in METHODS:
+    for method in FEEDINGS:
         shape = {} if method == "dynamic_resolution" else CROPS
         wide = sizes({"feeding": method, **shape}, "projector") - sizes({}, "projector")
         assert wide == (projector_width(method, width) - width) * width

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.ablate.cost import Shape, Timing, calibrate, cost, cost_table
-from workbench.ablate.resolution import METHODS, feed
+from workbench.ablate.resolution import FEEDINGS, feed
 from workbench.ablate.variant import FedModel, pixel_batch
 from workbench.errors import InputError
 from workbench.files import data_path
@@ -38,7 +38,7 @@ def build(s, device="cpu"):
 
 
 @pytest.mark.parametrize("sizes", [SMALL, MID])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEEDINGS)
 def test_operations_and_cache_agree_with_the_real_model(method, sizes):
     model = build(sizes, "meta")
     fed = FedModel(model, method).to("meta")
@@ -90,9 +90,9 @@ def test_the_published_shape_costs_what_its_parameters_say():
 
 
 def test_a_table_has_a_row_a_method():
-    feeds = [feed((3840, 2160), 3600, method=m) for m in METHODS]
+    feeds = [feed((3840, 2160), 3600, method=m) for m in FEEDINGS]
     table = cost_table(data_path("phi4_rv_15b"), feeds, text=200, reply=50)
-    assert list(table["method"]) == list(METHODS)
+    assert list(table["method"]) == list(FEEDINGS)
     assert (table["prompt"] == table["tokens"] + 200).all()
     assert table.set_index("method").loc["multi_crop_s2", "tower_flops"] == table["tower_flops"].max()
 

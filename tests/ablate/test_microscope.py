@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from workbench.ablate.microscope import RIGHT, microscope, read_back, readable_height
-from workbench.ablate.resolution import METHODS
+from workbench.ablate.resolution import FEEDINGS
 from workbench.errors import InputError
 
 
@@ -21,7 +21,7 @@ def page():
 
 def test_every_method_is_looked_at_once(page):
     _, record = page
-    assert [r.method for r in record.readings] == list(METHODS)
+    assert [r.method for r in record.readings] == list(FEEDINGS)
     table = record.frame()
     assert (table["tokens"] <= 3096).all()
     assert table["effective"].between(0, 1).all()

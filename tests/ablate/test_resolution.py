@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from workbench.ablate.resolution import METHODS, default_tile, feed, least_tokens
+from workbench.ablate.resolution import FEEDINGS, default_tile, feed, least_tokens
 from workbench.ablate.variant import FedModel, _join, pixel_batch, projector_width, token_layout
 from workbench.errors import InputError
 from workbench.models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
@@ -43,7 +43,7 @@ def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEEDINGS)
 @pytest.mark.parametrize("size", SIZES)
 def test_a_plan_keeps_its_budget_and_covers_the_picture(method, size):
     for budget in (64, 128, 2048, 3600):
@@ -88,10 +88,10 @@ def test_published_labels_name_the_methods():
     assert feed((500, 400), 256, method="Multi-crop with S2").method == "multi_crop_s2"
     from workbench.bench.published import resolution
 
-    assert set(METHODS.values()) == set(resolution()["method"])
+    assert set(FEEDINGS.values()) == set(resolution()["method"])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEEDINGS)
 def test_a_painted_patch_moves_the_token_that_the_layout_names_most(method):
     """The features are each patch's mean colour: tower and projector left out, all geometry kept."""
     size = (640, 384)
@@ -118,7 +118,7 @@ def _tokens(picture, plan):
     return _join(plan, maps)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEEDINGS)
 def test_a_method_learns_one_batch_through_tower_projector_and_decoder(model, method):
     fed = FedModel(model, method)
     pictures = [Image.new("RGB", (300, 180), colour) for colour in ("black", "white")]
@@ -167,7 +167,7 @@ def test_s2_joins_the_scales_by_channel_on_one_grid():
     assert torch.equal(joined, torch.tensor([1.0, 2.0, 3.0]).expand(plan.tokens, 3))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEEDINGS)
 def test_the_least_budget_works_and_one_token_less_is_refused(method):
     least = least_tokens(method, 4)
     assert feed((900, 700), least, method=method, tile=4).tokens <= least

@@ -13,7 +13,7 @@ from workbench import synth
 from workbench.ablate.recipe import part_of
 from workbench.ablate.stream import WRITTEN, make_plan, write_example, written
 from workbench.ablate.studies import PIPELINES, study
-from workbench.ablate.training import RecipeTrainer
+from workbench.ablate.training import recipe_trainer
 from workbench.ablate.variant import build_model, encoder_of
 from workbench.files import data_path
 
@@ -58,15 +58,15 @@ def test_a_text_stage_shows_no_picture_and_trains_the_decoder_alone(tmp_path: Pa
         stages=[{"kind": "text", "share": 0.5, "reasoning": 1}, {"kind": "all", "share": 0.5}], budget=8
     )
     encoder = encoder_of(recipe.architecture, TOKENIZER)
-    trainer = RecipeTrainer(build_model(recipe, TOKENIZER), encoder, make_plan(recipe, 8), tmp_path)
+    trainer = recipe_trainer(build_model(recipe, TOKENIZER), encoder, make_plan(recipe, 8), tmp_path)
     before = {k: v.clone() for k, v in trainer.model.named_parameters()}
-    step = next(trainer.plan.batches(encoder, 0))
+    step = next(trainer.batches(0))
     assert not any((batch.input_ids == encoder.image_token).any() for batch in step)
     trainer.update(step)
     after = dict(trainer.model.named_parameters())
     assert {part_of(k) for k, v in after.items() if not torch.equal(v, before[k])} == {"decoder"}
     assert trainer.work["patches"] == 0
-    later = next(trainer.plan.batches(encoder, trainer.plan.steps - 1))[0]
+    later = next(trainer.batches(trainer.total - 1))[0]
     assert (later.input_ids == encoder.image_token).any()
 
 

@@ -10,7 +10,7 @@ import torch
 
 from workbench.errors import CheckpointError
 from workbench.train.data import Mix
-from workbench.train.loop import Phase, TrainConfig, Trainer, learning_rate
+from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
 from workbench.train.nano import build_nano, nano_encoder, start_folder, warm_start
 from workbench.train.tokenizer import build_tokenizer
 
@@ -31,16 +31,7 @@ def tokenizer():
 
 def trainer(tokenizer, folder: Path, config: TrainConfig = SMALL) -> Trainer:
     model = build_nano(tokenizer, width=32, depth=1, tower=1)
-    return Trainer(model, nano_encoder(tokenizer), config, folder)
-
-
-def test_schedule_warms_up_stays_and_falls() -> None:
-    config = TrainConfig(steps=90, encoder_steps=10, warmup=10, decay=0.5, lr=1.0)
-    rates = [learning_rate(s, config) for s in range(100)]
-    assert rates[0] == 0.1
-    assert rates[9:50] == [1.0] * 41
-    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False))
-    assert 0 < rates[-1] < 0.05
+    return phased_trainer(model, nano_encoder(tokenizer), config, folder)
 
 
 def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path) -> None:
@@ -84,14 +75,14 @@ def test_the_encoder_learns_alone_then_all_parts(tokenizer, tmp_path: Path) -> N
 
 def test_loss_falls_on_one_batch(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, steps=1000, lr=1e-2))
-    step = next(run._batches(0))
+    step = next(run.batches(0))
     losses = [run.update(step)["reply"] for _ in range(50)]
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_a_steps_batches_weigh_as_much_as_their_conversations(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, clip=1e9))
-    (first,), (second,) = next(run._batches(0)), next(run._batches(1))
+    (first,), (second,) = next(run.batches(0)), next(run.batches(4))
     assert (len(first.input_ids), len(second.input_ids)) == (4, 3)
     run.model.train()
 
@@ -115,7 +106,7 @@ def test_a_steps_batches_weigh_as_much_as_their_conversations(tokenizer, tmp_pat
 
 def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
     run = trainer(tokenizer, tmp_path)
-    (first,), (second,) = next(run._batches(0)), next(run._batches(1))
+    (first,), (second,) = next(run.batches(0)), next(run.batches(4))
     assert len(first.input_ids) == 4
     assert len(second.input_ids) == 3
     plus = tokenizer.encode(" from left").ids

@@ -9,7 +9,7 @@ from PIL import Image
 from workbench.ablate import microscope as module_or_function
 from workbench.ablate.cost import Shape, cost_table
 from workbench.ablate.microscope import Microscope, Reading
-from workbench.ablate.resolution import METHODS, feed
+from workbench.ablate.resolution import FEEDINGS, feed
 from workbench.bench.published import resolution
 from workbench.errors import InputError
 from workbench.viz import resolution as figures
@@ -19,7 +19,7 @@ SIZE = (1600, 1000)
 
 @pytest.fixture(scope="module")
 def record():
-    plans = [feed(SIZE, 3096, method=method) for method in METHODS]
+    plans = [feed(SIZE, 3096, method=method) for method in FEEDINGS]
     readings = [Reading(plan, 4.0 / min(1.0, *plan.density), max(plan.cell)) for plan in plans]
     return Microscope(SIZE, 3096, tuple(readings))
 
@@ -31,7 +31,7 @@ def title(drawn):
 def test_the_microscope_draws_every_crop_and_names_the_best(record):
     drawn = figures.microscope(Image.new("RGB", SIZE, "white"), record)
     drawn.canvas.draw()
-    assert len(drawn.axes) == len(METHODS)
+    assert len(drawn.axes) == len(FEEDINGS)
     for panel, reading in zip(drawn.axes, record.readings, strict=True):
         assert len(panel.patches) == len(reading.feed.crops) + 1
         assert reading.label in panel.get_title(loc="left")
@@ -58,7 +58,7 @@ def test_what_survives_is_counted_over_pictures(record):
 
 def test_costs_name_the_method_with_the_dearest_tower():
     shape = Shape(96, 256, 4, 16, 128, 384, 4, 8, 2, 300)
-    table = cost_table(shape, [feed(SIZE, 3096, method=method) for method in METHODS])
+    table = cost_table(shape, [feed(SIZE, 3096, method=method) for method in FEEDINGS])
     drawn = figures.resolution_costs(table)
     drawn.canvas.draw()
     share = (table["tower_flops"] / table["prompt_flops"]).max()

@@ -19,7 +19,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..names import verb
-from .resolution import MERGE, METHODS, SCALES, Feed
+from ..provenance import hardware
+from .resolution import FEEDINGS, MERGE, SCALES, Feed
 
 if TYPE_CHECKING:
     import pandas
@@ -136,7 +137,7 @@ class Cost:
     @property
     def label(self) -> str:
         """The method's label in the published table."""
-        return METHODS[self.method]
+        return FEEDINGS[self.method]
 
     @property
     def prompt_flops(self) -> int:
@@ -268,8 +269,6 @@ def calibrate(
         raise InputError(f"sizes={tuple(sizes)}", "three square numbers or more, such as 64, 256, 576")
     if n_repeats < 1 or clock not in _CLOCKS:
         raise InputError(f"n_repeats={n_repeats}, clock={clock!r}", f"1 or more, and {' or '.join(_CLOCKS)}")
-    from ..train.card import hardware
-
     shape = Shape.of(model)
     measured = _measure(model, (*sizes, *held_out), n_repeats, _CLOCKS[clock])
     tower = _fit([(1, *shape.tower([n])) for n in sizes], [measured[n][0] for n in sizes])

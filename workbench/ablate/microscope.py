@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
 from ..images import open_image
-from .resolution import METHODS, Feed, feed, method_name
+from .resolution import FEEDINGS, Feed, feed, method_name
 
 if TYPE_CHECKING:
     import pandas
@@ -149,7 +149,7 @@ class Reading:
     @property
     def label(self) -> str:
         """The method's label in the published table."""
-        return METHODS[self.feed.method]
+        return FEEDINGS[self.feed.method]
 
     @property
     def effective(self) -> float:
@@ -207,14 +207,14 @@ class Microscope:
 
 
 def microscope(
-    picture: Any, *, budget: int = 3600, methods: Sequence[str] = tuple(METHODS), tile: int | None = None
+    picture: Any, *, budget: int = 3600, methods: Sequence[str] = tuple(FEEDINGS), tile: int | None = None
 ) -> Microscope:
     """One picture through several ways to feed it.
 
     Args:
         picture: anything that `workbench.images.open_image` takes.
         budget: most image tokens.
-        methods: names from `resolution.METHODS`, or their labels in the published table.
+        methods: names from `resolution.FEEDINGS`, or their labels in the published table.
         tile: side of the tower's square in patches; by default it follows from the budget.
 
     Raises:
@@ -225,7 +225,7 @@ def microscope(
     """
     names = [method_name(m) for m in ((methods,) if isinstance(methods, str) else methods)]
     if not names:
-        raise InputError("methods=()", f"some of {', '.join(METHODS)}")
+        raise InputError("methods=()", f"some of {', '.join(FEEDINGS)}")
     size = open_image(picture).size
     readings = []
     for name in dict.fromkeys(names):

@@ -329,7 +329,7 @@ class Architecture:
         projector_depth: linear layers of the projector, with GELU between them.
         image_attention: "causal" as for words, or "bidirectional": patches of one picture see each other in
             the decoder too (as in PaliGemma, arXiv 2407.07726, there with the question).
-        feeding: how a large picture is cut and read; one of `resolution.METHODS`.
+        feeding: how a large picture is cut and read; one of `resolution.FEEDINGS`.
         token_budget: most image tokens of a picture.
         tile: side of the square that the tower reads, in patches; None where the budget decides, and for
             dynamic resolution, which has no squares.

@@ -7,7 +7,6 @@ python -m workbench.ablate.regmix --unseen FOLDER      # also the authors' test 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,10 +17,11 @@ import pandas as pd
 import typer
 
 from ..errors import InputError
-from ..files import data_path
+from ..files import data_path, write_json
+from ..provenance import hardware
 from ..terminal import run_one, write
 from .fits import METHODS
-from .response import cross_validate, learning_curve, rank_correlation
+from .response import cross_validate, fit_response, learning_curve, rank_correlation
 
 __all__ = ["TARGET", "load", "main", "recorded", "validate"]
 
@@ -105,8 +105,6 @@ def validate(
 
 
 def _unseen(folder: Path, target: str, methods: tuple[str, ...], seed: int) -> list[dict[str, Any]]:
-    from .response import fit_response
-
     shares, loss = load(target)
     rows = []
     fits = {name: fit_response(shares, loss, method=name, seed=seed) for name in methods}
@@ -133,13 +131,9 @@ def _measure(
     seed: Annotated[int, typer.Option(help="Of the training sets.")] = 0,
 ) -> None:
     """Measure the methods on RegMix's runs and write the JSON that `recorded` reads."""
-    from ..train.card import hardware  # torch
-
     result = validate(target=target, n_repeats=n_repeats, unseen=unseen, seed=seed)
     result["hardware"] = hardware()
-    beside = out.with_name(out.name + ".new")
-    beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, out)
+    write_json(out, result, "out")
     write(pd.DataFrame(result["cross_validation"]).to_string(index=False))
 
 

@@ -23,7 +23,7 @@ from ..models.layout import Block, whole
 from ..types import Box
 from .fields import closest
 
-__all__ = ["METHODS", "Feed", "View", "default_tile", "feed", "least_tokens", "method_name"]
+__all__ = ["FEEDINGS", "Feed", "View", "default_tile", "feed", "least_tokens", "method_name"]
 
 PATCH = 16
 LEAST = 16  # tokens of dynamic resolution, as in the built-in model
@@ -59,7 +59,7 @@ class Feed:
     """How one picture is fed.
 
     Args:
-        method: one of `METHODS`.
+        method: one of `FEEDINGS`.
         budget: most tokens that it may cost.
         size: (width, height) of the original picture, in pixels.
         patch: side of a patch, in pixels.
@@ -126,13 +126,13 @@ def method_name(method: str) -> str:
     Raises:
         InputError: if there is no such method.
     """
-    for name, label in METHODS.items():
+    for name, label in FEEDINGS.items():
         if method in (name, label):
             return name
     raise InputError(
         f"method={method!r}",
-        f"one of {', '.join(METHODS)}",
-        closest(str(method), [*METHODS, *METHODS.values()]),
+        f"one of {', '.join(FEEDINGS)}",
+        closest(str(method), [*FEEDINGS, *FEEDINGS.values()]),
     )
 
 
@@ -163,7 +163,7 @@ def feed(
     Args:
         size: (width, height) of the picture, in pixels.
         budget: most tokens that it may cost.
-        method: one of `METHODS`, or its label in the published table.
+        method: one of `FEEDINGS`, or its label in the published table.
         tile: side of the tower's square in patches, an even number; `default_tile` by default.
         patch: side of a patch, in pixels.
         least: patches below which dynamic resolution enlarges a picture; 256, or the budget, by default.
@@ -184,7 +184,7 @@ def feed(
         raise InputError(f"tile={tile}", "an even number of patches")
     if budget < (least := least_tokens(name, side)):
         at = "" if name == "dynamic_resolution" else f" with squares of {side} by {side} patches"
-        raise InputError(f"budget={budget}", f"at least {least} tokens for {METHODS[name]}{at}")
+        raise InputError(f"budget={budget}", f"at least {least} tokens for {FEEDINGS[name]}{at}")
     if name == "dynamic_resolution":
         made = _dynamic_resolution((width, height), budget, patch, min(least or 256, budget))
     else:
@@ -291,7 +291,7 @@ def _chessboard(region: Box, down: int, across: int, tile: int, *, group: int, s
 
 
 #: Name -> label in the published table.
-METHODS = {
+FEEDINGS = {
     "dynamic_resolution": "Dynamic resolution",
     "multi_crop": "Multi-crop",
     "dynamic_s2": "Dynamic-S2",

@@ -1,7 +1,4 @@
-"""One run: train a recipe in its folder, resumable at any moment, and measure what came out
-
-What a run was made with: versions, commit, machine; and the most memory that it took
-"""
+"""One run: train a recipe in its folder, resumable at any moment, and measure what came out."""
 
 from __future__ import annotations
 
@@ -10,25 +7,20 @@ import errno
 import json
 import os
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import files as data
 from ..errors import InputError, WorkbenchError
 from .recipe import Recipe
-from .store import FILES, held, read_recipe, read_result, seal, write_json
+from .store import FILES, held, read_lines, read_recipe, read_result, seal, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = ["Run", "peak_memory", "provenance", "run", "start_memory"]
+__all__ = ["Run", "as_recipe", "run"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ class Run:
         """The course of the training: a row every few steps."""
         import pandas as pd
 
-        return pd.DataFrame(_read_lines(self.folder / FILES["metrics"]))
+        return pd.DataFrame(read_lines(self.folder / FILES["metrics"]))
 
     def model(self, device: str = "cpu") -> Any:
         """The trained model, ready to be asked, whatever its architecture.
@@ -84,7 +76,7 @@ class Run:
         Raises:
             InputError: if the run did not keep it.
         """
-        from .variant import open_model
+        from .variant import open_model  # torch: records of runs are read without it
 
         folder = self.folder / FILES["model"]
         if not folder.is_dir():
@@ -165,7 +157,7 @@ def _run_here(
     report: Callable[[dict[str, Any]], None] | None,
 ) -> None:
     """Train and measure, in a folder that this process holds."""
-    from .working import Work
+    from .training import Metrics, Work  # torch: a finished run is read without it
 
     if (place / FILES["recipe"]).exists():
         read_recipe(place)
@@ -181,46 +173,6 @@ def _run_here(
     shutil.rmtree(place / FILES["train"], ignore_errors=True)
     if not keep_model:
         shutil.rmtree(place / FILES["model"], ignore_errors=True)
-
-
-class Metrics:
-    """Lines of metrics as they come, and the run's state beside them.
-
-    Args:
-        place: the run's folder.
-        step: where the run goes on; later lines of an earlier session are dropped.
-        every: steps between lines.
-        report: called with each line too.
-    """
-
-    def __init__(
-        self, place: Path, step: int, every: int, report: Callable[[dict[str, Any]], None] | None
-    ) -> None:
-        self._place, self._every, self._report = place, every, report
-        self._path = place / FILES["metrics"]
-        kept = [line for line in _read_lines(self._path) if line["step"] <= step]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-
-    def note(self, step: int, steps: int, metrics: dict[str, Any]) -> None:
-        """A step is done."""
-        if step % self._every and step != steps:
-            return
-        line = {"step": step, "steps": steps, **metrics}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        write_json(self._place / FILES["state"], {"state": "running", "time": time.time(), **line})
-        if self._report is not None:
-            self._report(line)
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Whole JSON lines of a file; a torn last one is left out."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(text))
-    return lines
 
 
 @contextlib.contextmanager
@@ -266,68 +218,3 @@ def told_of_full_disk(place: Path) -> Iterator[None]:
             "space for checkpoints and the finished model",
             "free some and make the same call: it goes on from there",
         ) from error
-
-
-def provenance() -> dict[str, Any]:
-    """Date, host, hardware, versions, threads, and the commit of the workbench where it is a checkout."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    import torch  # heavy; records of runs are read without it
-
-    from ..train.card import hardware  # needs torch
-
-    made: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-    }
-    made |= {**hardware(), "threads": torch.get_num_threads()}
-    with contextlib.suppress(PackageNotFoundError):
-        made["workbench"] = version("vlm-workbench")
-    return {**made, **_commit()}
-
-
-def _commit() -> dict[str, Any]:
-    place = Path(data.__file__).resolve().parent.parent
-    if not (place / ".git").exists():
-        return {"commit": None}
-    try:
-        asked = ["git", "-C", str(place)]
-        commit = subprocess.run([*asked, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20)
-        changed = subprocess.run(
-            [*asked, "status", "--porcelain", "--untracked-files=no", "--", "workbench"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return {"commit": None}
-    return {"commit": commit.stdout.strip() or None, "changed": bool(changed.stdout.strip())}
-
-
-def start_memory(device: str) -> None:
-    """Begin to measure the most memory anew, where the system allows it."""
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.reset_peak_memory_stats(device)
-    with contextlib.suppress(OSError):  # Linux; elsewhere it is the most since the process began
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory(device: str) -> int:
-    """Most bytes since `start_memory`: of the GPU where there is one, else resident in this process."""
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(device))
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    if os.name != "posix":
-        import psutil
-
-        return int(psutil.Process().memory_info().rss)
-    import resource
-
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

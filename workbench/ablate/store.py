@@ -57,6 +57,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Whole JSON lines of a file, none if it is not there; a torn last one is left out."""
+    lines: list[dict[str, Any]] = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(text))
+    return lines
+
+
 def _digest(value: Mapping[str, Any]) -> str:
     text = json.dumps(value, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

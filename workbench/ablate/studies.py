@@ -38,7 +38,7 @@ from ..terminal import run_one, write
 from .fields import closest
 from .mixture import named_mixtures
 from .recipe import DOMAINS, Recipe
-from .resolution import METHODS
+from .resolution import FEEDINGS
 from .run import Run, run
 
 __all__ = [
@@ -173,7 +173,7 @@ def feeding_study(seeds: int = 3) -> Study:
     runs = []
     for seed in range(1, seeds + 1):
         for budget in (80, 180):
-            for method in METHODS:
+            for method in FEEDINGS:
                 recipe = Recipe.from_dict({
                     "start": "nano", "mixture": {"computer_use": 1.0}, "families": ["icon_find"],
                     "difficulty": 3, "reasoning": 0.0, "modes": ["nothink"], "evaluation": 100,
@@ -586,14 +586,14 @@ def _feeding(table: pd.DataFrame) -> list[Finding]:
     def at(method: str, budget: int) -> pd.Series:
         return values[(values["method"] == method) & (values["token_budget"] == budget)]["accuracy"]
 
-    first, *others = METHODS
+    first, *others = FEEDINGS
     budgets = sorted(set(values["token_budget"]))
     made = [
         _between(
-            f"dynamic resolution finds small targets better than {METHODS[other]} (Table 1)",
+            f"dynamic resolution finds small targets better than {FEEDINGS[other]} (Table 1)",
             at(first, budget),
             at(other, budget),
-            f"at most {budget} tokens, {METHODS[first]} minus {METHODS[other]}",
+            f"at most {budget} tokens, {FEEDINGS[first]} minus {FEEDINGS[other]}",
         )
         for budget in budgets
         for other in others

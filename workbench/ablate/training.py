@@ -1,22 +1,136 @@
-"""The training loop for a recipe: stages in which parts rest, any step resumable, work counted"""
+"""The work of one run: build the model, train it by its recipe, save and measure it.
+
+All that a run needs PyTorch for; `workbench.ablate.run` imports it when there is something to train.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
+from tokenizers import Tokenizer
+from torch import nn
 
+from .. import synth
+from ..errors import InputError
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
+from ..provenance import provenance
 from ..train.data import Batch, Encoder
-from ..train.loop import TrainConfig, Trainer
+from ..train.evaluate import EVALUATION_SEED, LONGEST_REPLY, Scored, summarise
+from ..train.loop import Trainer
+from ..train.losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, reply_loss
+from ..train.optim import Schedule
+from ..types import Mode
 from .recipe import Recipe, part_of
-from .stream import Plan
-from .variant import image_mask
+from .store import FILES, read_lines, write_json
+from .stream import Plan, make_plan, write_example
+from .variant import (
+    VariantForward,
+    base_folder,
+    build_model,
+    encoder_of,
+    file_digest,
+    open_model,
+    save_model,
+    start_weights,
+)
 
-__all__ = ["RecipeTrainer", "part_sizes", "step_flops", "train_config"]
+__all__ = ["Metrics", "Work", "flops_per_sample", "part_sizes", "recipe_trainer", "samples_of", "step_flops"]
+
+WEIGHTS = "model.safetensors"
+
+
+def recipe_trainer(
+    model: Phi4RVForConditionalGeneration,
+    encoder: Encoder,
+    plan: Plan,
+    folder: Path,
+    *,
+    checkpoint: int = 200,
+    device: str = "cpu",
+) -> Trainer:
+    """A trainer for the stages of a recipe, any step resumable, its work counted.
+
+    Args:
+        model: the small model.
+        encoder: writes drawings as ids.
+        plan: records and stages.
+        folder: where the checkpoint lies.
+        checkpoint: steps between checkpoints; what is learned does not depend on it.
+        device: where to train.
+    """
+    recipe, optimiser = plan.recipe, plan.recipe.optimiser
+    heads = AuxiliaryHeads.of(model, encoder, seed=recipe.seed)
+    supervision = AttentionSupervision(model.model.language_model)
+    alone = [Term(heads.loss)]
+    together = [
+        Term(heads.loss, optimiser.auxiliary), Term(reply_loss), Term(supervision.loss, optimiser.guide)
+    ]  # fmt: skip
+    kind = Forward if recipe.architecture.standard else VariantForward
+    schedule = Schedule(
+        plan.steps, optimiser.lr, max(1, round(optimiser.warmup * plan.steps)), optimiser.decay
+    )
+    sizes = part_sizes(model)
+    return Trainer(
+        model,
+        heads,
+        folder,
+        schedule=schedule,
+        forward=lambda batch: kind(model, batch, encoder.image_token),
+        batches=lambda step: plan.batches(encoder, step),
+        terms=lambda step: alone if plan.stage(step).kind == "encoder" else together,
+        learning=lambda step: _learning(model, heads, plan, step),
+        count=lambda step, drawn: _amount(encoder, plan, sizes, step, drawn),
+        checkpoint=checkpoint,
+        weight_decay=optimiser.weight_decay,
+        clip=optimiser.clip,
+        device=device,
+    )
+
+
+def trained_parts(plan: Plan, step: int) -> tuple[str, ...]:
+    """Parts of the model that learn in a step."""
+    stage = plan.stage(step)
+    frozen = plan.recipe.architecture.freeze_encoder and stage.kind != "encoder"
+    return tuple(part for part in stage.trains if not (frozen and part == "encoder"))
+
+
+def _learning(
+    model: Phi4RVForConditionalGeneration, heads: nn.Module, plan: Plan, step: int
+) -> Iterator[nn.Parameter]:
+    """The parameters that learn in a step: those of its parts, and what the encoder needs to be told."""
+    parts = trained_parts(plan, step)
+    yield from (p for name, p in model.named_parameters() if part_of(name) in parts)
+    if "encoder" in parts:
+        yield from heads.parameters()
+    if plan.stage(step).kind == "encoder":  # what it is told in, and through: else it would learn nothing
+        yield from model.get_input_embeddings().parameters()
+        yield from model.model.multi_modal_projector.parameters()
+
+
+def _amount(
+    encoder: Encoder, plan: Plan, sizes: dict[str, int], step: int, drawn: Sequence[Batch]
+) -> dict[str, float]:
+    """What the batches of a step amount to: tokens, patches, records, questions and FLOPs."""
+    stage, parts = plan.stage(step), trained_parts(plan, step)
+    made = {"tokens": 0, "patches": 0, "records": 0, "questions": 0, "flops": 0.0}
+    for batch in drawn:
+        tokens, patches = int(batch.attention_mask.sum()), int(batch.pixel_attention_mask.sum())
+        shown = int((batch.input_ids == encoder.image_token).sum())
+        made["tokens"] += tokens
+        made["patches"] += patches
+        made["records"] += len(batch.input_ids) * stage.records
+        made["questions"] += encoder.replies(batch.input_ids)
+        made["flops"] += step_flops(sizes, tokens, patches, shown, parts, alone=stage.kind == "encoder")
+    return made
 
 
 def part_sizes(model: Phi4RVForConditionalGeneration) -> dict[str, int]:
@@ -28,141 +142,6 @@ def part_sizes(model: Phi4RVForConditionalGeneration) -> dict[str, int]:
         if not (looked_up or unused in name or "post_layernorm" in name):
             sizes[part_of(name)] += parameter.numel()
     return sizes
-
-
-def train_config(recipe: Recipe, plan: Plan, checkpoint: int) -> TrainConfig:
-    """The loop's own configuration of a recipe."""
-    optimiser = recipe.optimiser
-    alone = sum(stage.steps for stage in plan.stages if stage.kind == "encoder")
-    return TrainConfig(
-        steps=plan.steps - alone,
-        encoder_steps=alone,
-        phases=(),
-        lr=optimiser.lr,
-        warmup=max(1, round(optimiser.warmup * plan.steps)),
-        decay=optimiser.decay,
-        weight_decay=optimiser.weight_decay,
-        auxiliary=optimiser.auxiliary,
-        guide=optimiser.guide,
-        clip=optimiser.clip,
-        chapter=checkpoint,
-        seed=recipe.seed,
-    )
-
-
-class RecipeTrainer(Trainer):
-    """Trains one recipe in one folder; see `Trainer`.
-
-    Args:
-        model: the small model.
-        encoder: writes drawings as ids.
-        plan: records and stages.
-        folder: where the checkpoint lies.
-        checkpoint: steps between checkpoints; what is learned does not depend on it.
-        device: where to train.
-        after: called after each step with the step's number and metrics.
-    """
-
-    def __init__(
-        self,
-        model: Phi4RVForConditionalGeneration,
-        encoder: Encoder,
-        plan: Plan,
-        folder: Path,
-        *,
-        checkpoint: int = 200,
-        device: str = "cpu",
-        after: Callable[[int, dict[str, float]], None] | None = None,
-    ) -> None:
-        self.plan, self.after = plan, after
-        self.work = {"tokens": 0, "patches": 0, "records": 0, "questions": 0, "flops": 0.0}
-        self._begun: dict[int, dict[str, float]] = {}
-        super().__init__(model, encoder, train_config(plan.recipe, plan, checkpoint), folder, device)
-        self._sizes = part_sizes(self.model)
-        self._standard = plan.recipe.architecture.standard
-
-    def trained(self, step: int) -> tuple[str, ...]:
-        """Parts that learn in a step."""
-        stage = self.plan.stage(step)
-        rests = self.plan.recipe.architecture.freeze_encoder and stage.kind != "encoder"
-        return tuple(part for part in stage.trains if not (rests and part == "encoder"))
-
-    def update(self, step: Sequence[Batch]) -> dict[str, float]:
-        """One optimiser step of the stage's parts; what rests gets no gradient and no decay."""
-        stage, parts = self.plan.stage(self.step), self.trained(self.step)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(part_of(name) in parts)
-        learns_to_tell = "encoder" in parts
-        self.heads.requires_grad_(learns_to_tell)
-        if stage.kind == "encoder":  # what it is told in, and through: without them it would learn nothing
-            self.model.get_input_embeddings().requires_grad_(True)
-            self.model.model.multi_modal_projector.requires_grad_(True)
-        metrics = super().update(step)
-        for batch in step:
-            self._count(batch, parts, alone=stage.kind == "encoder", records=stage.records)
-        if self.after is not None:
-            self.after(self.step + 1, {**metrics, **self.work})
-        return metrics
-
-    def loss(self, batch: Batch, *, encoder_only: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loop's loss; the tower alone where the stage says so."""
-        return super().loss(batch, encoder_only=self.plan.stage(self.step).kind == "encoder")
-
-    def image_features(self, batch: Batch) -> torch.Tensor:
-        """Projected features of all image tokens ``[tokens, width]``, fed as the recipe says."""
-        if not len(batch.sizes):
-            return self.model.get_input_embeddings().weight[:0]
-        if self._standard:
-            return super().image_features(batch)
-        out = self.model.get_image_features(
-            batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes, picture_sizes=batch.sizes
-        )
-        return torch.cat(out.pooler_output)
-
-    def decode(self, batch: Batch, embeds: torch.Tensor) -> torch.Tensor:
-        """The decoder's last hidden states; patches of a picture see each other where the recipe says so.
-
-        The guide (`workbench.train.guide`) reckons with causal attention: its kind 1, a second picture's
-        patch that looks at the first picture, then leaves out of its sum the later patches of its own.
-        """
-        if self.plan.recipe.architecture.image_attention == "causal":
-            return super().decode(batch, embeds)
-        mask = image_mask(batch.input_ids, batch.attention_mask, self.encoder.image_token, embeds.dtype)
-        hidden: torch.Tensor = self.model.model.language_model(
-            inputs_embeds=embeds, attention_mask=mask, use_cache=False
-        )[0]
-        return hidden
-
-    def _count(self, batch: Batch, parts: tuple[str, ...], *, alone: bool, records: int) -> None:
-        tokens = int(batch.attention_mask.sum())
-        patches = int(batch.pixel_attention_mask.sum())
-        self.work["tokens"] += tokens
-        self.work["patches"] += patches
-        self.work["records"] += len(batch.input_ids) * records
-        self.work["questions"] += self.encoder.replies(batch.input_ids)
-        shown = int((batch.input_ids == self.encoder.image_token).sum())
-        self.work["flops"] += step_flops(self._sizes, tokens, patches, shown, parts, alone=alone)
-
-    def save(self) -> None:
-        """A checkpoint, with what the work so far amounts to."""
-        self._begun = {**dict(list(self._begun.items())[-1:]), self.step: dict(self.work)}
-        new = self.folder / "work.json.new"
-        new.write_text(json.dumps(self._begun), encoding="utf-8")
-        os.replace(new, self.folder / "work.json")
-        super().save()
-
-    def restore(self) -> None:
-        """Go on from the checkpoint."""
-        super().restore()
-        kept = json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
-        self._begun = {int(step): work for step, work in kept.items()}
-        self.work = dict(self._begun[self.step])
-
-    def _batches(self, chapter: int) -> Iterator[list[Batch]]:
-        return self.plan.batches(self.encoder, self.step)
-
-    def _write_once(self, name: str, text: str) -> None:
-        """The run's folder holds its recipe; a second description is not needed."""
 
 
 def step_flops(
@@ -195,3 +174,236 @@ def step_flops(
         total += (2 + 2 * (behind or learns) + 2 * learns) * sizes[part] * places[part]
         behind = behind or learns
     return total
+
+
+#: Records from which the cost of one is reckoned.
+SAMPLED = 128
+
+
+def flops_per_sample(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> float:
+    """Training FLOPs of a record, averaged over domains and stages.
+
+    Args:
+        recipe: what is drawn, and the stages.
+        encoder: writes drawings as ids.
+        sizes: weights of encoder, projector and decoder.
+    """
+    plan = make_plan(recipe, SAMPLED * 4)
+    frozen = recipe.architecture.freeze_encoder
+    total = 0.0
+    for stage, asked in zip(plan.stages, recipe.stages, strict=True):
+        if not asked.share:
+            continue
+        count = max(1, round(SAMPLED * asked.share))
+        tokens = shown = patches = 0
+        for i in range(count):
+            places = [(i * stage.records + k) % len(plan.domains) for k in range(stage.records)]
+            example = write_example(encoder, recipe, plan.records(places), stage.kind, stage.reasoning)
+            tokens += len(example.ids)
+            shown += example.ids.count(encoder.image_token)
+            patches += sum(len(p) for p in example.patches)
+        alone = stage.kind == "encoder"
+        parts = tuple(p for p in stage.trains if not (frozen and p == "encoder" and not alone))
+        cost = step_flops(sizes, tokens, patches, shown, parts, alone=alone)
+        total += asked.share * cost / (count * stage.records)
+    return total
+
+
+def samples_of(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> int:
+    """Records that a recipe's budget pays for.
+
+    Raises:
+        InputError: if it does not pay for one, or for more passes than a domain's cap allows.
+    """
+    if recipe.budget.samples is not None:
+        return recipe.budget.samples
+    assert recipe.budget.flops is not None
+    each = flops_per_sample(recipe, encoder, sizes)
+    samples = int(recipe.budget.flops // each)
+    if samples < 1:
+        raise InputError(
+            f"budget.flops={recipe.budget.flops:g}", f"at least {each:.3g}, what one sample costs"
+        )
+    recipe.check_passes(samples)
+    return samples
+
+
+class Metrics:
+    """Lines of metrics as they come, and the run's state beside them.
+
+    Args:
+        place: the run's folder.
+        step: where the run goes on; later lines of an earlier session are dropped.
+        every: steps between lines.
+        report: called with each line too.
+    """
+
+    def __init__(
+        self, place: Path, step: int, every: int, report: Callable[[dict[str, Any]], None] | None
+    ) -> None:
+        self._place, self._every, self._report = place, every, report
+        self._path = place / FILES["metrics"]
+        kept = [line for line in read_lines(self._path) if line["step"] <= step]
+        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def note(self, step: int, steps: int, metrics: dict[str, Any]) -> None:
+        """A step is done."""
+        if step % self._every and step != steps:
+            return
+        line = {"step": step, "steps": steps, **metrics}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        write_json(self._place / FILES["state"], {"state": "running", "time": time.time(), **line})
+        if self._report is not None:
+            self._report(line)
+
+
+def start_memory(device: str) -> None:
+    """Begin to measure the most memory anew, where the system allows it."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux; elsewhere it is the most since the process began
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: str) -> int:
+    """Most bytes since `start_memory`: of the GPU where there is one, else resident in this process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if os.name != "posix":
+        return int(psutil.Process().memory_info().rss)
+    import resource  # not on Windows
+
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
+
+
+#: More than any trace needs at difficulty 1, three steps at most.
+EASY_REPLY = 64
+
+
+class Work:
+    """A recipe on its way, in a folder that this process holds; resumes what it finds there.
+
+    Args:
+        recipe: what to train.
+        place: the run's folder.
+        device: where to train.
+        checkpoint: steps between checkpoints.
+    """
+
+    def __init__(self, recipe: Recipe, place: Path, *, device: str, checkpoint: int) -> None:
+        self.recipe, self.place, self.device = recipe, place, device
+        self._begun = time.perf_counter()
+        start_memory(device)
+        self._base = base_folder(place.parent)
+        tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
+        self._start = start_weights(recipe, place.parent)
+        encoder = encoder_of(recipe.architecture, tokenizer)
+        model = build_model(recipe, tokenizer, self._start)
+        self.samples = samples_of(recipe, encoder, part_sizes(model))
+        self.plan = make_plan(recipe, self.samples)
+        self.trainer = recipe_trainer(
+            model, encoder, self.plan, place / FILES["train"], checkpoint=checkpoint, device=device
+        )
+        self.steps = self.plan.steps
+        if (place / FILES["train"] / "checkpoint.json").exists():
+            self.trainer.restore()
+        self._sessions = self._note_session()
+
+    def _note_session(self) -> list[dict[str, Any]]:
+        """Add this session to those that the run took; a run may move to another machine and go on."""
+        path = self.place / "sessions.json"
+        sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
+        session = {"from_step": self.trainer.step, "device": self.device, **provenance()}
+        session["bf16"] = self.trainer.bf16
+        if self._start is not None:
+            session["start_sha256"] = file_digest(self._start / WEIGHTS)
+        if any(s.get("start_sha256") != session.get("start_sha256") for s in sessions):
+            raise InputError(
+                f"start={self.recipe.start!r} holds other weights than when run {self.place.name} began",
+                "the same weights for all of a run",
+                f"delete {str(self.place)!r} to begin anew",
+            )
+        sessions = [s for s in sessions if s["from_step"] < self.trainer.step] + [session]
+        write_json(path, {"sessions": sessions})
+        return sessions
+
+    def train(self, lines: Metrics) -> None:
+        """Train to the end."""
+
+        def report(line: dict[str, Any]) -> None:
+            step = line.pop("step")
+            kind = self.plan.stage(step - 1).kind
+            lines.note(step, self.steps, {"stage": kind, **line, **self.trainer.work})
+
+        self.trainer.run(report=report, every=1)
+
+    def measure(self) -> dict[str, Any]:
+        """Save the model, ask it all domains in all modes, and put the result together."""
+        memory = peak_memory(self.device)
+        self._save()
+        folder = self.place / FILES["model"]
+        begun = time.perf_counter()
+        vlm = open_model(folder, device=self.device)
+        scored = ask_all(vlm, self.recipe)
+        vlm.unload()
+        ended = time.perf_counter()
+        work, trainer = self.trainer.work, self.trainer
+        return {
+            "domains": _rows(summarise(scored, by=("domain", "mode"))),
+            "families": _rows(summarise(scored, by=("domain", "family", "mode"))),
+            "totals": {
+                "samples": work["records"],
+                "questions": work["questions"],
+                "steps": self.steps,
+                "tokens": work["tokens"],
+                "patches": work["patches"],
+                "flops": work["flops"],
+                "seconds": round(trainer.seconds, 3),
+                "evaluation_seconds": round(ended - begun, 3),
+                "session_seconds": round(ended - self._begun, 3),
+                "peak_memory": memory,
+                "parameters": sum(p.numel() for p in trainer.model.parameters()),
+                "weights_sha256": file_digest(folder / WEIGHTS),
+            },
+            "provenance": self._sessions,
+        }
+
+    def _save(self) -> None:
+        """The finished model, as a folder that `workbench.load` takes."""
+        folder = self.place / FILES["model"]
+        new = self.place / "model.new"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(self._base, new)
+        save_model(self.trainer.model.eval().to("cpu"), self.recipe.architecture, new)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(new, folder)
+
+
+def ask_all(vlm: Any, recipe: Recipe) -> list[Scored]:
+    """Fresh questions of all families in each mode; families share batches, as many have few questions."""
+    families = [f for names in recipe.domain_families().values() for f in names]
+    drawn = {"seed": EVALUATION_SEED, "difficulty": recipe.difficulty}
+    samples = [s for f in families for s in synth.sample(f, recipe.evaluation, **drawn)]  # type: ignore[arg-type]
+    scored = []
+    for mode in map(Mode, recipe.modes):
+        answers = vlm.ask_many(
+            [s.images for s in samples],
+            [s.question for s in samples],
+            mode=mode,
+            batch_size=96,
+            max_tokens=EASY_REPLY if recipe.difficulty == 1 else LONGEST_REPLY,
+            progress=False,
+        )
+        scored += [Scored(s, a) for s, a in zip(samples, answers, strict=True)]
+    return scored
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Rows of a table as JSON holds them: no NaN."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+    return rows

@@ -41,6 +41,7 @@ from ..models.vlm import VLM
 from ..synth.canvas import PATCH, Canvas
 from ..synth.words import ASPECTS
 from ..train.data import Encoder, Seen, patchify
+from ..train.losses import Forward
 from ..train.nano import IMAGE_TOKEN, build_nano, nano_config
 from ..types import Box, TokenLayout
 from .recipe import Architecture, Recipe, part_of
@@ -53,6 +54,7 @@ __all__ = [
     "Projector",
     "ResolutionEncoder",
     "Variant",
+    "VariantForward",
     "base_folder",
     "build_model",
     "encoder_of",
@@ -137,7 +139,7 @@ class ResolutionEncoder(nn.Module):
     """A method's way from the views' pixels to the decoder's tokens.
 
     Args:
-        method: one of `resolution.METHODS`.
+        method: one of `resolution.FEEDINGS`.
         tower: maps pixel_values, pixel_attention_mask and spatial_shapes to an output with
             ``last_hidden_state`` ``[views, patches, hidden]``; shared, not copied.
         hidden: the tower's width.
@@ -410,6 +412,29 @@ class Variant(Phi4RVForConditionalGeneration):
         if inputs.get("pixel_values") is None:
             inputs.pop("picture_sizes", None)
         return inputs
+
+
+class VariantForward(Forward):
+    """A training pass of a `Variant`: pictures fed as its architecture says, patches that see each other."""
+
+    def see(self) -> torch.Tensor:
+        """Run tower and projector over all views of the batch's pictures."""
+        batch = self.batch
+        out = self.model.get_image_features(
+            batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes, picture_sizes=batch.sizes
+        )
+        return torch.cat(out.pooler_output)
+
+    def decode(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Run the decoder; with a bidirectional mask where the architecture says so."""
+        if self.model.architecture.image_attention == "causal":
+            return super().decode(embeds)
+        batch = self.batch
+        mask = image_mask(batch.input_ids, batch.attention_mask, self.image_token, embeds.dtype)
+        hidden: torch.Tensor = self.model.model.language_model(
+            inputs_embeds=embeds, attention_mask=mask, use_cache=False
+        )[0]
+        return hidden
 
 
 @dataclass(frozen=True)

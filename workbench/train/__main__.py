@@ -15,7 +15,7 @@ import torch
 
 from ..models.build import progress_bar
 from .evaluate import EVALUATION_SEED, evaluate, summarise
-from .loop import Trainer, count
+from .loop import Trainer, count, phased_trainer
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     if options.init:
         (warm_start if options.world == 1 else grow)(model, tokenizer, options.init)
     encoder = nano_encoder(tokenizer, edition)
-    trainer = Trainer(model, encoder, edition.recipe, options.work, options.device)
+    trainer = phased_trainer(model, encoder, edition.recipe, options.work, options.device)
     if options.snapshot:
         trainer.restore()
         start_folder(options.snapshot, edition)
@@ -69,11 +69,14 @@ def main() -> None:
     with progress_bar(folder.name, 1, show=False):
         model.eval().to("cpu").save_pretrained(folder)
     began = f"Began with the weights of {options.init.name}." if options.init else ""
-    measure(folder, trainer, edition, n=options.n, note=f"{began} {options.note}".strip())
+    counted = count(encoder, edition.recipe)
+    measure(folder, trainer, edition, counted=counted, n=options.n, note=f"{began} {options.note}".strip())
     install(folder, options.out)
 
 
-def measure(folder: Path, trainer: Trainer, edition: Edition, *, n: int, note: str = "") -> None:
+def measure(
+    folder: Path, trainer: Trainer, edition: Edition, *, counted: dict[str, float], n: int, note: str = ""
+) -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
     from ..models.load import load
     from .card import add_robustness, write_card
@@ -88,7 +91,7 @@ def measure(folder: Path, trainer: Trainer, edition: Edition, *, n: int, note: s
         "seconds": trainer.seconds,
         "most_patches": edition.most_patches,
         "note": f" {note}" if note else "",
-        **count(trainer.encoder, edition.recipe),
+        **counted,
     }
     write_card(
         folder,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,29 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-import transformers
 
 from ..errors import CheckpointError
+from ..provenance import hardware
 from .loop import TrainConfig
 
 __all__ = ["add_robustness", "hardware", "write_card"]
 
 
 FIRST_COMMAND = "python -m workbench.train --work runs/nano --out data/nano"
-
-
-def hardware() -> dict[str, Any]:
-    """Machine and versions that a number was measured with."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
 
 
 def write_card(
@@ -164,7 +149,7 @@ confidence, and wrongly.
   knows it; this stands in for a pretrained encoder), then {recipe["steps"]:,} steps of all parts, with that
   loss kept at weight {recipe["auxiliary"]}. Muon and AdamW at {recipe["lr"]}, seed {recipe["seed"]}.
   Phases of the data and everything else: `recipe` in card.json.
-- Two heads of the decoder were **taught where to look** (`workbench/train/guide.py`, weight
+- Two heads of the decoder were **taught where to look** (`workbench/train/losses.py`, weight
   {recipe["guide"]}): head 0 of layer 2 at the evidence of a perception question, head 3 of layer 1 at the
   same place of a first picture. So this model's attention is more legible than that of a model trained on
   replies alone.

@@ -63,7 +63,8 @@ FOCUS = dict.fromkeys(FAMILIES, 0.25) | {
     "shape_colour": 1.5,
 }
 
-#: With guided looking (`guide.py`) the perception families come quickly; several steps were learned before.
+#: With attention supervision (`losses.AttentionSupervision`) the perception families come quickly; several
+#: steps were learned before.
 LOOKS = dict.fromkeys(FAMILIES, 1.0) | {
     "chain": 0.5,
     "gui_links": 0.4,

@@ -1,4 +1,4 @@
-"""Muon, the optimiser of the hidden matrices, in a precision that the hardware is fast at.
+"""Optimisers and schedule of the small models: Muon for hidden matrices, AdamW for everything else.
 
 PyTorch's own Muon orthogonalises in bfloat16 always.  On a CPU without bfloat16 units that took 2.4 of
 3.4 seconds of a training step of the built-in model (LOG.md); here the caller says which it is.
@@ -7,11 +7,61 @@ PyTorch's own Muon orthogonalises in bfloat16 always.  On a CPU without bfloat16
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
-__all__ = ["Muon", "orthogonalise"]
+__all__ = ["Muon", "Schedule", "build_optimisers", "fast_bf16", "orthogonalise"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over a run: linear warm-up, a plateau, linear decay to zero.
+
+    Args:
+        steps: of the whole run.
+        lr: on the plateau, of Muon (matched to AdamW's scale) and of AdamW.
+        warmup: steps until the plateau.
+        decay: share of the steps, at the end, in which the rate falls.
+    """
+
+    steps: int
+    lr: float = 2e-3
+    warmup: int = 200
+    decay: float = 0.3
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, the first of which is 0."""
+        down = max(1, round(self.decay * self.steps))
+        return self.lr * min(1.0, (step + 1) / self.warmup, max(0.0, (self.steps - step) / down))
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 fast; a CPU without units for it emulates it, very slowly."""
+    if device.type != "cpu":
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def build_optimisers(
+    modules: Iterable[nn.Module], *, lr: float, weight_decay: float, bf16: bool = False
+) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices of some modules, AdamW for embeddings, heads, norms and biases."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            hidden = parameter.ndim == 2 and not any(
+                k in name for k in ("embed_tokens", "lm_head", "position_embedding")
+            )
+            (matrices if hidden else others).append(parameter)
+    return [
+        Muon(matrices, lr=lr, weight_decay=weight_decay, bf16=bf16),
+        torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=weight_decay),
+    ]
+
 
 #: Quintic Newton-Schulz coefficients of Jordan et al. 2024: steep at zero, near one elsewhere.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -1,16 +1,15 @@
-"""Guided looking measures the attention that the model really pays, and moves it to the evidence."""
+"""Attention supervision measures the attention that the model really pays, and moves it to the evidence."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from workbench.train.data import Mix
-from workbench.train.guide import GUIDED
-from workbench.train.loop import Phase, TrainConfig, Trainer
+from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
+from workbench.train.losses import SUPERVISED, AttentionSupervision, Forward, reply_loss
 from workbench.train.nano import build_nano, nano_encoder
 from workbench.train.tokenizer import build_tokenizer
 
@@ -20,6 +19,8 @@ CONFIG = TrainConfig(
     warmup=2,
     lr=1e-2,
     chapter=4,
+    guide=3.0,
+    auxiliary=0.0,
     phases=(Phase(0, 4, Mix(weights={"shape_change": 1.0, "read_sign": 1.0})),),
 )
 
@@ -28,11 +29,11 @@ CONFIG = TrainConfig(
 def run(tmp_path: Path) -> Trainer:
     tokenizer = build_tokenizer(pictures=40)
     model = build_nano(tokenizer, width=32, depth=3, tower=1)
-    return Trainer(model, nano_encoder(tokenizer), CONFIG, tmp_path)
+    return phased_trainer(model, nano_encoder(tokenizer), CONFIG, tmp_path)
 
 
-def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
-    (batch,) = next(run._batches(0))
+def test_the_supervised_attention_is_the_models_own(run: Trainer) -> None:
+    (batch,) = next(run.batches(0))
     model = run.model.train()
     _, _ = run.loss(batch)
     _, shares = run.loss(batch)
@@ -46,7 +47,7 @@ def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
             spatial_shapes=batch.spatial_shapes,
             output_attentions=True,
         )
-    for kind, (layer, head) in GUIDED.items():
+    for kind, (layer, head) in SUPERVISED.items():
         own = [
             out.attentions[layer][row, head, position][seen].sum()
             for (k, row, position), seen in zip(batch.looks.tolist(), batch.seen, strict=True)
@@ -56,20 +57,37 @@ def test_the_guided_attention_is_the_models_own(run: Trainer) -> None:
         assert shares[f"look_{kind}"] == pytest.approx(torch.stack(own).mean().item(), abs=2e-4)
 
 
-def test_guided_heads_learn_to_look_at_the_evidence(run: Trainer) -> None:
-    run.config = replace(CONFIG, guide=3.0, auxiliary=0.0)
-    step = next(run._batches(0))
+def test_supervised_heads_learn_to_look_at_the_evidence(run: Trainer) -> None:
+    step = next(run.batches(0))
     shares = [run.update(step) for _ in range(90)]
-    for kind in GUIDED:
+    for kind in SUPERVISED:
         assert shares[0][f"look_{kind}"] < 0.1
         assert shares[-1][f"look_{kind}"] > 0.5
 
 
 def test_nothing_is_kept_where_nothing_is_trained(run: Trainer) -> None:
-    (batch,) = next(run._batches(0))
+    (batch,) = next(run.batches(0))
+    supervision = AttentionSupervision(run.model.model.language_model)
     with torch.no_grad():
         run.model.eval()(input_ids=batch.input_ids[:1, -4:])
-    assert not run.guide._inputs
+    assert not supervision._inputs
     run.model.train()
-    run.loss(batch)
-    assert not run.guide._inputs, "the listened inputs go with the loss that used them"
+    seen = run.forward(batch)
+    reply_loss(seen)
+    assert supervision._inputs.keys() == {layer for layer, _ in SUPERVISED.values()}
+    supervision.loss(seen)
+    assert not supervision._inputs, "the listened inputs go with the loss that used them"
+
+
+def test_a_pass_runs_each_part_once_and_only_if_a_term_asks(run: Trainer, monkeypatch) -> None:
+    (batch,) = next(run.batches(0))
+    ran: list[str] = []
+    for name in ("see", "decode"):
+        part = getattr(Forward, name)
+        monkeypatch.setattr(Forward, name, lambda *a, p=part, n=name: ran.append(n) or p(*a))
+    seen = run.forward(batch)
+    run.heads.loss(seen)
+    assert ran == ["see"], "auxiliary labels need no decoder"
+    reply_loss(seen)
+    reply_loss(seen)
+    assert ran == ["see", "decode"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.train.muon import Muon, orthogonalise
+from workbench.train.optim import Muon, Schedule, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 48), (3, 48, 16), (1, 24, 24)])
@@ -55,3 +55,12 @@ def test_a_step_is_that_of_pytorchs_muon(bf16: bool) -> None:
 def test_only_matrices_are_taken() -> None:
     with pytest.raises(AssertionError, match="matrices"):
         Muon([torch.nn.Parameter(torch.zeros(3))])
+
+
+def test_schedule_warms_up_stays_and_falls() -> None:
+    schedule = Schedule(steps=100, warmup=10, decay=0.5, lr=1.0)
+    rates = [schedule.rate(step) for step in range(100)]
+    assert rates[0] == 0.1
+    assert rates[9:50] == [1.0] * 41
+    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False))
+    assert 0 < rates[-1] < 0.05
