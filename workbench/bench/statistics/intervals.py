@@ -1,35 +1,30 @@
-"""Intervals of a mean score: Wilson, clustered standard errors, and a bootstrap over clusters
+"""Rows of scored items, checked before arithmetic, and their mean scores with intervals
 
-Rows of scored items, checked before arithmetic; what cannot be used is counted in a warning
+What cannot be used is counted in a warning.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from ...errors import InputError
 from ...names import verb
-from ...stats import wilson
+from ...stats import Interval, clustered_error, mean_interval
 
 __all__ = [
     "Interval",
-    "averaged",
-    "bootstrap_means",
     "clustered_error",
+    "mean_interval",
+    "averaged",
     "clusters_of",
     "groups_of",
-    "mean_interval",
     "one_version",
-    "resampled",
     "scored",
     "scores",
     "warn",
@@ -168,164 +163,6 @@ def _first(rows: pd.DataFrame) -> str:
     return ", ".join(shown) + (", ..." if len(rows) > 3 else "")
 
 
-METHODS = ("auto", "wilson", "clt", "bootstrap")
-CHUNK = 4_000_000  # cells of the resampling matrix that are in memory at once
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean score with its interval (``low`` to ``high`` at ``level``) and its standard error."""
-
-    value: float
-    low: float
-    high: float
-    error: float
-    items: int
-    clusters: int
-    method: str
-    level: float = 0.95
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
-
-
-def clustered_error(values: Any, clusters: Any = None) -> float:
-    """Standard error of a mean whose items come in clusters.
-
-    The sum of deviations in each cluster is one draw (Liang and Zeger 1986; for language models Miller
-    2024, arXiv:2411.00640, formula 4), times G/(G-1) for G clusters, so that clusters of one item give the
-    usual standard error. Infinite with one cluster.
-
-    Args:
-        values: ``[items]``.
-        clusters: ``[items]`` labels; None where each item stands alone.
-    """
-    values = _values(values)
-    sums = values - values.mean()
-    if clusters is not None:
-        codes = _codes(clusters, len(values))
-        sums = np.bincount(codes, sums)
-    count = len(sums)
-    if count < 2:
-        return math.inf
-    return math.sqrt(count / (count - 1) * float(sums @ sums)) / len(values)
-
-
-@verb(resamples="n_resamples")
-def mean_interval(
-    values: Any,
-    clusters: Any = None,
-    *,
-    method: str = "auto",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """A mean score and its interval.
-
-    Args:
-        values: ``[items]`` scores of 0 to 1.
-        clusters: ``[items]`` labels of items that share a picture or a problem; None if all stand alone.
-        method: "wilson" (Wilson 1927; shares only. With clusters, on the effective number of items: n
-            over the design effect, Kish 1965, and Student's t, as Korn and Graubard 1998 do for exact
-            intervals), "clt" (clustered standard error, Student's t with G-1 degrees of freedom), "bootstrap"
-            (percentiles over resampled clusters; Efron 1979), or "auto": Wilson for shares, else "clt".
-        level: of the interval.
-        n_resamples, seed: of the bootstrap.
-
-    Raises:
-        InputError: for no items, a NaN, labels of another length, or an unknown method.
-
-    Example:
-        >>> str(mean_interval([1] * 8 + [0] * 2))
-        '80.0 (49.0 to 94.3)'
-    """
-    values = _values(values)
-    if method not in METHODS:
-        raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, METHODS))}")
-    if not 0 < level < 1:
-        raise InputError(f"level={level!r}", "a share between 0 and 1", "pass 0.95 for 95%")
-    codes = None if clusters is None else _codes(clusters, len(values))
-    count = len(values) if codes is None else int(codes.max()) + 1
-    mean, error = float(values.mean()), clustered_error(values, codes)
-    share = bool(np.isin(values, (0, 1)).all())
-    if method == "auto":
-        method = "wilson" if share else "clt"
-    if method == "wilson" and not share:
-        raise InputError(
-            "method='wilson' for scores between 0 and 1", "scores of 0 or 1", "pass method='clt'"
-        )
-    if method == "wilson":
-        effective, z = effective_items(values, codes), _quantile(level, count if codes is not None else None)
-        low, high = wilson(mean * effective, effective, z=z)
-    elif method == "clt":
-        half = _quantile(level, count) * error if count > 1 else math.inf
-        low, high = max(0.0, mean - half), min(1.0, mean + half)
-    else:
-        draws = bootstrap_means(values, codes, n_resamples=n_resamples, seed=seed)
-        low, high = (float(x) for x in np.quantile(draws, ((1 - level) / 2, (1 + level) / 2)))
-    return Interval(mean, low, high, error, len(values), count, method, level)
-
-
-def effective_items(values: np.ndarray, codes: np.ndarray | None) -> float:
-    """How many independent items would give the same standard error; never more than there are.
-
-    Where all scores are equal the error says nothing, and the number of clusters is taken.
-    """
-    n = len(values)
-    if codes is None:
-        return float(n)
-    count, p = int(codes.max()) + 1, float(values.mean())
-    if count < 2 or p in (0.0, 1.0):
-        return float(count)
-    error = clustered_error(values, codes)
-    return min(float(n), p * (1 - p) / error**2) if error > 0 else float(n)
-
-
-def resampled(codes: np.ndarray, *, n_resamples: int, seed: int) -> Any:
-    """Blocks of a cluster bootstrap: how often each cluster is drawn, ``[block, clusters]``, block by block.
-
-    Args:
-        codes: cluster of each item, numbered from 0.
-    """
-    count = int(codes.max()) + 1
-    rng, block = np.random.default_rng(seed), max(1, CHUNK // count)
-    for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        yield rng.multinomial(count, np.full(count, 1 / count), size=size).astype(float)
-
-
-def bootstrap_means(
-    values: Any,
-    clusters: Any = None,
-    *,
-    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> np.ndarray:
-    """Means over items in resampled clusters (Davison and Hinkley 1997, section 3.8).
-
-    Args:
-        values: ``[items]``, or ``[items, columns]`` for several quantities of the same items.
-        clusters: ``[items]`` labels, or None.
-        statistic: from means ``[block, columns]`` to one number a draw ``[block]``; None keeps the means.
-
-    Returns:
-        ``[resamples]`` for one quantity or with a statistic, else ``[resamples, columns]``.
-    """
-    table = np.asarray(values, dtype=float)
-    flat = table.ndim == 1
-    table = table[:, None] if flat else table
-    codes = np.arange(len(table)) if clusters is None else _codes(clusters, len(table))
-    sizes = np.bincount(codes).astype(float)
-    sums = np.stack([np.bincount(codes, column) for column in table.T], axis=1)
-    found = []
-    for weights in resampled(codes, n_resamples=n_resamples, seed=seed):
-        means = (weights @ sums) / (weights @ sizes)[:, None]
-        found.append(statistic(means) if statistic is not None else means[:, 0] if flat else means)
-    return np.concatenate(found)
-
-
 @verb(resamples="n_resamples")
 def scores(
     data: Any,
@@ -379,30 +216,3 @@ def _unscored(data: Any, names: Sequence[str]) -> dict[Any, int]:
     frame = pd.DataFrame(data.frame() if hasattr(data, "frame") else data)
     without = frame[pd.to_numeric(frame["value"], errors="coerce").isna()]
     return {key: len(one) for key, one in without.groupby(list(names), dropna=False)}
-
-
-def _values(values: Any) -> np.ndarray:
-    array = np.asarray(values, dtype=float).ravel()
-    if not len(array):
-        raise InputError("no scores", "at least one item")
-    if not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        raise InputError(
-            f"{count} scores that are NaN or infinite", "numbers", "leave these items out, and say so"
-        )
-    return array
-
-
-def _codes(clusters: Any, items: int) -> np.ndarray:
-    labels = np.asarray(clusters)
-    if labels.shape != (items,):
-        raise InputError(f"clusters of shape {labels.shape} for {items} items", "one label an item")
-    return pd.factorize(labels)[0]
-
-
-def _quantile(level: float, clusters: int | None) -> float:
-    """Student's t with G-1 degrees of freedom; the normal quantile where items stand alone in a share."""
-    upper = (1 + level) / 2
-    if clusters is None:
-        return float(distributions.norm.ppf(upper))
-    return float(distributions.t.ppf(upper, max(1, clusters - 1)))

@@ -10,17 +10,8 @@ import pandas as pd
 
 from ...errors import InputError
 from ...names import verb
-from .intervals import (
-    averaged,
-    bootstrap_means,
-    clusters_of,
-    groups_of,
-    mean_interval,
-    one_version,
-    scored,
-    warn,
-)
-from .paired import holm, mcnemar, paired_interval, student
+from ...stats import bootstrap_means, holm, mcnemar, mean_interval, paired_interval, student
+from .intervals import averaged, clusters_of, groups_of, one_version, scored, warn
 
 __all__ = ["efficiency", "matthews", "mode_lens", "modes_wide"]
 

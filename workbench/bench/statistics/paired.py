@@ -1,97 +1,84 @@
-"""Two runs on the same items: McNemar, clustered and bootstrapped differences, Holm over benchmarks"""
+"""Two runs on the same items: what the comparison can show before a run, and what it shows after it"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from ...errors import InputError
 from ...names import deprecated, verb
-from .intervals import averaged, bootstrap_means, clustered_error, clusters_of, one_version, scored, warn
+from ...stats import (
+    bootstrap_means,
+    check_power,
+    design_effect,
+    detectable,
+    holm,
+    items_needed,
+    mcnemar,
+    paired_interval,
+    power_of,
+    student,
+)
+from .intervals import averaged, clusters_of, one_version, scored, warn
 
-__all__ = ["between", "compare", "holm", "mcnemar", "paired_interval", "student"]
+__all__ = [
+    "between",
+    "compare",
+    "design_effect",
+    "detectable",
+    "holm",
+    "items_needed",
+    "mcnemar",
+    "paired_interval",
+    "power",
+    "power_of",
+]
 
 TESTS = ("auto", "exact", "midp", "clustered")
 
 
-def mcnemar(only_first: int, only_second: int, *, midp: bool = True) -> float:
-    """Two-sided p of McNemar's test from the two counts of items that only one run gets right.
+def power(
+    items: Mapping[str, float], *, accuracy: Mapping[str, float] | float = 0.5, correlation: float = 0.5,
+    power: float = 0.8, alpha: float = 0.05, effect: Mapping[str, float] | float = 1.0,
+) -> pd.DataFrame:  # fmt: skip
+    """What each benchmark can show, before anything is run.
 
     Args:
-        only_first, only_second: items right in one run and wrong in the other.
-        midp: half the probability of what was seen (Fagerland, Lydersen and Laake 2013), which keeps its
-            level nearly always and finds more than the exact test; False for the exact binomial test.
+        items: questions of each benchmark.
+        accuracy: expected, of all or of each benchmark.
+        correlation: of the two runs' right-or-wrong, for the paired comparison.
+        power, alpha: as for `detectable`.
+        effect: design effect of clusters, of all or of each benchmark.
+
+    Returns:
+        A row a benchmark: ``items``, ``half_width`` of its 95% interval, the smallest detectable difference
+        ``paired`` and ``unpaired``, and ``paired_holm``: paired, at Holm's first step over all
+        benchmarks. Shares of 0 to 1.
 
     Raises:
-        InputError: for a negative count.
+        InputError: for a benchmark without items, or numbers outside their range.
     """
-    if min(only_first, only_second) < 0:
-        raise InputError(f"counts {only_first} and {only_second}", "counts of at least 0")
-    n, least = only_first + only_second, min(only_first, only_second)
-    if n == 0:
-        return 1.0
-    tail = 2 * distributions.binom.cdf(least, n, 0.5)
-    seen = distributions.binom.pmf(least, n, 0.5)
-    if midp:
-        return float(1.0 if only_first == only_second else tail - seen)
-    return float(min(1.0, tail))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for their number, step by step (Holm 1979); a NaN stays one and is not counted."""
-    values = np.asarray(p, dtype=float)
-    out = np.full(len(values), np.nan)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    out[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
-    return [float(x) for x in out]
-
-
-def paired_interval(
-    differences: Any, clusters: Any = None, *, level: float = 0.95
-) -> tuple[float, float, float, float]:
-    """Mean difference of the same items, its interval and standard error: (difference, low, high, error).
-
-    Differences of right and wrong (-1, 0, 1) get half an item added to each cell of their table, so that the
-    interval is honest where few items differ (Agresti and Min 2005); where items come in clusters the table
-    is first shrunk to the effective number of pairs. Other differences get the clustered standard error
-    (Miller 2024, section 4.2). Student's t in both.
-
-    Args:
-        differences: ``[items]``, first minus second.
-        clusters: ``[items]`` labels, or None.
-    """
-    d = np.asarray(differences, dtype=float)
-    if not len(d):
-        raise InputError("no pairs of items", "at least one item that both runs answered")
-    codes = np.arange(len(d)) if clusters is None else pd.factorize(np.asarray(clusters))[0]
-    count = int(codes.max()) + 1
-    mean, error = float(d.mean()), clustered_error(d, codes)
-    half = float(distributions.t.ppf((1 + level) / 2, max(1, count - 1)))
-    if not np.isin(d, (-1, 0, 1)).all():
-        return mean, max(-1.0, mean - half * error), min(1.0, mean + half * error), error
-    effective = _effective_pairs(d, error, count)
-    up, down = ((d == sign).mean() * effective + 0.5 for sign in (1, -1))
-    total = effective + 2
-    middle = (up - down) / total
-    spread = half * math.sqrt(max(0.0, up + down - (up - down) ** 2 / total)) / total
-    low, high = max(-1.0, middle - spread), min(1.0, middle + spread)
-    return mean, min(low, mean), max(high, mean), error
-
-
-def _effective_pairs(d: np.ndarray, error: float, count: int) -> float:
-    n, variance = len(d), float(d.var())
-    if count == n:
-        return float(n)
-    if variance == 0 or count < 2:
-        return float(count)
-    return min(float(n), variance / error**2) if error > 0 else float(n)
+    found = []
+    for name, n in items.items():
+        p = accuracy.get(name, 0.5) if isinstance(accuracy, Mapping) else accuracy
+        deff = effect.get(name, 1.0) if isinstance(effect, Mapping) else effect
+        check_power(0.0, n, p, alpha, 1, deff)
+        options = {"accuracy": p, "power": power, "alpha": alpha, "effect": deff}
+        found.append(
+            {
+                "benchmark": name,
+                "items": n,
+                "half_width": 1.959964 * math.sqrt(p * (1 - p) * deff / n),
+                "paired": detectable(n, correlation=correlation, **options),
+                "unpaired": detectable(n, paired=False, **options),
+                "paired_holm": detectable(n, correlation=correlation, comparisons=len(items), **options),
+            }
+        )
+    return pd.DataFrame(found)
 
 
 @verb(resamples="n_resamples")
@@ -244,15 +231,6 @@ def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, s
         "missing_first": int((one["_merge"] == "right_only").sum()),
         "missing_second": int((one["_merge"] == "left_only").sum()),
     }  # fmt: skip
-
-
-def student(mean: float, error: float, count: int) -> float:
-    """Two-sided p of a mean difference and its clustered error: Student's t with G-1 degrees of freedom."""
-    if count < 2:
-        return math.nan
-    if error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * distributions.t.sf(abs(mean) / error, count - 1))
 
 
 def _says(p: float, difference: float, alpha: float) -> str:

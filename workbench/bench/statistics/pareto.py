@@ -10,7 +10,8 @@ import pandas as pd
 
 from ...errors import InputError
 from ...names import verb
-from .intervals import averaged, clusters_of, one_version, resampled, scored, warn
+from ...stats import resampled
+from .intervals import averaged, clusters_of, one_version, scored, warn
 
 __all__ = ["on_front", "pareto"]
 

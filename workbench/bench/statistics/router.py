@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from ...errors import InputError
 from ...names import verb
-from .intervals import clustered_error, mean_interval
+from ...stats import clustered_error, mean_interval
 from .lens import modes_wide
 
 __all__ = ["router_curve", "router_gain"]
