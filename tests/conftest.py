@@ -13,6 +13,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small models: more threads only wait for one another
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+pytest.register_assert_rewrite("workbench.contracts")  # tests of ours run contract tests too
+
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@ from . import ablate as ablate
 from . import bench as bench
 from . import errors as errors
 from . import interpret as interpret
+from . import models as models
 from . import synth as synth
 from . import types as types
 from . import ui as ui
@@ -11,6 +12,7 @@ from .files import data_path as data_path
 from .models.doctor import doctor as doctor
 from .models.load import load as load
 from .models.memory_plan import memory_plan as memory_plan
+from .models.vlm import VLM as VLM
 from .types import Mode as Mode
 
 __version__: str

@@ -149,7 +149,9 @@ class Answer:
     @property
     def turns(self) -> tuple[Turn, ...]:
         """The conversation with this reply as its last turn; pass it on as ``history``."""
-        thinks = None if self.mode is Mode.AUTO and self.thought is None else self.thought is not None
+        thinks: bool | None = self.thought is not None
+        if self.mode is Mode.AUTO and not thinks:  # a token before the answer told that it is a direct one
+            thinks = False if self.spans["answer"].start > self.prompt_tokens > 0 else None
         return (
             *self.history,
             Turn("user", self.question, self.question_images),

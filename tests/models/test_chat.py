@@ -7,7 +7,10 @@ import torch
 from PIL import Image
 from scripted import CLOSE, DIRECT, END, PICTURE, THINK, ids, replies, thinker, tiny
 
+from workbench import synth
 from workbench.errors import InputError, OutOfMemoryError
+from workbench.models import load
+from workbench.types import Turn
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,14 @@ def raise_in_main():
     import signal
 
     os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("mode", ["auto", "think", "nothink"])
+@pytest.mark.parametrize("family", ["chain", "read_sign", "shape_count"])
+def test_the_history_of_an_answer_begins_with_what_the_model_wrote(family, mode):
+    nano = load("nano", device="cpu", progress=False)
+    for sample in synth.sample(family, 2, seed=3):
+        answer = nano.ask(sample.images, sample.question, mode=mode)
+        longer = nano.encode([*answer.turns, Turn("user", "And then?")]).prompt_ids[0]
+        assert answer.stopped == "end"
+        assert tuple(longer[: len(answer.token_ids)]) == answer.token_ids

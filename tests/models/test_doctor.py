@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
 import workbench
-from workbench.models import doctor as doctor_module
 from workbench.models.doctor import Check, Device, Report
+
+doctor_module = import_module("workbench.models.doctor")  # the room hands out the function of this name
 
 
 def test_this_machine_can_run_the_workbench():

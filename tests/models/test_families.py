@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
-from PIL import Image
 from tiny_families import Case, picture
 
 from workbench.errors import CapabilityError, InputError, ModeError
-from workbench.models.families import FAMILIES, GENERAL, family_of
-from workbench.models.layout import image_positions
+from workbench.models.families import FAMILIES, GENERAL, family_named, family_of, register_family
 from workbench.types import Mode, Turn
 
 WIDE, TALL = picture(150, 60), picture(45, 100, 1)
@@ -34,59 +31,6 @@ def test_family_is_the_one_it_says(case):
         "general-string": "general",
     }
     assert case.spec.name == served.get(case.name, case.name)
-
-
-def test_paths_lead_to_the_parts(case):
-    parts = [
-        case.model.get_submodule(p) for p in (case.spec.decoder, case.spec.vision_tower, case.spec.projector)
-    ]
-    seen = []
-    hooks = [part.register_forward_hook(lambda m, *_: seen.append(m)) for part in parts]
-    case.model(**case.encode(conversations()[0]).inputs)
-    for hook in hooks:
-        hook.remove()
-    assert {id(m) for m in seen} == {id(m) for m in parts}
-    assert len(seen) == 3
-    assert case.model.get_input_embeddings() in list(parts[0].modules())
-
-
-def test_layout_names_the_image_tokens_and_only_those(case):
-    encoded = case.encode(*conversations())
-    for ids, layout, turns in zip(encoded.prompt_ids, encoded.layouts, conversations(), strict=True):
-        sizes = [image.size for turn in turns for image in turn.images]
-        assert layout.length == len(ids)
-        assert [grid.size for grid in layout.images] == sizes
-        assert [grid.image for grid in layout.images] == list(range(len(sizes)))
-        named = [g.position(row, col) for g in layout.grids for row in range(g.rows) for col in range(g.cols)]
-        held = image_positions(ids, case.spec.image_ids(case.processor, case.model.config))
-        assert len(set(named)) == len(named) == layout.image_tokens
-        assert set(named) <= set(held)
-        # What is left over are the newline tokens of LLaVA-OneVision.
-        assert case.name == "llava-onevision" or named == sorted(named) == held
-
-
-def test_padding_is_left_and_rows_are_the_single_prompts(case):
-    encoded = case.encode(*conversations())
-    ids, mask = encoded.inputs["input_ids"], encoded.inputs["attention_mask"]
-    for number, turns in enumerate(conversations()):
-        row = encoded.prompt_ids[number]
-        assert ids[number, ids.shape[1] - len(row) :].tolist() == row
-        assert mask[number].tolist() == [0] * (ids.shape[1] - len(row)) + [1] * len(row)
-        single = case.encode(turns)
-        assert single.prompt_ids == [row]
-        assert single.layouts == [encoded.layouts[number]]
-
-
-def test_batch_replies_as_single(case):
-    batch = case.generate(case.encode(*conversations()).inputs)
-    assert batch == [case.generate(case.encode(turns).inputs)[0] for turns in conversations()]
-
-
-def test_pictures_matter(case):
-    def logits(image: Image.Image) -> torch.Tensor:
-        return case.model(**case.encode([Turn("user", "What?", [image])]).inputs).logits[0, -1]
-
-    assert not torch.allclose(logits(WIDE), logits(picture(150, 60, seed=5)), atol=1e-3)
 
 
 def test_ids_are_the_processors_own_for_harmless_text(case):
@@ -249,31 +193,25 @@ def test_unknown_type_gets_the_general_family():
 
 
 def test_each_model_type_has_one_family():
-    types = [model_type for spec in FAMILIES for model_type in spec.model_types]
+    types = [model_type for spec in FAMILIES.values() for model_type in spec.model_types]
     assert len(types) == len(set(types))
-    assert len({spec.name for spec in FAMILIES}) == len(FAMILIES)
+    assert all(spec.name == name for name, spec in FAMILIES.items())
 
 
-def test_asking_through_the_handle(case):
-    """Ask, modes, layout and batch, as a user meets them."""
-    from workbench.models.vlm import VLM
-
-    vlm = VLM(model=case.model, processor=case.processor, family=case.spec, source=case.name, name=case.name)
-    for mode in Mode:
-        if case.spec.modes.get(mode) is None or case.spec.modes[mode].refused:
-            continue
-        answer = vlm.ask(WIDE, "Is it red?", mode=mode, max_tokens=12)
-        assert answer.mode == mode
-        assert answer.layout == case.encode([Turn("user", "Is it red?", [WIDE])]).layouts[0]
-        assert answer.image_tokens == answer.layout.image_tokens > 0
-        assert (answer.p_think is None) == (not case.spec.thought[0])
-        if case.name == "phi4-rv":
-            assert (answer.thought is not None) == (mode is Mode.THINK)
-    single = [
-        vlm.ask(WIDE, "a", max_tokens=3),
-        vlm.ask(None, "b", max_tokens=3),
-        vlm.ask([TALL, WIDE], "c", max_tokens=3),
-    ]
-    batch = vlm.ask_many([WIDE, None, [TALL, WIDE]], ["a", "b", "c"], max_tokens=3)
-    assert [a.token_ids for a in batch] == [a.token_ids for a in single]
-    assert [len(a.layout.images) for a in batch] == [1, 0, 2]
+def test_a_registered_family_is_looked_up_and_cannot_take_what_others_serve():
+    mine = replace(GENERAL, name="mine", model_types=("my_model",))
+    try:
+        assert register_family(mine) is mine
+        assert family_of("my_model") is family_named("mine") is family_named("my_model") is mine
+        assert register_family(replace(mine, note="again")).note == family_named("mine").note == "again"
+        with pytest.raises(InputError, match=r"model_types=\['gemma3'\].*'gemma3' serves.*family='other'"):
+            register_family(replace(mine, name="other", model_types=("gemma3", "another")))
+        with pytest.raises(InputError, match="'gemma3', which belongs to the workbench"):
+            register_family(replace(mine, name="gemma3", model_types=()))
+        with pytest.raises(InputError, match="a family of type str"):
+            register_family("mine")
+        with pytest.raises(InputError, match="one of 'phi4-rv'.*'mine'"):
+            family_named("yours")
+    finally:
+        FAMILIES._entries.pop("mine", None)
+        FAMILIES._owners.pop("mine", None)

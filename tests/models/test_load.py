@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,14 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.models import build as build_module
-from workbench.models import load as load_module
-from workbench.models import memory_plan as plan_module
 from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
 from workbench.models.memory import container_room
 from workbench.models.sources import hub_error, parse_source, read_header
+
+# Modules of the same names as the functions that the room hands out.
+load_module = import_module("workbench.models.load")
+plan_module = import_module("workbench.models.memory_plan")
 
 TINY = Path(__file__).parents[1] / "data" / "phi4_rv_tiny" / "checkpoint"
 CPU = torch.device("cpu")

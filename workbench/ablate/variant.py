@@ -448,7 +448,7 @@ class _Family(Phi4RV):
     ) -> Mapping[str, torch.Tensor]:
         plans = [[self.architecture.plan(picture.size) for picture in row] for row in pictures]
         ids = [
-            processor.encoder.prompt(text, [(plan.tokens, 1) for plan in row])
+            processor.prompt_ids(text, [(plan.tokens, 1) for plan in row])
             for text, row in zip(texts, plans, strict=True)
         ]
         flat = [picture for row in pictures for picture in row]

@@ -21,7 +21,7 @@ from .build import (
     quantization_config,
 )
 from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
-from .families import FAMILIES, FamilySpec, family_of
+from .families import FamilySpec, family_named, family_of
 from .memory import free_ram
 from .memory_plan import MemoryPlan, PlanRow, plan_of_source
 from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
@@ -147,8 +147,8 @@ def _load(
         stored=getattr(torch, made.stored, torch.bfloat16),
         parameters=made.total_parameters,
     )
-    model_type = named_family(options["family"]) if options["family"] else config.model_type
-    quantization = _quantization(config, family_of(model_type), options, target, dtype)
+    spec = family_named(options["family"]) if options["family"] else family_of(config)
+    quantization = _quantization(config, spec, options, target, dtype)
     if not force and too_large(made, dtype, options["quantize"], options["offload"]):
         release_memory()  # a handle that nobody holds any more may still wait for collection
         made = planned()
@@ -161,7 +161,7 @@ def _load(
     if not shards:
         raise CheckpointError(f"no weights in {folder}", "model.safetensors, or shards with their index")
     processor = build_processor(folder, config, trust_remote_code=trust)
-    spec = family_of(model_type, source.name, processor=processor)
+    spec = spec.for_processor(processor, source.name)
     if most is not None:
         processor = spec.with_image_tokens(processor, most, least)
     placement, scratch = _placement(options["offload"], target, made)
@@ -233,19 +233,6 @@ def _unless_out_of_memory(build: Callable[[], Any], made: MemoryPlan) -> Any:
             raise
     release_memory()  # the exception and its frames, which held the tensors, are gone
     raise _too_big(made, f"{made.source!r} ran out of memory on {made.device} while it was loaded")
-
-
-def named_family(name: str) -> str:
-    """A model type of the family of this name.
-
-    Raises:
-        InputError: if no family has this name; the message lists them.
-    """
-    for spec in FAMILIES:
-        if name == spec.name or name in spec.model_types:
-            return name if name in spec.model_types else spec.model_types[0]
-    names = ", ".join(repr(spec.name) for spec in FAMILIES)
-    raise InputError(f"family={name!r}", f"one of {names}", "leave family= out: the model's config tells it")
 
 
 def too_large(made: MemoryPlan, dtype: torch.dtype, quantize: str | None, offload: str | None) -> str:

@@ -627,7 +627,7 @@ def served_family(model: str, family: str | None = None) -> FamilySpec:
     Raises:
         InputError: if no family has the given name.
     """
-    known = {spec.name: spec for spec in (*FAMILIES, SWITCH)}
+    known = {**FAMILIES, SWITCH.name: SWITCH}
     if family is None:
         low = model.lower().replace("_", "-")
         family = next((name for pattern, name in _BY_NAME if re.search(pattern, low)), None)

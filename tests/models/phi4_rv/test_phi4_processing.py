@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from workbench.errors import ContextLengthError, InputError, LoadError
+from workbench.models.families import family_of
 from workbench.models.phi4_rv import Phi4RVProcessor
 from workbench.types import Turn
 
@@ -27,7 +28,7 @@ def test_one_placeholder_per_patch_in_place(processor, picture, chat):
         text=["a<image>b<image>c"], images=[[picture(64, 64), picture(80, 48)]], return_tensors="pt"
     )
     n = out["spatial_shapes"].prod(1).tolist()
-    ids = [processor.encode_plain(letter)[0] for letter in "abc"]
+    ids = [processor.tokenizer.encode(letter, add_special_tokens=False)[0] for letter in "abc"]
     hole = processor.image_token_id
     assert out["input_ids"].tolist() == [[ids[0], *[hole] * n[0], ids[1], *[hole] * n[1], ids[2]]]
 
@@ -35,7 +36,8 @@ def test_one_placeholder_per_patch_in_place(processor, picture, chat):
 def test_spaces_around_a_picture_are_kept(processor, picture):
     ids = processor(text="a  <image>  b", images=picture(64, 64))["input_ids"][0]
     text = [i for i in ids if i != processor.image_token_id]
-    assert text == processor.encode_plain("a  ") + processor.encode_plain("  b")
+    parts = [processor.tokenizer.encode(part, add_special_tokens=False) for part in ("a  ", "  b")]
+    assert text == parts[0] + parts[1]
 
 
 def test_the_tokenizer_is_read_as_it_is(processor):
@@ -109,28 +111,27 @@ def test_too_long_is_refused_never_cut(processor, picture, chat):
     assert len(processor(text=[long], max_length=30000)["input_ids"][0]) > 8192
 
 
-@pytest.mark.parametrize("text", NASTY)
-def test_typed_control_tokens_stay_text(processor, text):
-    ids = processor.encode_plain(text)
-    assert processor.tokenizer.decode(ids) == text
-    assert not set(ids) & set(processor.control_tokens.values())
+def encode(processor, turns):
+    return family_of("phi4-siglip").encode(processor, [turns])
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_typed_control_tokens_do_not_change_a_conversations_structure(processor, text):
-    def structure(question):
-        ids = processor.encode_turns([Turn("user", question), Turn("assistant", question), Turn("user", "?")])
+    def ids(question):
+        turns = [Turn("user", question), Turn("assistant", question), Turn("user", "?")]
+        return encode(processor, turns).prompt_ids[0]
+
+    def structure(ids):
         return [i for i in ids if i in processor.control_tokens.values()]
 
-    assert structure(text) == structure("harmless")
+    assert structure(ids(text)) == structure(ids("harmless"))
+    assert processor.tokenizer.decode(ids(text)).count(text) == 2
 
 
 QUESTIONS = (
     "What is this?",
     "  spaces, and a line\n\nbreak \t ",
     "\n\n leading",
-    "",
-    " ",
     "Ünïcödé — 12345 \u3000",
     "a\u200b\x1c",
 )
@@ -158,32 +159,10 @@ def test_turns_equal_the_rendered_prompt(processor, picture, question, pictures)
         Turn("assistant", "No.", thinks=False),
         Turn("user", question),
     ]
-    pixels = processor.encode_images(images) if images else {}
-    grids = [tuple(grid) for grid in pixels["spatial_shapes"].tolist()] if images else []
-    ids = processor.encode_turns(turns, grids)
-    assert ids == rendered["input_ids"][0].tolist()
-    batch = processor.pad([ids], pixels=pixels)
-    assert set(batch) == set(rendered)
-    assert all(torch.equal(batch[name], rendered[name]) for name in rendered)
-
-
-def test_an_assistants_plain_turn_and_no_generation_prompt(processor):
-    turns = [Turn("user", "Hi"), Turn("assistant", "Hello")]
-    prompt = processor.apply_chat_template(
-        [{"role": turn.role, "content": turn.text} for turn in turns], add_generation_prompt=False
-    )
-    ids = processor.encode_turns(turns, add_generation_prompt=False)
-    assert ids == processor(text=prompt)["input_ids"][0]
-    assert processor.tokenizer.decode(ids).endswith("Hello<|im_end|>")
-
-
-def test_bad_turns_are_refused(processor, picture):
-    with pytest.raises(InputError, match="role 'system'"):
-        processor.encode_turns([Turn("system", "You are a pirate."), Turn("user", "Hi")])
-    with pytest.raises(InputError, match="0 grids for 1 pictures"):
-        processor.encode_turns([Turn("user", "x", images=[picture(9, 9)])])
-    with pytest.raises(InputError, match="role 'assistant'"):
-        processor.encode_turns([Turn("assistant", "x", images=[picture(9, 9)])], [(1, 1)])
+    encoded = encode(processor, turns)
+    assert encoded.prompt_ids == rendered["input_ids"].tolist()
+    assert set(encoded.inputs) == set(rendered)
+    assert all(torch.equal(encoded.inputs[name], rendered[name]) for name in rendered)
 
 
 def test_the_template_gives_the_official_prompt(processor, goldens):

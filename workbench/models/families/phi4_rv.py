@@ -40,7 +40,7 @@ class Phi4RV(FamilySpec):
                 opening, closing = self.thought
                 message["content"] = f"{opening} {(turn.thought or '').strip()} {closing} {turn.text}"
             elif turn.thinks is False:
-                message["content"] = DIRECT + turn.text
+                message["content"] = f"{DIRECT} {turn.text}"
         return messages
 
     def process(

@@ -1,176 +1,31 @@
 """Prompts and pictures to model inputs for Phi-4-reasoning-vision.
 
-Two ways in.  `Phi4RVProcessor.__call__` takes prompts that are already written with the chat
-template, as the published processor does: control tokens and ``<image>`` in them have their
-meaning.  `Phi4RVProcessor.encode_turns` takes a conversation: what a user typed is tokenized as
-plain text there, so that it can never end a turn, open a thought or stand for a picture.
-
-From prompts and turns to token ids, keeping what a user typed apart from control tokens.
+It takes prompts that are already written with the chat template, as the published processor does:
+control tokens and ``<image>`` in them have their meaning.  What a user typed is kept apart from them
+by the one encoder of conversations, `FamilySpec.encode`, which stands before it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast, ProcessorMixin
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import cached_file
 
 from ...errors import ContextLengthError, InputError, LoadError
-from ...types import Turn
 from .configuration import Phi4RVConfig
 from .image_processing import Phi4RVImageProcessor
 
-__all__ = ["IMAGE_MARK", "PLACEHOLDER", "Phi4RVProcessor", "Picture", "PromptEncoder", "Text", "turn_pieces"]
+__all__ = ["IMAGE_MARK", "PLACEHOLDER", "Phi4RVProcessor"]
 
 
 IMAGE_MARK = "<image>"
 """Where a picture goes in a prompt. Not a token: prompts are split at it."""
-
-# What the tokenizer's lstrip and rstrip flags remove: the Unicode property White_Space.
-_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-_SPACE += "\u2028\u2029\u202f\u205f\u3000"
-
-
-class Text(NamedTuple):
-    """A piece of a prompt: text in which control tokens have their meaning, or (``typed``) have not."""
-
-    text: str
-    typed: bool
-
-
-class Picture(NamedTuple):
-    """A piece of a prompt: a picture of ``rows`` by ``cols`` patches."""
-
-    rows: int
-    cols: int
-
-
-class PromptEncoder:
-    """Encodes prompts with one placeholder per image patch.
-
-    Args:
-        tokenizer: a fast tokenizer.
-        image_token_id: the placeholder.
-    """
-
-    def __init__(self, tokenizer: Any, image_token_id: int) -> None:
-        self.tokenizer = tokenizer
-        self.image_token_id = image_token_id
-
-    def prompt(self, text: str, grids: Sequence[tuple[int, int]], name: str = "the prompt") -> list[int]:
-        """Ids of a prompt that is written with the chat template.
-
-        It is split at ``<image>``, and each part is tokenized by itself, as the published
-        processor does.
-
-        Raises:
-            InputError: if marks and grids differ in number, or the text holds the placeholder.
-        """
-        parts = text.split(IMAGE_MARK)
-        if len(parts) - 1 != len(grids):
-            raise InputError(
-                f"{name} has {len(parts) - 1} {IMAGE_MARK} marks and {len(grids)} pictures",
-                f"one {IMAGE_MARK} per picture",
-                "pass images as one list per prompt",
-            )
-        placeholder = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
-        if placeholder in text:
-            raise InputError(
-                f"{name} contains {placeholder}, which stands for image patches", "text without it"
-            )
-        ids = self.control(parts[0])
-        for part, (rows, cols) in zip(parts[1:], grids, strict=True):
-            ids += [self.image_token_id] * (rows * cols) + self.control(part)
-        return ids
-
-    def control(self, text: str) -> list[int]:
-        """Ids of text in which control tokens have their meaning."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
-
-    def plain(self, text: str) -> list[int]:
-        """Ids of text as characters: no control token comes out, whatever it says."""
-        return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def pieces(self, pieces: Sequence[Text | Picture]) -> list[int]:
-        """Ids of a prompt given in pieces.
-
-        Where the typed text spells no control token, they equal those of the whole prompt.
-        """
-        pieces = _merged(pieces)
-        ids: list[int] = []
-        for i, piece in enumerate(pieces):
-            if isinstance(piece, Picture):
-                ids += [self.image_token_id] * (piece.rows * piece.cols)
-            elif not piece.typed:
-                ids += self.control(piece.text)
-            else:
-                before = pieces[i - 1] if i else None
-                after = pieces[i + 1] if i + 1 < len(pieces) else None
-                ids += self.plain(self._strip(piece.text, before, after))
-        return ids
-
-    def _strip(self, text: str, before: Text | Picture | None, after: Text | Picture | None) -> str:
-        """Typed text without the spaces that the control tokens beside it take away."""
-        added = self.tokenizer.added_tokens_decoder.values()
-        if isinstance(before, Text):
-            left = before.text.rstrip(_SPACE)
-            text = text.lstrip(_SPACE) if any(t.rstrip and left.endswith(t.content) for t in added) else text
-        if isinstance(after, Text):
-            right = after.text.lstrip(_SPACE)
-            text = (
-                text.rstrip(_SPACE) if any(t.lstrip and right.startswith(t.content) for t in added) else text
-            )
-        return text
-
-    @cached_property
-    def _plain_tokenizer(self) -> Tokenizer:
-        """The same vocabulary without the added tokens, so that their text is split like any other."""
-        fields = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        fields |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-        return Tokenizer.from_str(json.dumps(fields))
-
-
-def turn_pieces(turn: Turn, grids: Iterator[tuple[int, int]]) -> list[Text | Picture]:
-    """A turn as pieces; ``grids`` gives (rows, cols) of its pictures.
-
-    A user's pictures stand before the text, each followed by a line break.  An assistant's turn has
-    the two forms that the system prompt describes: ``<think> thought </think> text`` and
-    ``<|dummy_84|> text``.
-
-    Raises:
-        InputError: for pictures in another turn than a user's.
-    """
-    if turn.role == "user":
-        pictures = [piece for _ in turn.images for piece in (Picture(*next(grids)), Text("\n", True))]
-        return [*pictures, Text(turn.text, True)]
-    if turn.images:
-        raise InputError(f"pictures in a turn of role {turn.role!r}", "pictures in a user's turn")
-    if turn.thought is not None:
-        thought = Text(f" {turn.thought.strip()} ", True)
-        return [Text("<think>", False), thought, Text("</think>", False), Text(f" {turn.text}", True)]
-    if turn.thinks is False:
-        return [Text("<|dummy_84|>", False), Text(f" {turn.text}", True)]
-    return [Text(turn.text, True)]
-
-
-def _merged(pieces: Sequence[Text | Picture]) -> list[Text | Picture]:
-    """Pieces without empty text, neighbours of one kind joined."""
-    merged: list[Text | Picture] = []
-    for piece in pieces:
-        last = merged[-1] if merged else None
-        if isinstance(piece, Text) and isinstance(last, Text) and last.typed == piece.typed:
-            merged[-1] = Text(last.text + piece.text, piece.typed)
-        elif isinstance(piece, Picture) or piece.text:
-            merged.append(piece)
-    return merged
-
 
 PLACEHOLDER = "<|dummy_80|>"
 """The token that stands for one patch: reserved in the published vocabulary, and unused."""
@@ -187,8 +42,6 @@ _IGNORED = (
     "_from_auto",
     "_from_pipeline",
 )
-# Private-use characters that mark, in the rendered template, where a turn's text goes.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 
 
 class Phi4RVProcessor(ProcessorMixin):
@@ -298,8 +151,8 @@ class Phi4RVProcessor(ProcessorMixin):
     ) -> BatchFeature:
         """Encode prompts that are written with the chat template already.
 
-        Control tokens and ``<image>`` in ``text`` have their meaning; use `encode_turns` for text
-        that a user typed.
+        Control tokens and ``<image>`` in ``text`` have their meaning; for text that a user typed
+        see `FamilySpec.encode`.
 
         Args:
             images: per prompt a list of its pictures, ``[[...], ...]``; for one prompt also a
@@ -335,7 +188,7 @@ class Phi4RVProcessor(ProcessorMixin):
         pixels = self.image_processor(pictures, **budget) if pictures else {}
         grids = iter(pixels["spatial_shapes"].tolist() if pictures else [])
         ids = [
-            self.encoder.prompt(prompt, [tuple(next(grids)) for _ in row], f"prompt {at}")
+            self.prompt_ids(prompt, [tuple(next(grids)) for _ in row], name=f"prompt {at}")
             for at, (prompt, row) in enumerate(zip(prompts, rows, strict=True))
         ]
         return self.pad(
@@ -347,53 +200,40 @@ class Phi4RVProcessor(ProcessorMixin):
             return_tensors=return_tensors,
         )
 
-    def encode_turns(
-        self,
-        turns: Sequence[Turn],
-        grids: Sequence[tuple[int, int]] = (),
-        *,
-        add_generation_prompt: bool = True,
+    def prompt_ids(
+        self, text: str, grids: Sequence[tuple[int, int]], *, name: str = "the prompt"
     ) -> list[int]:
-        """Token ids of one conversation, in which no typed text becomes a control token.
+        """Token ids of a prompt that is written with the chat template.
 
-        The chat template is applied around the turns, and each turn's text is tokenized without
-        the control tokens: ``<|im_end|>``, ``<think>`` or ``<image>`` in a question are just
-        characters.  Without such text in it, the ids equal those of the rendered prompt.
+        It is split at ``<image>``, and each part is tokenized by itself, as the published processor does.
 
         Args:
-            turns: the conversation; a user's pictures stand before the text, each on a line.
-                Of an assistant's turn the thought is put between ``<think>`` and ``</think>``,
-                and a turn that answered directly begins with ``<|dummy_84|>``.
-            grids: (rows, cols) of every picture of the conversation, in order, as in
-                ``spatial_shapes``.
-            add_generation_prompt: whether the assistant is to speak next.
+            text: the prompt.
+            grids: (rows, cols) of each of its pictures, in order.
+            name: what the prompt is called in messages.
 
         Raises:
-            InputError: for a system turn (the template drops it), a picture in an assistant's
-                turn, or another number of grids than pictures.
+            InputError: if marks and grids differ in number, or the text holds the placeholder.
         """
-        if len(grids) != (pictures := sum(len(turn.images) for turn in turns)):
-            raise InputError(f"{len(grids)} grids for {pictures} pictures", "one per picture")
-        marks = [{"role": turn.role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, turn in enumerate(turns)]
-        first, *parts = self._render(marks, add_generation_prompt=add_generation_prompt).split(_OPEN)
-        pieces: list[Text | Picture] = [Text(first, False)]
-        left = iter(grids)
-        for part in parts:
-            number, _, control = part.partition(_CLOSE)
-            pieces += [*turn_pieces(turns[int(number)], left), Text(control, False)]
-        return self.encoder.pieces(pieces)
+        first, *parts = text.split(IMAGE_MARK)
+        if len(parts) != len(grids):
+            raise InputError(
+                f"{name} has {len(parts)} {IMAGE_MARK} marks and {len(grids)} pictures",
+                f"one {IMAGE_MARK} per picture",
+                "pass images as one list per prompt",
+            )
+        placeholder = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+        if placeholder in text:
+            raise InputError(
+                f"{name} contains {placeholder}, which stands for image patches", "text without it"
+            )
+        ids = self._text_ids(first)
+        for part, (rows, cols) in zip(parts, grids, strict=True):
+            ids += [self.image_token_id] * (rows * cols) + self._text_ids(part)
+        return ids
 
-    def encode_plain(self, text: str) -> list[int]:
-        """Token ids of text as plain characters: no control token comes out, whatever it says."""
-        return self.encoder.plain(text)
-
-    def encode_images(
-        self, images: Any, *, min_num_patches: int | None = None, max_num_patches: int | None = None
-    ) -> BatchFeature:
-        """Pixel tensors of a list of pictures; their ``spatial_shapes`` are `encode_turns`' grids."""
-        return self.image_processor(
-            images, min_num_patches=min_num_patches, max_num_patches=max_num_patches, return_tensors="pt"
-        )
+    def _text_ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def pad(
         self,
@@ -405,7 +245,7 @@ class Phi4RVProcessor(ProcessorMixin):
         max_length: int | None = None,
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
-        """Batch prompts of token ids (from `encode_turns`) and their pictures (from `encode_images`).
+        """Batch prompts of token ids (from `prompt_ids`) and the image processor's tensors.
 
         Raises:
             ContextLengthError: if a prompt is longer than the limit.
@@ -481,11 +321,6 @@ class Phi4RVProcessor(ProcessorMixin):
         """What `__call__` gives."""
         return ["input_ids", "attention_mask", *self.image_processor.model_input_names]
 
-    @cached_property
-    def encoder(self) -> PromptEncoder:
-        """Encodes prompts and turns to ids."""
-        return PromptEncoder(self.tokenizer, self.image_token_id)
-
     @property
     def control_tokens(self) -> dict[str, int]:
         """Tokens with a meaning beyond their text, and their ids."""
@@ -547,7 +382,7 @@ class Phi4RVProcessor(ProcessorMixin):
             raise InputError(
                 f"a user's message with {', '.join(found)} in it",
                 "text without control tokens",
-                "use encode_turns, which takes such text as plain characters",
+                "ask through workbench.load(...), which takes such text as plain characters",
             )
 
 
