@@ -199,7 +199,7 @@ def test_the_thought_is_drawn_sentence_by_sentence_with_its_boxes() -> None:
 
 def test_paired_maps_are_drawn_on_one_scale_with_their_difference() -> None:
     pair = ModePair(make_answer(), make_answer(thought=0, words=(" $x_1$",)))
-    drawn = inside.paired(pair, 0)
+    drawn = inside.mode_pair(pair, 0)
     assert [axes.get_title() for axes in drawn.axes if axes.get_title()] == [
         "thinking", "direct", "thinking minus direct"
     ]  # fmt: skip

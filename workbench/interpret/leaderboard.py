@@ -118,7 +118,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class LeaderboardSettings:
-    """What a league measures.
+    """What a leaderboard measures.
 
     Args:
         n: questions; each is asked in every mode.
@@ -160,9 +160,8 @@ class LeaderboardSettings:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         found: dict[str, Any] = plain(self)
-        return {
-            "fills" if name == "baselines" else name: value for name, value in found.items()
-        }  # as on disk
+        found["fills"] = found.pop("baselines")  # as it was recorded
+        return found
 
 
 def units(settings: LeaderboardSettings) -> list[tuple[int, str]]:
@@ -264,7 +263,7 @@ def run_leaderboard(
     jobs: int = 1,
     say: Callable[[str], None] = print,
 ) -> Leaderboard:
-    """Measure a league, or what is left of it, and write it into a folder.
+    """Measure a leaderboard, or what is left of it, and write it into a folder.
 
     Args:
         settings: what to measure.
@@ -274,14 +273,14 @@ def run_leaderboard(
         say: called with a line now and then.
 
     Raises:
-        InputError: if the folder holds another league's journal.
+        InputError: if the folder holds another leaderboard's journal.
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InputError(f"jobs={jobs!r}", "at least one process")
     folder = Path(out).expanduser()
     header = {"settings": settings.to_dict(), "model": fingerprint(source)}
     if _finished(folder, header):
-        say(f"{folder} holds this very league, finished; remove {ABOUT} to measure it again")
+        say(f"{folder} holds this very leaderboard, finished; remove {ABOUT} to measure it again")
         return read_leaderboard(folder)
     journal = LeaderboardJournal(folder, header)
     left = [unit for unit in units(settings) if unit not in journal.done]

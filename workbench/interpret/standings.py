@@ -1,4 +1,4 @@
-"""The league table: which method's maps are faithful, plausible and cheap, with intervals over questions
+"""The leaderboard: which method's maps are faithful, plausible and cheap, with intervals over questions
 
 `workbench.interpret.leaderboard` measures it; reading it needs no model.
 """
@@ -38,7 +38,7 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
     the true evidence of a wrong answer is not known.
 
     Args:
-        rows: as the league measured them, one a question, mode and method.
+        rows: as they were measured, one a question, mode and method.
 
     Returns:
         ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the baseline with
@@ -51,7 +51,7 @@ def standings(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["note"].isna() | (rows["note"] == "")]
     baselines = [name.removeprefix("gap_") for name in rows.columns if name.startswith("gap_")]
     if rows.empty or not baselines:
-        raise InputError("a league without a measured row", "rows with gap_... columns")
+        raise InputError("a leaderboard without a measured row", "rows with gap_... columns")
     rows = rows.assign(gap=rows[[f"gap_{baseline}" for baseline in baselines]].mean(axis=1))
     needed = rows[rows["full"] - rows["no_image"] >= LEAST_DROP]
     found = []
@@ -121,7 +121,7 @@ def _named(name: str, estimate: tuple[float, float, float]) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
-    """A league that was measured.
+    """A leaderboard that was measured.
 
     Args:
         table: `standings`.
@@ -156,8 +156,8 @@ class Leaderboard:
         return pd.DataFrame(found)
 
     def plot(self) -> Figure:
-        """Each method's faithfulness, plausibility and seconds: `workbench.viz.league`."""
-        return later("viz", "league")(self)
+        """Each method's faithfulness, plausibility and seconds: `workbench.viz.leaderboard`."""
+        return later("viz", "leaderboard")(self)
 
     def __repr__(self) -> str:
         return f"Leaderboard({len(self.table)} rows; {' '.join(self.findings)})"
@@ -190,7 +190,7 @@ def _findings(mode: str, own: pd.DataFrame) -> list[str]:
 
 
 def read_leaderboard(folder: str | Path | None = None) -> Leaderboard:
-    """Read a league that was measured; by default the one that ships.
+    """Read a leaderboard that was measured; by default the one that ships.
 
     Raises:
         InputError: if there is none, or it is not finished.
@@ -198,7 +198,7 @@ def read_leaderboard(folder: str | Path | None = None) -> Leaderboard:
     place = data_path("league") if folder is None else Path(folder).expanduser()
     if not ((place / ABOUT).is_file() and (place / ROWS).is_file()):
         raise InputError(
-            f"no finished league in {str(folder or 'data/league')!r}",
+            f"no finished leaderboard in {str(folder or 'data/league')!r}",
             f"a folder with {ROWS} and {ABOUT}",
             "python -m workbench.interpret.leaderboard --out FOLDER",
         )

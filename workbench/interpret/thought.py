@@ -350,8 +350,8 @@ class ModePair:
         return timeline(self.think, **options)
 
     def plot(self, row: int | None = None, **options: Any) -> Figure:
-        """What an answer token looked at in both modes, and the difference: see `workbench.viz.paired`."""
-        return later("viz", "paired")(self, row, **options)
+        """What an answer token looked at in both modes, and the difference: see `workbench.viz.mode_pair`."""
+        return later("viz", "mode_pair")(self, row, **options)
 
     def save(self, path: str | Path) -> Path:
         """Save into a folder, the two answers as ``think`` and ``direct`` in it; it loads without a model.

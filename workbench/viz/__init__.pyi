@@ -24,7 +24,7 @@ from .faithfulness import curves as curves
 from .faithfulness import maps as maps
 from .inside import knockout as knockout
 from .inside import knockout_matrix as knockout_matrix
-from .inside import paired as paired
+from .inside import mode_pair as mode_pair
 from .inside import patching as patching
 from .inside import thought as thought
 from .lens import decision as decision

@@ -1,6 +1,6 @@
 """Can a map be trusted? Insertion and deletion curves, checks over answers, and proofs
 
-The league of attribution methods: faithfulness, plausibility and cost, by method and mode
+The leaderboard of attribution methods: faithfulness, plausibility and cost, by method and mode
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def leaderboard(table: Any) -> Figure:
     """Each method's faithfulness, plausibility and seconds, with 95% intervals over questions.
 
     Args:
-        table: `workbench.interpret.read_leaderboard().table`, or such a league itself.
+        table: `workbench.interpret.read_leaderboard().table`, or the leaderboard itself.
 
     Raises:
         InputError: for a table without rows or without a column that is needed.

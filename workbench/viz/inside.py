@@ -22,7 +22,7 @@ from .overlay import ATTENTION, _frame, _picture, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled, wrapped
 from .tables import percent
 
-__all__ = ["knockout", "knockout_matrix", "paired", "patching", "thought"]
+__all__ = ["knockout", "knockout_matrix", "mode_pair", "patching", "thought"]
 
 LOOKED, TRUE = "#004488", "#BB5566"
 
@@ -194,7 +194,7 @@ def thought(frame: Any, answer: Answer, *, image: int = 0, most: int = 12, width
     return drawn
 
 
-def paired(
+def mode_pair(
     pair: ModePair, row: int | None = None, *, image: int = 0, title: str = "", **options: Any
 ) -> Figure:
     """What an answer token looked at after a thought and without one, and the difference.
