@@ -66,14 +66,14 @@ def samples() -> list[Any]:
 
 def row(number: int, sample: Any, places: list[tuple[tuple[int, int], int]]) -> dict[str, Any]:
     """A line of items.jsonl."""
-    width, height = sample.images[sample.picture].size
+    width, height = sample.images[sample.image].size
     return {
         "id": f"{number:03d}-{sample.family}-{sample.difficulty}",
         "question": sample.question,
         "gold": sample.answer,
         "category": f"{sample.family}@{sample.difficulty}",
         "steps": sample.steps,
-        "picture": sample.picture,
+        "picture": sample.image,
         "pictures": [_place(size, index) for size, index in places],
         "digests": [picture_digest(image) for image in sample.images],
         "scoring": {

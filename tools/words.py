@@ -8,7 +8,7 @@ the properties.  Faces are the front door, the rooms, and modules that a face na
 
 - argument names that the table of words replaces (`fill` is `baseline`, `draws` is `n_resamples`, ...);
 - an argument that means one thing everywhere, but has another default somewhere;
-- more than two positional arguments;
+- more than two positional arguments, except in records and in errors, whose three parts are one sentence;
 - a public name without a docstring whose first line is a sentence.
 """
 
@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import workbench
+from workbench import errors
 
 ROOMS = ("models", "interpret", "synth", "train", "ablate", "bench", "viz", "ui")
 
@@ -42,18 +43,17 @@ INSTEAD = {
     "rules": "protocol",
     "report": "progress",
     "quiet": "progress",
-    "lens": "logit_lens",
     "guide": "attention_supervision",
     "told": "auxiliary_labels",
     "chapter": "checkpoint_interval",
-    "rest": "frozen",
+    "rests": "frozen",
 }
 """Argument name -> the word of the table."""
 
 DEFAULTS: dict[str, tuple[Any, ...]] = {
     "sinks": (True,),
     "progress": (True,),
-    "mode": ("auto",),
+    "mode": ("auto", None),  # None where a log says it
     "max_tokens": (None,),
     "temperature": (0.0,),
     "thinking_budget": (None,),
@@ -61,7 +61,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "level": (0.95,),
     "n_random": (19,),
     "n_shuffles": (1,),
-    "protocol": ("workbench",),
+    "protocol": ("workbench", None),  # None: as it was scored
     "engine": ("local",),
     "baseline": ("mean",),
 }
@@ -144,7 +144,9 @@ def judge(name: str, each: Any) -> Iterator[Finding]:
     given = arguments(each)
     for argument in given:
         yield from judge_argument(name, argument)
-    record = dataclasses.is_dataclass(each)
+    record = dataclasses.is_dataclass(each) or (
+        inspect.isclass(each) and issubclass(each, errors.WorkbenchError)
+    )
     places = [p.name for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(places) > 2 and not record:
         yield Finding(name, "positional", f"{', '.join(places[2:])}: keyword-only after two arguments")

@@ -314,7 +314,7 @@ def bench_run(
             blind=blind or False,
             again=again or False,
             cache=cache,
-            engine="here" if engine == "local" else engine,
+            engine=engine,
             progress=sys.stderr.isatty(),
         )
     _warn(results)

@@ -187,7 +187,7 @@ def test_bad_input_is_refused_by_name():
 def test_an_encoder_refuses_another_method_s_plan(model):
     plan = feed((64, 64), 64, method="multi_crop")
     with pytest.raises(InputError, match="planned for multi_crop"):
-        FedModel(model, "dynamic_s2")(torch.tensor([[5]]), [plan], [noise((64, 64))])
+        FedModel(model, "dynamic_s2")(torch.tensor([[5]]), [plan], images=[noise((64, 64))])
 
 
 def test_tiles_shrink_with_the_budget():

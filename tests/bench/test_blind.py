@@ -26,8 +26,8 @@ def test_the_control_pairs_the_same_items_and_tells_what_pictures_add(tmp_path) 
         return "yes" if images or question in ("What is 0?", "What is 1?") else "no"
 
     task, vlm = pictured(), FakeVLM(guesses)
-    seeing = bench.run(vlm, task, ["auto", "think"], folder=tmp_path / "a", progress=False)
-    blind = bench.run(vlm, task, ["auto", "think"], folder=tmp_path / "b", blind=True, progress=False)
+    seeing = bench.run(vlm, task, modes=["auto", "think"], folder=tmp_path / "a", progress=False)
+    blind = bench.run(vlm, task, modes=["auto", "think"], folder=tmp_path / "b", blind=True, progress=False)
     table = bench.blind_control(seeing, blind, n_resamples=100)
     assert table["n"].tolist() == [12, 12]
     assert table["seeing"].tolist() == [1.0, 1.0]
@@ -60,13 +60,13 @@ def test_copies_are_found_resized_and_compressed_and_others_are_not(tmp_path) ->
 
 
 def test_a_benchmark_drawn_with_the_seed_of_training_is_noticed() -> None:
-    stream = list(bench.synth_pictures(["shape_colour"], seed="train/0", n=6))
+    stream = list(bench.synth_images(["shape_colour"], seed="train/0", n=6))
     drawn = [synth.draw("shape_colour", seed="train/0/3")[0].canvases[0].image()]
     found = bench.contamination(drawn, iter(stream))
     assert found["match"].tolist() == ["shape_colour train/0/3 picture 0"]
     assert found["exact"].tolist() == [True]
     suite = bench.task("suite").head(20)
-    assert not bench.contamination(suite, bench.synth_pictures(["geometry"], seed="train/0", n=10))[
+    assert not bench.contamination(suite, bench.synth_images(["geometry"], seed="train/0", n=10))[
         "exact"
     ].any()
 
@@ -75,9 +75,9 @@ def test_a_hash_says_how_far_pictures_are_apart() -> None:
     photo = Image.open(_photo()).convert("RGB")
     buffer = io.BytesIO()
     photo.save(buffer, "JPEG", quality=70)
-    same, other = bench.picture_hash(photo), bench.picture_hash(photo.rotate(90, expand=True))
+    same, other = bench.image_hash(photo), bench.image_hash(photo.rotate(90, expand=True))
     assert same.distance(same) == 0
-    assert same.distance(bench.picture_hash(buffer.getvalue())) < 16
+    assert same.distance(bench.image_hash(buffer.getvalue())) < 16
     assert same.distance(other) > 60
 
 

@@ -29,7 +29,7 @@ def results(tmp_path):
         bench.Item("e", "e", "[0.1, 0.1, 0.3, 0.3]", (picture,), scoring=place, boxes=((10, 5, 30, 15),))
     )
     vlm = FakeVLM(lambda images, question, mode: said[question][mode])
-    return bench.run(vlm, bench.Task("t", items), ["think", "nothink"], folder=tmp_path, progress=False)
+    return bench.run(vlm, bench.Task("t", items), modes=["think", "nothink"], folder=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize(

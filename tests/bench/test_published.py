@@ -75,7 +75,7 @@ def test_scores_that_no_count_of_items_gives_are_found() -> None:
 def test_a_margin_knows_the_largest_and_the_smallest_error_that_pairing_allows() -> None:
     """Against every way to pair the items of two small runs."""
     n, right, other = 20, 14, 11
-    gap = margin(100 * right / n, 100 * other / n, n)
+    gap = margin(100 * right / n, 100 * other / n, items=n)
     errors = []
     for both in range(max(0, right + other - n), other + 1):
         d = np.array([1] * (right - both) + [-1] * (other - both) + [0] * (n - right - other + 2 * both))
@@ -94,12 +94,12 @@ def test_a_simulated_paired_run_is_judged_no_bolder_than_by_its_items() -> None:
         base, own = rng.random(n) < 0.6, rng.random((2, n)) < 0.6
         copied = rng.random((2, n)) < 0.7
         first, second = np.where(copied, base, own).mean(axis=1) * 100
-        sure += margin(first, second, n).sure
+        sure += margin(first, second, items=n).sure
     assert sure / 1000 < 0.03
 
 
 def test_means_of_the_same_items_have_a_larger_error_than_means_of_different_benchmarks() -> None:
-    gaps = [margin(44, 42, 900), margin(45, 42, 900)]
+    gaps = [margin(44, 42, items=900), margin(45, 42, items=900)]
     apart, together = mean_margin(gaps), mean_margin(gaps, same_items=True)
     assert apart.difference == together.difference == pytest.approx(2.5)
     assert together.error == pytest.approx(apart.error * math.sqrt(2), rel=0.01)

@@ -30,7 +30,7 @@ def test_the_report_holds_scores_modes_costs_and_pictures_and_fetches_nothing(re
 
 
 def test_a_report_of_one_mode_or_of_failures_says_what_is_missing(tmp_path) -> None:
-    one = bench.run(FakeVLM(), yes_no(4), ["auto"], folder=tmp_path / "one", progress=False)
+    one = bench.run(FakeVLM(), yes_no(4), modes=["auto"], folder=tmp_path / "one", progress=False)
     text = bench.report(one, tmp_path / "one.html", n_resamples=20).read_text()
     assert "What thinking changes" in text
     assert "nothink" in text  # says which modes are needed
@@ -48,7 +48,7 @@ def test_items_that_not_every_mode_answered_are_counted(tmp_path) -> None:
 def test_runs_that_share_no_items_have_a_front_each(tmp_path) -> None:
     parts = []
     for name in ("first", "second"):
-        run = bench.run(FakeVLM(), yes_no(4, name), ["auto"], folder=tmp_path / name, progress=False)
+        run = bench.run(FakeVLM(), yes_no(4, name), modes=["auto"], folder=tmp_path / name, progress=False)
         parts.append(run.replaced(run.frame().assign(run=name)))
     text = bench.report(parts[0] + parts[1], tmp_path / "two.html", n_resamples=20).read_text()
     assert "share no items" in text

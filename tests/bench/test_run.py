@@ -50,9 +50,9 @@ def test_the_same_call_again_asks_nothing(tmp_path) -> None:
 
 
 def test_a_longer_run_into_the_same_folder_asks_only_what_is_new(tmp_path) -> None:
-    bench.run(FakeVLM(), yes_no(6), ["think"], folder=tmp_path, limit=2, progress=False)
+    bench.run(FakeVLM(), yes_no(6), modes=["think"], folder=tmp_path, limit=2, progress=False)
     vlm = FakeVLM()
-    results = bench.run(vlm, yes_no(6), ["think", "nothink"], folder=tmp_path, progress=False)
+    results = bench.run(vlm, yes_no(6), modes=["think", "nothink"], folder=tmp_path, progress=False)
     assert len(results) == 12
     assert len(vlm.asked) == 10
     assert not {("Is 0 even?", "think"), ("Is 1 even?", "think")} & set(vlm.asked)
@@ -61,7 +61,9 @@ def test_a_longer_run_into_the_same_folder_asks_only_what_is_new(tmp_path) -> No
 def test_what_differs_is_asked_anew(tmp_path) -> None:
     def asked(**options) -> int:
         vlm = FakeVLM()
-        bench.run(vlm, options.pop("task", yes_no(1)), ["auto"], folder=tmp_path, progress=False, **options)
+        bench.run(
+            vlm, options.pop("task", yes_no(1)), modes=["auto"], folder=tmp_path, progress=False, **options
+        )
         return len(vlm.asked)
 
     assert asked() == 1
@@ -85,7 +87,7 @@ def test_pictures_tell_items_apart_and_are_kept_once(tmp_path) -> None:
     shown = enumerate((red, blue, red.copy()))
     items = [bench.Item(str(i), "Colour?", "red", (picture,), scoring=rule) for i, picture in shown]
     vlm = FakeVLM()
-    results = bench.run(vlm, bench.Task("colours", items), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(vlm, bench.Task("colours", items), modes=["auto"], folder=tmp_path, progress=False)
     assert len(vlm.asked) == 2  # the same question about the same picture is one question
     assert len(results) == 3
     assert len(list((tmp_path / "pictures").iterdir())) == 2
@@ -106,18 +108,18 @@ def test_replies_come_from_the_cache_in_another_folder_unless_it_is_off(tmp_path
 
 def test_one_item_can_be_asked_again_and_its_new_reply_counts(tmp_path) -> None:
     task = yes_no(3)
-    bench.run(FakeVLM(), task, ["auto"], folder=tmp_path, progress=False)
+    bench.run(FakeVLM(), task, modes=["auto"], folder=tmp_path, progress=False)
     vlm = FakeVLM(reply=lambda *_: "no")
-    results = bench.run(vlm, task, ["auto"], folder=tmp_path, again="1", progress=False)
+    results = bench.run(vlm, task, modes=["auto"], folder=tmp_path, again="1", progress=False)
     assert vlm.asked == [("Is 1 even?", "auto")]
     assert results.frame().set_index("item")["response"].to_dict() == {"0": "yes", "1": "no", "2": "yes"}
     assert len(lines(tmp_path)) == 4  # the first reply is still in the journal
-    bench.run(vlm, task, ["auto"], folder=tmp_path, again=["questions/2"], progress=False)
+    bench.run(vlm, task, modes=["auto"], folder=tmp_path, again=["questions/2"], progress=False)
     assert len(vlm.asked) == 2
-    bench.run(vlm, task, ["auto"], folder=tmp_path, again=True, progress=False)
+    bench.run(vlm, task, modes=["auto"], folder=tmp_path, again=True, progress=False)
     assert len(vlm.asked) == 5
     with pytest.raises(InputError, match="again='9'"):
-        bench.run(vlm, task, ["auto"], folder=tmp_path, again="9", progress=False)
+        bench.run(vlm, task, modes=["auto"], folder=tmp_path, again="9", progress=False)
 
 
 def test_ctrl_c_keeps_what_was_answered_and_the_same_call_goes_on(tmp_path) -> None:
@@ -125,13 +127,13 @@ def test_ctrl_c_keeps_what_was_answered_and_the_same_call_goes_on(tmp_path) -> N
         return None if question.startswith("Is 3") else "yes"
 
     with pytest.raises(KeyboardInterrupt) as stopped:
-        bench.run(FakeVLM(stops), yes_no(6), ["auto"], folder=tmp_path, batch_size=4, progress=False)
+        bench.run(FakeVLM(stops), yes_no(6), modes=["auto"], folder=tmp_path, batch_size=4, progress=False)
     assert any("3 of 6 replies are kept" in note for note in stopped.value.__notes__)
     so_far = bench.open_run(tmp_path)
     assert sorted(so_far.frame()["item"]) == ["0", "1", "2"]
     assert any("not asked yet: 3 of 6" in warning for warning in so_far.warnings)
     vlm = FakeVLM()
-    results = bench.run(vlm, yes_no(6), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(vlm, yes_no(6), modes=["auto"], folder=tmp_path, progress=False)
     assert sorted(vlm.asked) == [(f"Is {i} even?", "auto") for i in (3, 4, 5)]
     assert len(results) == 6
 
@@ -142,7 +144,7 @@ def test_an_item_that_cannot_be_asked_is_a_counted_row_and_not_the_end(tmp_path)
             raise ContextLengthError("5000 tokens", "at most 4096")
 
     vlm = FakeVLM(before=refuses)
-    results = bench.run(vlm, yes_no(4), ["auto"], folder=tmp_path, batch_size=4, progress=False)
+    results = bench.run(vlm, yes_no(4), modes=["auto"], folder=tmp_path, batch_size=4, progress=False)
     row = results.frame().set_index("item").loc["2"]
     assert row["response"] is None
     assert math.isnan(row["value"])
@@ -150,7 +152,7 @@ def test_an_item_that_cannot_be_asked_is_a_counted_row_and_not_the_end(tmp_path)
     assert any("failed: 1 of 4" in warning for warning in results.warnings)
     assert len(vlm.asked) == 3
     again = FakeVLM()
-    results = bench.run(again, yes_no(4), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(again, yes_no(4), modes=["auto"], folder=tmp_path, progress=False)
     assert again.asked == [("Is 2 even?", "auto")]  # only what failed, and it is not in the cache
     assert results.warnings == ()
 
@@ -161,9 +163,9 @@ def test_a_mode_that_the_model_lacks_is_left_out_with_a_warning(tmp_path) -> Non
     assert set(results.frame()["mode"]) == {"nothink"}
     assert sum("does not have it" in warning for warning in results.warnings) == 2
     with pytest.raises(ModeError):
-        bench.run(vlm, yes_no(2), ["think"], folder=tmp_path, progress=False)
+        bench.run(vlm, yes_no(2), modes=["think"], folder=tmp_path, progress=False)
     with pytest.raises(ModeError, match="fast"):
-        bench.run(vlm, yes_no(2), ["fast"], folder=tmp_path, progress=False)
+        bench.run(vlm, yes_no(2), modes=["fast"], folder=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("blind", ["blind", "grey"])
@@ -171,9 +173,9 @@ def test_without_the_picture_the_same_question_is_another_asking(blind: str, tmp
     seen = []
     item = bench.Item("0", "Colour?", "red", (Image.new("RGB", (6, 4), "red"),), scoring={"rule": "words"})
     task = bench.Task("colours", [item])
-    bench.run(FakeVLM(), task, ["auto"], folder=tmp_path / "seeing", progress=False)
+    bench.run(FakeVLM(), task, modes=["auto"], folder=tmp_path / "seeing", progress=False)
     vlm = FakeVLM(reply=lambda images, *_: seen.append(images) or "red")
-    results = bench.run(vlm, task, ["auto"], folder=tmp_path / blind, blind=blind, progress=False)
+    results = bench.run(vlm, task, modes=["auto"], folder=tmp_path / blind, blind=blind, progress=False)
     assert results.frame()["control"].tolist() == [blind]
     if blind == "grey":
         assert [(image.size, image.getcolors()) for image in seen[0]] == [((6, 4), [(24, (128, 128, 128))])]
@@ -188,7 +190,7 @@ def test_sampled_replies_have_a_seed_for_each_item_whatever_the_batch(tmp_path) 
     def seeds(batch_size: int) -> dict:
         vlm = FakeVLM()
         options = {"folder": tmp_path / str(batch_size), "cache": False, "progress": False}
-        bench.run(vlm, yes_no(4), ["auto"], temperature=0.7, batch_size=batch_size, **options)
+        bench.run(vlm, yes_no(4), modes=["auto"], temperature=0.7, batch_size=batch_size, **options)
         return {question: given["seed"] for (question, _), given in zip(vlm.asked, vlm.options)}
 
     alone = seeds(1)
@@ -197,13 +199,13 @@ def test_sampled_replies_have_a_seed_for_each_item_whatever_the_batch(tmp_path) 
 
 
 def test_a_torn_last_line_is_asked_again_and_a_damaged_one_in_the_middle_is_named(tmp_path) -> None:
-    bench.run(FakeVLM(), yes_no(3), ["auto"], folder=tmp_path, cache=False, progress=False)
+    bench.run(FakeVLM(), yes_no(3), modes=["auto"], folder=tmp_path, cache=False, progress=False)
     path = tmp_path / "journal.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
     assert len(bench.open_run(tmp_path)) == 2
     vlm = FakeVLM()
-    bench.run(vlm, yes_no(3), ["auto"], folder=tmp_path, cache=False, progress=False)
+    bench.run(vlm, yes_no(3), modes=["auto"], folder=tmp_path, cache=False, progress=False)
     assert len(vlm.asked) == 1
     assert len(lines(tmp_path)) == 3
     path.write_bytes(whole[: len(whole) // 2].rsplit(b"\n", 1)[0][:-9] + b"\n" + whole)
@@ -252,7 +254,9 @@ def test_settings_that_cannot_be_used_are_refused_before_anything_is_asked(optio
 
 def test_tasks_are_given_by_name_one_or_several_but_not_twice(tmp_path) -> None:
     vlm = FakeVLM()
-    results = bench.run(vlm, ["synth:chain@1", yes_no(2)], ["auto"], limit=2, folder=tmp_path, progress=False)
+    results = bench.run(
+        vlm, ["synth:chain@1", yes_no(2)], modes=["auto"], limit=2, folder=tmp_path, progress=False
+    )
     assert list(results.frame()["benchmark"].unique()) == ["synth:chain@1", "questions"]
     for tasks, told in (([], "no tasks"), ([yes_no(), yes_no()], "two tasks"), ("nothing", "task 'nothing'")):
         with pytest.raises(InputError, match=told):
@@ -268,7 +272,7 @@ def test_the_built_in_model_runs_its_own_folder_and_a_batch_is_like_one_by_one(t
     assert together.frame()["response"].tolist() == alone.frame()["response"].tolist()
     assert together.frame()["value"].mean() > 0.5
     assert together.folder.parent == tmp_path / "own-cache" / "runs"
-    again = bench.run("nano", "synth:read_sign@1", ["nothink"], limit=5, progress=False)
+    again = bench.run("nano", "synth:read_sign@1", modes=["nothink"], limit=5, progress=False)
     assert again.frame().equals(together.frame())
 
 
@@ -317,7 +321,7 @@ def test_the_folder_of_a_run_is_opened_by_the_importers_door_too(tmp_path) -> No
 
 def test_results_of_a_run_are_saved_and_loaded_with_their_pictures(tmp_path) -> None:
     results = bench.run(
-        FakeVLM(), "synth:shape_colour@1", ["auto"], limit=2, folder=tmp_path / "r", progress=False
+        FakeVLM(), "synth:shape_colour@1", modes=["auto"], limit=2, folder=tmp_path / "r", progress=False
     )
     path = results.save(tmp_path / "r" / "results.jsonl")
     loaded = bench.Results.load(path)

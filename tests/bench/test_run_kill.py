@@ -52,7 +52,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path) -> None:
     assert 6 <= len(before) < 200
     vlm = FakeVLM()
     results = bench.run(
-        vlm, yes_no(200), ["auto"], folder=tmp_path, batch_size=16, cache=False, progress=False
+        vlm, yes_no(200), modes=["auto"], folder=tmp_path, batch_size=16, cache=False, progress=False
     )
     asked = [question.split()[1] for question, _ in vlm.asked]
     assert Counter([*before, *asked]) == {str(i): 1 for i in range(200)}

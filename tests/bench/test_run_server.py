@@ -89,7 +89,7 @@ def test_several_requests_are_under_way_at_once_and_each_item_is_asked_once(serv
 
     server = serve(together)
     vlm = workbench.load(server.url)
-    results = bench.run(vlm, yes_no(12), ["auto"], folder=tmp_path, workers=4, progress=False)
+    results = bench.run(vlm, yes_no(12), modes=["auto"], folder=tmp_path, workers=4, progress=False)
     assert server.most == 4
     assert set(Counter(server.asked).values()) == {1}
     assert len(results) == 12
@@ -105,7 +105,9 @@ def test_a_busy_server_is_asked_again_and_nothing_is_lost(serve, tmp_path) -> No
         return 503 if tried[question] < 3 else "yes"
 
     server = serve(busy)
-    results = bench.run(workbench.load(server.url), yes_no(6), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(
+        workbench.load(server.url), yes_no(6), modes=["auto"], folder=tmp_path, progress=False
+    )
     assert results.warnings == ()
     assert set(tried.values()) == {3}
     assert len(Journal(tmp_path / "journal.jsonl").entries) == 6
@@ -117,12 +119,12 @@ def test_a_server_that_goes_down_ends_the_run_which_goes_on_later(serve, tmp_pat
     up[0] = False
     vlm = workbench.load(server.url)
     with pytest.raises(ServerError, match="in a row failed"):
-        bench.run(vlm, yes_no(60), ["auto"], folder=tmp_path, workers=2, progress=False)
+        bench.run(vlm, yes_no(60), modes=["auto"], folder=tmp_path, workers=2, progress=False)
     kept = bench.open_run(tmp_path).frame()
     assert kept["response"].notna().sum() >= 1
     up[0] = True
     asked_before = len(server.asked)
-    results = bench.run(vlm, yes_no(60), ["auto"], folder=tmp_path, workers=2, progress=False)
+    results = bench.run(vlm, yes_no(60), modes=["auto"], folder=tmp_path, workers=2, progress=False)
     assert len(server.asked) - asked_before == 60 - kept["response"].notna().sum()
     assert results.frame()["response"].tolist() == ["yes"] * 60
     assert results.warnings == ()
@@ -130,7 +132,9 @@ def test_a_server_that_goes_down_ends_the_run_which_goes_on_later(serve, tmp_pat
 
 def test_tokens_that_a_server_does_not_tell_are_unknown_in_the_table(serve, tmp_path) -> None:
     server = serve(lambda question: {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]})
-    results = bench.run(workbench.load(server.url), yes_no(4), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(
+        workbench.load(server.url), yes_no(4), modes=["auto"], folder=tmp_path, progress=False
+    )
     for table in (results.frame(), bench.open_run(tmp_path).frame()):
         assert table[["tokens", "prompt_tokens", "thought_tokens", "answer_tokens"]].isna().all(axis=None)
         assert table["value"].notna().all()
@@ -156,7 +160,7 @@ def test_malformed_replies_are_failed_rows_and_end_no_run(serve, tmp_path) -> No
         return {"choices": [choice | (next(wrong) if question[3] in "135" else {})]}
 
     results = bench.run(
-        workbench.load(serve(reply).url), yes_no(8), ["auto"], folder=tmp_path, progress=False
+        workbench.load(serve(reply).url), yes_no(8), modes=["auto"], folder=tmp_path, progress=False
     )
     assert results.frame()["response"].isna().sum() == 3
     assert any("failed: 3 of 8" in warning for warning in results.warnings)
@@ -164,7 +168,9 @@ def test_malformed_replies_are_failed_rows_and_end_no_run(serve, tmp_path) -> No
 
 def test_one_request_that_is_refused_is_one_failed_row(serve, tmp_path) -> None:
     server = serve(lambda question: 400 if question.startswith("Is 3") else "no")
-    results = bench.run(workbench.load(server.url), yes_no(8), ["auto"], folder=tmp_path, progress=False)
+    results = bench.run(
+        workbench.load(server.url), yes_no(8), modes=["auto"], folder=tmp_path, progress=False
+    )
     assert results.frame().set_index("item")["response"].isna().sum() == 1
     assert any("failed: 1 of 8" in warning for warning in results.warnings)
 
@@ -187,10 +193,10 @@ def test_ctrl_c_stops_the_requests_and_keeps_the_replies(serve, tmp_path) -> Non
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt) as stopped:
-        bench.run(vlm, yes_no(9), ["auto"], folder=tmp_path, workers=3, progress=False)
+        bench.run(vlm, yes_no(9), modes=["auto"], folder=tmp_path, workers=3, progress=False)
     release.set()
     assert any("3 of 9 replies are kept" in note for note in stopped.value.__notes__)
     before = len(server.asked)
-    results = bench.run(vlm, yes_no(9), ["auto"], folder=tmp_path, workers=3, progress=False)
+    results = bench.run(vlm, yes_no(9), modes=["auto"], folder=tmp_path, workers=3, progress=False)
     assert len(results) == 9
     assert len(server.asked) - before == 6

@@ -87,9 +87,9 @@ def test_a_loaded_map_is_checked_with_its_model_given_again(attribution, vlm, tm
 def test_boxes_of_the_second_picture_count_from_the_conversations_first(vlm) -> None:
     pair = synth.sample("shape_change", 1, seed=2)[0]
     answer = vlm.ask(pair.images, pair.question, mode="nothink", max_tokens=8)
-    assert {region.image for region in evidence_of(answer, pair)} == {pair.picture}
+    assert {region.image for region in evidence_of(answer, pair)} == {pair.image}
     later = vlm.ask(pair.images, pair.question, mode="nothink", max_tokens=8, history=answer.turns)
-    assert {region.image for region in evidence_of(later, pair)} == {len(pair.images) + pair.picture}
+    assert {region.image for region in evidence_of(later, pair)} == {len(pair.images) + pair.image}
     made = attribute(vlm, answer, target="reply", method="occlusion", regions=(2, 2), progress=False)
     found = made.check(**FAST, n_shuffles=0, sample=pair)
     assert found.regions == 4 * len(pair.images)

@@ -132,9 +132,9 @@ def test_patch_says_and_at_agree(read: LogitLens) -> None:
     said = read.says(2)
     grid = read.answer.layout.images[0]
     assert said.words.shape == said.probabilities.shape == (grid.rows, grid.cols)
-    row = read.patch(0, 3, 2, layer=2).iloc[0]
+    row = read.patch(3, 2, layer=2).iloc[0]
     assert (row["token"], row["probability"]) == (said.words[3, 2], pytest.approx(said.probabilities[3, 2]))
-    assert read.patch(0, 3, 2).equals(read.at(grid.position(3, 2)))
+    assert read.patch(3, 2).equals(read.at(grid.position(3, 2)))
     assert read.says(2, rank=1).probabilities[3, 2] <= said.probabilities[3, 2]
     assert len(read.at(-1)) == (read.layers + 1) * read.k
 
@@ -206,7 +206,7 @@ def test_what_is_out_of_range_is_named(nano: VLM, answer: Answer, read: LogitLen
         (lambda: read.says(-1), "layer=-1"),
         (lambda: read.says(0, image=1), "image=1"),
         (lambda: read.says(0, rank=5), "rank=5"),
-        (lambda: read.patch(0, 9, 0), "row=9"),
+        (lambda: read.patch(9, 0), "row=9"),
         (lambda: read.at(len(answer.token_ids)), "position"),
         (lambda: logit_lens(nano, answer, k=0), "k=0"),
         (lambda: logit_lens(nano, answer, place=9999), "position 9999"),

@@ -101,7 +101,7 @@ def test_sentences_cover_the_span_and_nothing_else() -> None:
 
 
 def test_the_timeline_finds_what_was_put_there(thinking: Answer) -> None:
-    table = timeline(thinking)
+    table = timeline(thinking, sinks=False)
     assert list(table["sentence"]) == ["A is red.", "B is blue."]
     assert [(r.start, r.stop, r.tokens) for r in table.itertuples()] == [(16, 20, 4), (20, 25, 5)]
     assert list(table["peak"]) == [(0, 1), (2, 3)]
@@ -113,18 +113,21 @@ def test_the_timeline_finds_what_was_put_there(thinking: Answer) -> None:
 
 
 def test_true_boxes_are_hit_or_missed(thinking: Answer) -> None:
-    right = timeline(thinking, boxes=[(10, 0, 20, 10), Region((20, 20, 40, 30))])
+    right = timeline(thinking, boxes=[(10, 0, 20, 10), Region((20, 20, 40, 30))], sinks=False)
     assert list(right["hit"]) == [True, True]
     assert list(right["inside"]) == pytest.approx([2 / 3, 2 / 3 + 1 / 33], abs=1e-5)
     assert list(right["chance"]) == pytest.approx([1 / 12, 2 / 12])
-    assert list(timeline(thinking, boxes=[(30, 20, 40, 30), (10, 0, 20, 10)])["hit"]) == [False, False]
-    several = timeline(thinking, boxes=[[(0, 20, 10, 30), (10, 0, 20, 10)], None])
+    assert list(timeline(thinking, boxes=[(30, 20, 40, 30), (10, 0, 20, 10)], sinks=False)["hit"]) == [
+        False,
+        False,
+    ]
+    several = timeline(thinking, boxes=[[(0, 20, 10, 30), (10, 0, 20, 10)], None], sinks=False)
     assert list(several["hit"]) == [True, None]
     assert np.isnan(several["inside"].iloc[1])
 
 
 def test_a_thought_that_is_longer_than_the_truth_has_no_hit_behind_it(thinking: Answer) -> None:
-    assert list(timeline(thinking, boxes=[(10, 0, 20, 10)])["hit"]) == [True, None]
+    assert list(timeline(thinking, boxes=[(10, 0, 20, 10)], sinks=False)["hit"]) == [True, None]
 
 
 def test_where_it_looked_is_one_piece_around_the_peak() -> None:
@@ -160,7 +163,7 @@ def test_the_built_in_model_looks_at_each_steps_evidence_more_than_by_chance(nan
     found = []
     for sample in workbench.synth.sample("gui_links", 8, seed=4):
         answer = nano.ask(sample.images, sample.question, mode="think", capture=True)
-        table = timeline(answer, sample=sample)
+        table = timeline(answer, sample=sample, sinks=False)
         found += [r for r in table.itertuples() if r.hit is not None]
     hits, chance = np.mean([r.hit for r in found]), np.mean([r.chance for r in found])
     assert hits > 3 * chance
@@ -171,7 +174,7 @@ def test_one_question_in_both_modes(pair: ModePair) -> None:
     assert pair.think.thought is not None
     assert pair.direct.thought is None
     assert pair.same == (pair.think.text == pair.direct.text)
-    maps = pair.maps()
+    maps = pair.maps(sinks=False)
     assert maps.think.shape == maps.direct.shape == (9, 7)
     np.testing.assert_allclose(maps.difference, maps.think - maps.direct)
     np.testing.assert_allclose(maps.think, pair.think.attention.map(pair.think.spans["answer"], sinks=False))
@@ -195,8 +198,8 @@ def test_answer_tokens_are_aligned_where_they_are_equal() -> None:
     assert made.tokens[["think", "direct", "same"]].to_numpy().tolist() == [
         [" the", " a", False], [" red", " red", True], [" one", " one", True]
     ]  # fmt: skip
-    assert made.maps(1).think[0, 0] == pytest.approx(0.5)
-    assert made.maps(1).difference[1, 1] == pytest.approx(0.25 / 11 - 0.5)
+    assert made.maps(1, sinks=False).think[0, 0] == pytest.approx(0.5)
+    assert made.maps(1, sinks=False).difference[1, 1] == pytest.approx(0.25 / 11 - 0.5)
     longer = known([(1, 1)] * 2, (" red", " one"), thought=0)
     made = ModePair(numbered(think), numbered(longer))
     assert list(made.tokens["direct"]) == ["", " red", " one"]
@@ -226,7 +229,7 @@ def test_what_is_missing_or_out_of_range_is_named(nano: VLM, thinking: Answer, p
         (lambda: timeline(thinking, boxes=[(0, 0, 99, 9)]), "99"),
         (lambda: timeline(thinking, sample=sample), "another question"),
         (lambda: timeline(pair.think, sample=sample, boxes=[]), "both sample and boxes"),
-        (lambda: timeline(pair.think, sample=replace(sample, picture=1)), "image=1"),
+        (lambda: timeline(pair.think, sample=replace(sample, image=1)), "image=1"),
         (lambda: ModePair(thinking, thinking), "with a thought"),
         (lambda: ModePair(direct, direct), "without a thought"),
         (lambda: ModePair(thinking, replace(direct, question="Why?")), "two questions"),

@@ -43,7 +43,7 @@ def test_contract_of_every_family(family: str) -> None:
         assert s.trace.endswith(".")
         assert len(re.findall(r"\.(?!\d)", s.trace)) == s.steps
         assert s.boxes
-        width, height = s.images[s.picture].size
+        width, height = s.images[s.image].size
         for x1, y1, x2, y2 in s.boxes:
             assert 0 <= x1 < x2 <= width, (s.question, s.boxes)
             assert 0 <= y1 < y2 <= height, (s.question, s.boxes)

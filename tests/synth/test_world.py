@@ -71,7 +71,7 @@ def test_contract_of_every_family_in_the_second_world(family: str) -> None:
         assert (s.steps > 1) == several
         assert len(sentences(s.trace)) == s.steps
         assert s.true(s.trace)
-        width, height = s.images[s.picture].size
+        width, height = s.images[s.image].size
         assert width % 16 == height % 16 == 0
         assert 16 <= width * height / 256 <= LARGEST
         for x1, y1, x2, y2 in (*s.boxes, *(e.box for e in s.elements)):

@@ -126,6 +126,6 @@ def test_live_asks_with_the_options(told):
             calls.append((images, question, options))
             return told
 
-    widget = live(Model(), "x.png", "Why?", mode="think")
+    widget = live(Model(), "x.png", question="Why?", mode="think")
     assert calls == [("x.png", "Why?", {"mode": "think"})]
     assert "Why?" in shown(widget)

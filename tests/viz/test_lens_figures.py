@@ -184,7 +184,7 @@ def test_the_matrix_holds_means_and_intervals_and_its_title_the_diagonal() -> No
 
 def test_the_thought_is_drawn_sentence_by_sentence_with_its_boxes() -> None:
     answer = make_answer()
-    table = timeline(answer, boxes=[(0, 0, 10, 10), None])
+    table = timeline(answer, boxes=[(0, 0, 10, 10), None], sinks=False)
     drawn = inside.thought(table, answer)
     assert len(drawn.axes) == 3 * 2
     picture, text, bars = drawn.axes[:3]

@@ -22,7 +22,7 @@ VALUES = pd.DataFrame(
 
 def test_lines_go_through_the_means_and_every_run_is_a_dot() -> None:
     drawn = figures.runs_by_amount(
-        VALUES, "share", "accuracy", line="mode", label="share", title="It rises", panel="domain"
+        VALUES, "share", value="accuracy", line="mode", label="share", title="It rises", panel="domain"
     )
     assert [axes.get_title() for axes in drawn.axes] == ["maths", "general"]
     dots = [line for line in drawn.axes[0].lines if line.get_marker() == "."]
@@ -34,7 +34,9 @@ def test_lines_go_through_the_means_and_every_run_is_a_dot() -> None:
 
 
 def test_kinds_stand_below_each_other_with_their_interval() -> None:
-    drawn = figures.runs_by_kind(VALUES, "share", "accuracy", panel="domain", title="x", order=[1.0, 0.0])
+    drawn = figures.runs_by_kind(
+        VALUES, "share", value="accuracy", panel="domain", title="x", order=[1.0, 0.0]
+    )
     assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["1.0", "0.0"]
     low = drawn.axes[0].containers[0][2][0].get_segments()[0][0][0]
     runs = VALUES[(VALUES["share"] == 1.0) & (VALUES["domain"] == "maths")]["accuracy"]
@@ -44,19 +46,21 @@ def test_kinds_stand_below_each_other_with_their_interval() -> None:
 def test_an_interval_is_drawn_only_as_far_as_shares_go() -> None:
     wide = pd.DataFrame({"share": 0.0, "domain": "maths", "accuracy": [0.02, 0.5, 0.98]})
     assert interval(wide["accuracy"])[1] < 0 < 1 < interval(wide["accuracy"])[2]
-    drawn = figures.runs_by_kind(wide, "share", "accuracy", panel="domain", title="x")
+    drawn = figures.runs_by_kind(wide, "share", value="accuracy", panel="domain", title="x")
     (low, _), (high, _) = drawn.axes[0].containers[0][2][0].get_segments()[0]
     assert (low, high) == pytest.approx((0, 1))
-    drawn = figures.runs_by_amount(wide, "share", "accuracy", line="domain", label="share", title="x")
+    drawn = figures.runs_by_amount(wide, "share", value="accuracy", line="domain", label="share", title="x")
     (_, low), (_, high) = drawn.axes[0].containers[0][2][0].get_segments()[0]
     assert (low, high) == pytest.approx((0, 1))
 
 
 def test_a_single_run_has_no_bar() -> None:
     one = VALUES.drop_duplicates(["share", "domain"])
-    assert figures.runs_by_kind(one, "share", "accuracy", panel="domain", title="x").axes
-    assert figures.runs_by_amount(one, "share", "accuracy", line="domain", label="share", title="x").axes
+    assert figures.runs_by_kind(one, "share", value="accuracy", panel="domain", title="x").axes
+    assert figures.runs_by_amount(
+        one, "share", value="accuracy", line="domain", label="share", title="x"
+    ).axes
     with pytest.raises(InputError, match="'mode'"):
         figures.runs_by_amount(
-            one.drop(columns="mode"), "share", "accuracy", line="mode", label="x", title="x"
+            one.drop(columns="mode"), "share", value="accuracy", line="mode", label="x", title="x"
         )

@@ -192,8 +192,10 @@ def cost(
         decoder_flops=sum(found.decoder(prompt)),
         reply_flops=sum(steps),
         kv_bytes=found.kv_bytes(prompt + steps_read, width=width),
-        first_ms=None if timing is None else timing.first_ms(found, views, feed.method, feed.tokens, prompt),
-        reply_ms=None if timing is None else timing.reply_ms(found, prompt, steps_read),
+        first_ms=None
+        if timing is None
+        else timing.first_ms(found, views, method=feed.method, tokens=feed.tokens, prompt=prompt),
+        reply_ms=None if timing is None else timing.reply_ms(found, prompt, steps=steps_read),
     )
 
 
@@ -232,14 +234,14 @@ class Timing:
         """Relative error on each held-out size."""
         return [abs(predicted / measured - 1) for _, _, measured, predicted in self.held_out]
 
-    def first_ms(self, shape: Shape, views: Sequence[int], method: str, tokens: int, prompt: int) -> float:
+    def first_ms(self, shape: Shape, views: Sequence[int], *, method: str, tokens: int, prompt: int) -> float:
         """Milliseconds to read a prompt: views of so many patches, image tokens, all tokens."""
         linear, attention = shape.decoder(prompt)
         tower = _dot(self.seconds[:3], (1, *shape.tower(views)))
         projector = self.seconds[4] * shape.projector(tokens, method)
         return 1000 * (tower + projector + _dot(self.seconds[3:], (1, linear, attention)))
 
-    def reply_ms(self, shape: Shape, prompt: int, steps: int) -> float:
+    def reply_ms(self, shape: Shape, prompt: int, *, steps: int) -> float:
         """Milliseconds for so many steps after the prompt; for the shape that was calibrated only."""
         fixed, per_token = self.step_seconds
         return 1000 * sum(fixed + per_token * (prompt + i) for i in range(steps))

@@ -64,7 +64,7 @@ def here(recipes: Sequence[Recipe], root: Path, options: dict[str, Any], *, look
         The outcome of each run.
     """
     for recipe in recipes:
-        yield attempt(recipe, root, options, report=lambda _: look())
+        yield attempt(recipe, root, options, on_metrics=lambda _: look())
 
 
 class _Worker(threading.Thread):

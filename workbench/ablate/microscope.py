@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
 from ..images import open_image
+from ..names import verb
 from .resolution import FEEDINGS, Feed, feed, method_name
 
 if TYPE_CHECKING:
@@ -206,19 +207,20 @@ class Microscope:
         return pandas.DataFrame([reading.to_dict() for reading in self.readings])
 
 
+@verb(picture="image")
 def microscope(
-    picture: Any, *, budget: int = 3600, methods: Sequence[str] = tuple(FEEDINGS), tile: int | None = None
+    image: Any, *, budget: int = 3600, methods: Sequence[str] = tuple(FEEDINGS), tile: int | None = None
 ) -> Microscope:
-    """One picture through several ways to feed it.
+    """Show what several ways to feed a large image make of it.
 
     Args:
-        picture: anything that `workbench.images.open_image` takes.
+        image: anything that `workbench.images.open_image` takes.
         budget: most image tokens.
         methods: names from `resolution.FEEDINGS`, or their labels in the published table.
         tile: side of the tower's square in patches; by default it follows from the budget.
 
     Raises:
-        InputError: for an empty picture, no or an unknown method, or a budget below the least.
+        InputError: for an empty image, no or an unknown method, or a budget below the least.
 
     Example:
         >>> microscope("screen.png", budget=2048).frame()
@@ -226,7 +228,7 @@ def microscope(
     names = [method_name(m) for m in ((methods,) if isinstance(methods, str) else methods)]
     if not names:
         raise InputError("methods=()", f"some of {', '.join(FEEDINGS)}")
-    size = open_image(picture).size
+    size = open_image(image).size
     readings = []
     for name in dict.fromkeys(names):
         plan = feed(size, budget, method=name, tile=tile)

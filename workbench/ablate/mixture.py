@@ -423,6 +423,7 @@ class Noise:
 
     @property
     def detectable(self) -> float:
+        """The smallest difference of two runs that is larger than the noise, with 95% confidence."""
         return 1.959964 * 2**0.5 * self.deviation
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, WorkbenchError
+from ..names import verb
 from .recipe import Recipe
 from .store import FILES, held, read_lines, read_recipe, read_result, seal, write_json
 
@@ -92,6 +93,7 @@ class Run:
         return f"run {self.folder.name}: {scores}; {self.totals['seconds']:.0f} s of training"
 
 
+@verb(report="on_metrics")
 def run(
     recipe: Recipe,
     folder: str | Path = "runs",
@@ -101,7 +103,7 @@ def run(
     every: int = 20,
     wait: float = 0.0,
     keep_model: bool = True,
-    report: Callable[[dict[str, Any]], None] | None = None,
+    on_metrics: Callable[[dict[str, Any]], None] | None = None,
 ) -> Run:
     """Train a recipe and measure it; a finished run is read, an unfinished one goes on.
 
@@ -116,7 +118,7 @@ def run(
         every: steps between lines of metrics.
         wait: seconds to wait where another process works at the same run.
         keep_model: keep the finished weights; else only the measurements.
-        report: called with each line of metrics.
+        on_metrics: called with each line of metrics.
 
     Raises:
         InputError: for a folder that was edited, or that another process still holds after ``wait``.
@@ -132,7 +134,7 @@ def run(
         return Run.load(place)
     with told_of_full_disk(place), held(place, wait=wait):
         if not _finished(place):  # it may have been finished while this process waited
-            _run_here(recipe, place, device, checkpoint, every, keep_model, report)
+            _run_here(recipe, place, device, checkpoint, every, keep_model, on_metrics)
     return Run.load(place)
 
 
@@ -154,7 +156,7 @@ def _run_here(
     checkpoint: int,
     every: int,
     keep_model: bool,
-    report: Callable[[dict[str, Any]], None] | None,
+    on_metrics: Callable[[dict[str, Any]], None] | None,
 ) -> None:
     """Train and measure, in a folder that this process holds."""
     from .training import Metrics, Work  # torch: a finished run is read without it
@@ -165,7 +167,7 @@ def _run_here(
         write_json(place / FILES["recipe"], recipe.to_dict())
     with noted(place):
         work = Work(recipe, place, device=device, checkpoint=checkpoint)
-        lines = Metrics(place, work.trainer.step, every, report)
+        lines = Metrics(place, work.trainer.step, every, on_metrics)
         work.train(lines)
         result = work.measure()
         write_json(place / FILES["result"], seal({"hash": recipe.hash, **result}))

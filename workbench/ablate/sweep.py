@@ -11,7 +11,6 @@ import contextlib
 import copy
 import itertools
 import json
-import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -218,7 +217,7 @@ def sweep(
     every: int = 20,
     wait: float = 0.0,
     keep_model: bool = True,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> Sweep:
     """Run recipes that are not finished yet.  The same call goes on where an earlier one stopped.
 
@@ -238,7 +237,7 @@ def sweep(
         checkpoint, every: steps between checkpoints, and between lines of metrics.
         wait: seconds to wait for a run that another process works at; then it is skipped.
         keep_model: keep the finished weights.
-        progress: show a bar with the time left; None where errors go to a terminal.
+        progress: show a bar with the time left.
 
     Raises:
         InputError: for recipes that are none, or an unknown engine.
@@ -259,8 +258,7 @@ def sweep(
         "keep_model": keep_model,
     }
     skipped = []
-    shown = sys.stderr.isatty() if progress is None else progress
-    with SweepProgress(root, waiting, done=repeated, show=shown) as bar:
+    with SweepProgress(root, waiting, done=repeated, show=progress) as bar:
         outcomes = _outcomes(engine, list(waiting.values()), root, options, workers, address, bar)
         with contextlib.closing(outcomes), _told_how_to_go_on():
             for outcome in outcomes:

@@ -91,11 +91,11 @@ def patchified(pixels: Image.Image, patch: int) -> np.ndarray:
     return values.reshape(rows, patch, cols, patch, 3).transpose(0, 2, 1, 3, 4).reshape(rows * cols, -1)
 
 
-def pixel_batch(pictures: Sequence[Any], feeds: Sequence[Feed]) -> dict[str, Any]:
+def pixel_batch(images: Sequence[Any], feeds: Sequence[Feed]) -> dict[str, Any]:
     """Tensors of all views of all pictures, as the tower takes them.
 
     Args:
-        pictures: anything that `workbench.images.open_image` takes.
+        images: anything that `workbench.images.open_image` takes.
         feeds: a plan for each of them.
 
     Returns:
@@ -111,7 +111,7 @@ def pixel_batch(pictures: Sequence[Any], feeds: Sequence[Feed]) -> dict[str, Any
     mask = np.zeros((count, longest), dtype=np.int64)
     shapes = np.zeros((count, 2), dtype=np.int64)
     at = 0
-    for given, plan in zip(pictures, feeds, strict=True):
+    for given, plan in zip(images, feeds, strict=True):
         picture = open_image(given)
         assert picture.size == plan.size, f"a picture of {picture.size} pixels, planned for {plan.size}"
         for view in plan.views:
@@ -239,7 +239,7 @@ class FedModel(nn.Module):
     Example:
         >>> fed = FedModel(model, "multi_crop")
         >>> plans = [feed(picture.size, 100, method="multi_crop")]
-        >>> fed(input_ids=ids, pictures=[picture], feeds=plans, labels=labels).loss
+        >>> fed(input_ids=ids, images=[picture], feeds=plans, labels=labels).loss
     """
 
     def __init__(self, model: Phi4RVForConditionalGeneration, method: str) -> None:
@@ -256,7 +256,7 @@ class FedModel(nn.Module):
                 self.encoder.linear_1.load_state_dict(own.linear_1.state_dict())
 
     def embed(
-        self, input_ids: torch.Tensor, feeds: Sequence[Feed], pixels: dict[str, torch.Tensor]
+        self, input_ids: torch.Tensor, feeds: Sequence[Feed], *, pixels: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         """Embeddings ``[batch, tokens, hidden]`` of prompts with their pictures in place.
 
@@ -272,7 +272,8 @@ class FedModel(nn.Module):
         self,
         input_ids: torch.Tensor,
         feeds: Sequence[Feed],
-        pictures: Sequence[Any] = (),
+        *,
+        images: Sequence[Any] = (),
         pixels: dict[str, torch.Tensor] | None = None,
         **kwargs: Any,
     ) -> Phi4RVOutput:
@@ -281,13 +282,13 @@ class FedModel(nn.Module):
         Args:
             input_ids: ``[batch, tokens]`` with ``feed.tokens`` placeholders a picture.
             feeds: plans of the pictures of all rows, in order.
-            pictures: the pictures; or, made before, ``pixels`` from `pixel_batch`.
+            images: the images; or, made before, ``pixels`` from `pixel_batch`.
             **kwargs: of the model, such as ``labels`` and ``attention_mask``.
         """
         if pixels is None:
             device = input_ids.device
-            pixels = {name: t.to(device) for name, t in pixel_batch(pictures, feeds).items()}
-        embedded = self.embed(input_ids, feeds, pixels)
+            pixels = {name: t.to(device) for name, t in pixel_batch(images, feeds).items()}
+        embedded = self.embed(input_ids, feeds, pixels=pixels)
         return self.model(input_ids=input_ids, inputs_embeds=embedded, **kwargs)
 
 

@@ -16,5 +16,12 @@ Names are imported when they are first used; records load without torch and with
 from ..names import face
 
 __getattr__, __dir__, __all__ = face(
-    __name__, __file__, between="statistics.paired:between", paired="compare", plan="power", RULES="PROTOCOLS"
+    __name__,
+    __file__,
+    between="statistics.paired:between",
+    paired="compare",
+    plan="power",
+    RULES="PROTOCOLS",
+    picture_hash="image_hash",
+    synth_pictures="synth_images",
 )

@@ -5,8 +5,8 @@ from .blind import blind_control as blind_control
 from .cases import cases as cases
 from .cases import export_failures as export_failures
 from .contamination import contamination as contamination
-from .contamination import picture_hash as picture_hash
-from .contamination import synth_pictures as synth_pictures
+from .contamination import image_hash as image_hash
+from .contamination import synth_images as synth_images
 from .export import export_lmms_eval as export_lmms_eval
 from .importers import load_results as load_results
 from .importers import register_importer as register_importer

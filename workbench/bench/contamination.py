@@ -15,10 +15,11 @@ from PIL import Image
 from .. import synth
 from ..errors import InputError
 from ..images import open_image
+from ..names import verb
 from .results import Results
 from .tasks.task import Task
 
-__all__ = ["PictureHash", "contamination", "folder_pictures", "picture_hash", "synth_pictures"]
+__all__ = ["PictureHash", "contamination", "folder_pictures", "image_hash", "synth_images"]
 
 #: Ending of files that are looked at in a folder.
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -39,15 +40,16 @@ class PictureHash:
         return int(np.unpackbits(self.bits ^ other.bits).sum())
 
 
-def picture_hash(picture: Any) -> PictureHash:
-    """Hash of a picture, by differences between neighbours (dHash, Krawetz 2013) at 16 by 16.
+@verb(picture="image")
+def image_hash(image: Any) -> PictureHash:
+    """Hash of an image, by differences between neighbours (dHash, Krawetz 2013) at 16 by 16.
 
     Half of the bits compare neighbours across and half down, on the grey picture scaled to 16 by 16; of a
     picture without contrast no bit says anything, so only its exact pixels count.
     """
-    image = open_image(picture)
-    exact = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()[:32]
-    grey = image.convert("L")
+    opened = open_image(image)
+    exact = hashlib.sha256(f"{opened.size}".encode() + opened.tobytes()).hexdigest()[:32]
+    grey = opened.convert("L")
     across = np.asarray(grey.resize((17, 8), Image.Resampling.BOX), dtype=np.int16)
     down = np.asarray(grey.resize((8, 17), Image.Resampling.BOX), dtype=np.int16)
     bits = np.concatenate([(np.diff(across, axis=1) > 0).ravel(), (np.diff(down, axis=0) > 0).ravel()])
@@ -67,7 +69,7 @@ def folder_pictures(folder: str | Path) -> Iterator[tuple[str, Any]]:
     yield from ((str(path.relative_to(root)), path) for path in found)
 
 
-def synth_pictures(
+def synth_images(
     families: Iterable[str] = tuple(synth.FAMILIES), *, seed: str | int, n: int = 100
 ) -> Iterator[tuple[str, Any]]:
     """The first ``n`` drawings of each family from a seed, as a training stream draws them.
@@ -94,7 +96,7 @@ def contamination(
 
     Args:
         items: a task, results, or pictures.
-        against: a folder of pictures, or pairs of a name and a picture (`synth_pictures` gives them); gone
+        against: a folder of pictures, or pairs of a name and a picture (`synth_images` gives them); gone
             through once, so that a large set need not fit into memory.
         close: most of 256 bits that may differ.  What is close is a suspicion to look at: drawings of one
             kind resemble each other.
@@ -107,7 +109,7 @@ def contamination(
     Raises:
         InputError: for a picture that cannot be read, or no pictures.
     """
-    own = [(item, number, picture_hash(p)) for item, number, p in _pictures(items)]
+    own = [(item, number, image_hash(p)) for item, number, p in _pictures(items)]
     if not own:
         raise InputError("no pictures to look for", "a task or results with pictures")
     mine = np.stack([found.bits for _, _, found in own])
@@ -115,7 +117,7 @@ def contamination(
     nearest: list[tuple[bool, int, str] | None] = [None] * len(own)  # (not the same, distance, name)
     compared = 0
     for name, picture in folder_pictures(against) if isinstance(against, (str, Path)) else against:
-        other = picture_hash(picture)
+        other = image_hash(picture)
         compared += 1
         distances = np.unpackbits(mine ^ other.bits, axis=1).sum(axis=1)
         alike = (distances <= close) & bool(other.bits.any())  # a picture without contrast resembles none

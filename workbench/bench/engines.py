@@ -311,7 +311,7 @@ def ask_on_cluster(vlm: Any, askings: Sequence[Asking], *, batch_size: int, work
         raise CapabilityError(
             f"{vlm.name} on a Ray cluster",
             "a model that each worker can load",
-            "a server is asked many questions at once with engine='here' and workers=N",
+            "a server is asked many questions at once with engine='local' and workers=N",
         )
     with connected() as ray:
         gpu = str(vlm.device).startswith("cuda")

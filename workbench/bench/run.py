@@ -114,8 +114,8 @@ def _evidence(item: Any) -> dict[str, Any]:
     evidence: dict[str, Any] = {}
     if item.boxes:
         evidence["boxes"] = [list(box) for box in item.boxes]
-    if item.picture:
-        evidence["picture"] = item.picture
+    if item.image:
+        evidence["picture"] = item.image
     if item.size:
         evidence.setdefault("image_size", list(item.scoring.get("image_size", item.size)))
     return evidence
@@ -389,11 +389,12 @@ class Progress:
 MODES = ("auto", "think", "nothink")
 
 
+@verb("modes", rules="protocol")
 def run(
     vlm: Any,
     tasks: str | Task | Iterable[str | Task],
-    modes: Sequence[str | Mode] = MODES,
     *,
+    modes: Sequence[str | Mode] = MODES,
     folder: str | Path | None = None,
     limit: int | None = None,
     max_tokens: int | None = None,
@@ -405,7 +406,7 @@ def run(
     blind: bool | str = False,
     again: bool | str | Iterable[str] = False,
     cache: bool | str | Path = True,
-    engine: str = "here",
+    engine: str = "local",
     protocol: str = "workbench",
     progress: bool = True,
 ) -> Results:
@@ -429,7 +430,7 @@ def run(
             answered so needs no picture (the rows' ``control`` says it).
         again: items to ask anew although they are answered: ids, or True for all.
         cache: keep replies across runs and take them from there: True for `cache_home`, a folder, or False.
-        engine: "here", or "ray" to share the items out over a Ray cluster (see `workbench.bench.engines`).
+        engine: "local", or "ray" to share the items out over a Ray cluster (see `workbench.bench.engines`).
         protocol: of scoring; `rescore` changes them later without asking again.
         progress: show a bar with the time left.
 
@@ -448,8 +449,9 @@ def run(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{name}={value!r}", "a whole number, at least 1")
-    if engine not in ("here", "ray"):
-        raise InputError(f"engine={engine!r}", "'here' or 'ray'")
+    engine = {"here": "local"}.get(engine, engine)  # its name before
+    if engine not in ("local", "ray"):
+        raise InputError(f"engine={engine!r}", "'local' or 'ray'")
     settings = Settings(max_tokens, thinking_budget, temperature, seed)
     vlm = _model(vlm)
     chosen = [entry.head(limit) for entry in resolve(tasks)]

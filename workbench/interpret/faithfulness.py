@@ -876,7 +876,7 @@ def evidence_of(
                 "the sample that was asked about",
             )
         first = len(answer.images) - len(shown)
-        return [Region(box, first + sample.picture) for box in sample.boxes]
+        return [Region(box, first + sample.image) for box in sample.boxes]
     if boxes is None:
         return None
     try:

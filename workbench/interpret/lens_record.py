@@ -103,7 +103,7 @@ class LogitLens:
         ]
         return pd.DataFrame(rows, columns=["layer", "rank", "token", "probability"])
 
-    def patch(self, image: int, row: int, col: int, *, layer: int | None = None) -> pd.DataFrame:
+    def patch(self, row: int, col: int, *, image: int = 0, layer: int | None = None) -> pd.DataFrame:
         """What one patch of a picture says, as `at`.
 
         Raises:

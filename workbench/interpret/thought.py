@@ -110,7 +110,7 @@ def timeline(
     boxes: Sequence[Any] | None = None,
     layers: int | Sequence[int] | None = None,
     heads: int | Sequence[int] | None = None,
-    sinks: bool = False,
+    sinks: bool = True,
 ) -> pd.DataFrame:
     """The thought sentence by sentence: how much of it looked at a picture, how widely, and where.
 
@@ -118,13 +118,13 @@ def timeline(
 
     Args:
         answer: an answer with a thought, asked with ``capture=True``.
-        image: which picture of the conversation; a sample's boxes lie on ``sample.picture``.
+        image: which picture of the conversation; a sample's boxes lie on ``sample.image``.
         sample: the drawn question, whose evidence is known step by step: sentence ``i`` is compared
             with step ``i`` of its trace.
         boxes: the same from elsewhere: for each sentence a box (x1, y1, x2, y2) in pixels of the picture,
             several, or None.
         layers, heads: averaged over; None for all.
-        sinks: whether sinks count in the map; without them where it looked is not the brightest sink.
+        sinks: whether sinks count in the map; False shows where it looked besides them.
 
     Returns:
         A row for each sentence: ``step`` (from 0), ``sentence``, ``start`` and ``stop`` (positions in
@@ -202,8 +202,8 @@ def _truth(
     if sample is not None and boxes is not None:
         raise InputError("both sample and boxes", "one of them")
     if sample is not None:
-        if sample.picture != image:
-            raise InputError(f"image={image}", f"image={sample.picture}, on which the sample's evidence lies")
+        if sample.image != image:
+            raise InputError(f"image={image}", f"image={sample.image}, on which the sample's evidence lies")
         if sample.question != answer.question:
             raise InputError(
                 f"a sample of another question ({sample.question[:40]!r})",
@@ -317,7 +317,7 @@ class ModePair:
         image: int = 0,
         layers: int | Sequence[int] | None = None,
         heads: int | Sequence[int] | None = None,
-        sinks: bool = False,
+        sinks: bool = True,
     ) -> PairedMaps:
         """What a pair of answer tokens looked at in each mode.
 

@@ -164,7 +164,7 @@ def sample(
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,
-                picture=asked.picture,
+                image=asked.picture,
                 truths=tuple(dict.fromkeys(s for q in drawing.questions for s in sentences(q.trace))),
                 elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.picture].marks),
             )

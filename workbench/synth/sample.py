@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .canvas import Canvas
+    from ..names import Named
+from .canvas import Canvas
 
 __all__ = ["Drawing", "Element", "Question", "Sample", "parse_point", "sentences"]
 
@@ -65,12 +66,12 @@ class Element(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Named, picture="image"):
     """A picture (or several) with one question whose answer is known exactly.
 
-    ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[picture]``: where the evidence lies.
+    ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[image]``: where the evidence lies.
     ``steps`` counts reasoning steps (1: perception); ``difficulty`` is 1, 2 or 3.
-    ``elements`` are all things that were drawn on ``images[picture]``, in the order of drawing.
+    ``elements`` are all things that were drawn on ``images[image]``, in the order of drawing.
     ``truths`` are sentences that are true of the drawing: those of the traces of all that was asked about it.
     """
 
@@ -84,7 +85,7 @@ class Sample:
     steps: int
     difficulty: int
     rule: str
-    picture: int = 0
+    image: int = 0
     elements: tuple[Element, ...] = ()
     truths: tuple[str, ...] = ()
 
@@ -99,7 +100,7 @@ class Sample:
             found = _NUMBER.findall(text.replace(",", ""))
             return len(found) == 1 and float(found[0]) == float(self.answer)
         if self.rule == "point":
-            width, height = self.images[self.picture].size
+            width, height = self.images[self.image].size
             point = parse_point(text)
             if point is None:
                 return False

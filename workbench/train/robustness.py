@@ -61,7 +61,7 @@ class Perturbation:
             rng.setstate(state)  # all pictures of a question are changed alike
             changed, place = self.change(image, rng)
             images.append(changed)
-            if number == sample.picture:
+            if number == sample.image:
                 boxes = tuple(place(box) for box in sample.boxes)
         return replace(sample, images=images, boxes=boxes, question=question, elements=())
 

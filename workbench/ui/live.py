@@ -13,6 +13,7 @@ import ipywidgets
 
 from ..answer import Answer
 from ..html import frame
+from ..names import verb
 from .static import static_only
 
 __all__ = ["LiveAnswer", "live"]
@@ -104,14 +105,15 @@ class LiveAnswer(ipywidgets.VBox):
             self._shown.value = value
 
 
-def live(vlm: Any, images: Any, question: str, **options: Any) -> LiveAnswer:
+@verb("question")
+def live(vlm: Any, images: Any, *, question: str, **options: Any) -> LiveAnswer:
     """Ask, and watch the reply grow; options as for ``vlm.ask``.
 
     Raises:
         WorkbenchError: as ``vlm.stream``.
 
     Example:
-        >>> shown = live(vlm, "bill.png", "What is the total?")  # doctest: +SKIP
+        >>> shown = live(vlm, "bill.png", question="What is the total?")  # doctest: +SKIP
         >>> shown.answer                                         # doctest: +SKIP
     """
     return LiveAnswer(vlm.stream(images, question, **options), question=question)

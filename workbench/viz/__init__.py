@@ -14,4 +14,6 @@ Every function returns a matplotlib `Figure` that shows itself in a notebook; ke
 
 from ..names import face
 
-__getattr__, __dir__, __all__ = face(__name__, __file__, league="leaderboard", paired="mode_pair", proof="counterfactual")
+__getattr__, __dir__, __all__ = face(
+    __name__, __file__, league="leaderboard", paired="mode_pair", proof="counterfactual"
+)

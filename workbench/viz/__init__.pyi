@@ -21,6 +21,7 @@ from .bench import router as router
 from .faithfulness import checks as checks
 from .faithfulness import counterfactual as counterfactual
 from .faithfulness import curves as curves
+from .faithfulness import leaderboard as leaderboard
 from .faithfulness import maps as maps
 from .inside import knockout as knockout
 from .inside import knockout_matrix as knockout_matrix

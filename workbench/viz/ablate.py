@@ -293,7 +293,7 @@ MADE_BY = "workbench.ablate.studies.per_run(...)"
 
 
 def runs_by_amount(
-    values: Any, x: str, value: str, *, line: str, label: str, title: str, panel: str = ""
+    values: Any, x: str, *, value: str, line: str, label: str, title: str, panel: str = ""
 ) -> Figure:
     """A quantity that grows: each run a dot, a line through the means, bars for their 95% interval.
 
@@ -332,7 +332,7 @@ def runs_by_amount(
 
 
 def runs_by_kind(
-    values: Any, kind: str, value: str, *, panel: str, title: str, order: Sequence[Any] = ()
+    values: Any, kind: str, *, value: str, panel: str, title: str, order: Sequence[Any] = ()
 ) -> Figure:
     """Kinds of runs below each other, a panel each for another column: dots, mean and 95% interval.
 

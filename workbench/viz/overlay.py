@@ -103,7 +103,7 @@ def show_sample(sample: Sample, *, height: float = 2.8) -> Figure:
         InputError: for something else.
     """
     sample = record(sample, Sample, "workbench.synth.sample(family, 1, seed=0)[0]")
-    evidence = [Region(box, sample.picture) for box in sample.boxes]
+    evidence = [Region(box, sample.image) for box in sample.boxes]
     titles = [f"picture {i + 1}" for i in range(len(sample.images))] if len(sample.images) > 1 else ()
     text = f"{sample.question}\nKnown answer: {sample.answer}"
     return show(sample.images, boxes={"evidence": evidence}, titles=titles, title=text, height=height)

@@ -16,18 +16,18 @@ from .style import INK, SERIES, Figure, columns, panels, plain, titled
 __all__ = ["microscope", "published_resolution", "resolution_costs", "survives"]
 
 
-def microscope(picture: Any, record: Microscope, *, height: float = 2.6) -> Figure:
+def microscope(image: Any, record: Microscope, *, height: float = 2.6) -> Figure:
     """The picture once a method, with its crops and two of its tokens' cells drawn on it.
 
     Args:
-        picture: the picture that the record was made from.
+        image: the image that the record was made from.
         record: from ``workbench.ablate.microscope``.
         height: of a picture, in inches.
 
     Raises:
         InputError: if the picture has another size than the record's.
     """
-    shown = open_image(picture)
+    shown = open_image(image)
     if shown.size != record.size:
         given = f"a picture of {shown.width}x{shown.height} pixels"
         raise InputError(given, f"the record's, of {record.size[0]}x{record.size[1]}")

@@ -101,7 +101,7 @@ def _steps(domain: str) -> dict[str, list[tuple[str, Margin]]]:
         rows = [row for _, row in group.iterrows()]
         for less, more in itertools.pairwise(rows):
             label = f"{less[domain]:,} to {more[domain]:,} {domain} at {fixed:,} {other}"
-            gap = margin(more["score"], less["score"], int(more["items"]))
+            gap = margin(more["score"], less["score"], items=int(more["items"]))
             found.setdefault(name, []).append((label, gap))
     return found
 
@@ -220,7 +220,7 @@ def _against_others(name: str, *, budget: int | None = None) -> tuple[pd.Series,
     rows = rows[(rows["benchmark"] == name) & (True if budget is None else rows["max_tokens"] == budget)]
     dynamic = rows["method"] == "Dynamic resolution"
     ours, other = (part.loc[part["score"].idxmax()] for part in (rows[dynamic], rows[~dynamic]))
-    return ours, other, margin(ours["score"], other["score"], int(ours["items"]))
+    return ours, other, margin(ours["score"], other["score"], items=int(ours["items"]))
 
 
 def _items(gap: Margin) -> str:
@@ -232,7 +232,7 @@ def _more_tokens() -> list[Claim]:
     rows = rows[rows["method"] == "Dynamic resolution"]
     score = rows.pivot(index="benchmark", columns="max_tokens", values="score")
     items = rows.drop_duplicates("benchmark").set_index("benchmark")["items"]
-    gaps = {str(n): margin(score.at[n, 3600], score.at[n, 2048], int(items[n])) for n in items.index}
+    gaps = {str(n): margin(score.at[n, 3600], score.at[n, 2048], items=int(items[n])) for n in items.index}
     pro = gaps["ScreenSpot_Pro"]
     others = {name: gap.difference for name, gap in gaps.items() if name != "ScreenSpot_Pro"}
     rival = max(others, key=lambda name: others[name])

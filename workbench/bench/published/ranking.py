@@ -201,7 +201,7 @@ def margins_of(first: str, second: str, names: Sequence[str]) -> list[Margin]:
     """How far one entry is above another on each of some benchmarks."""
     value, items = _printed()
     return [
-        margin(value[first, name], value[second, name], items[name][0], independent=items[name][1])
+        margin(value[first, name], value[second, name], items=items[name][0], independent=items[name][1])
         for name in names
     ]
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ...errors import InputError
 from ...files import data_path
+from ...names import verb
 from ...stats import wilson
 
 __all__ = [
@@ -154,6 +155,7 @@ class Margin:
 
     @property
     def difference(self) -> float:
+        """First score minus second, in points."""
         return self.first - self.second
 
     @property
@@ -182,7 +184,8 @@ class Margin:
         return f"{text}, {Z * self.least_error:.1f} at the least: only the items could tell"
 
 
-def margin(first: float, second: float, items: int, *, independent: int | None = None) -> Margin:
+@verb("items")
+def margin(first: float, second: float, *, items: int, independent: int | None = None) -> Margin:
     """The difference of two printed scores on the same items.
 
     With shares p and q, an item's difference has the variance ``discordant - (p - q)**2``; the share of

@@ -70,7 +70,7 @@ def drawn_task(name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED) -> Task
 
 def drawn_item(sample: Sample, name: str, *, images: Sequence[Any] = ()) -> Item:
     """The item of a drawn sample; ``images`` stand in for its own pictures where they are stored."""
-    size = sample.images[sample.picture].size
+    size = sample.images[sample.image].size
     return Item(
         id=name,
         question=sample.question,
@@ -81,7 +81,7 @@ def drawn_item(sample: Sample, name: str, *, images: Sequence[Any] = ()) -> Item
         size=sample.images[0].size,
         scoring={"rule": sample.rule, "boxes": [list(box) for box in sample.boxes], "image_size": list(size)},
         boxes=sample.boxes,
-        picture=sample.picture,
+        image=sample.image,
     )
 
 
@@ -190,7 +190,7 @@ def _item(row: dict[str, Any], place: Path) -> Item:
         size=(x2 - x1, y2 - y1),
         scoring=row["scoring"],
         boxes=tuple(tuple(box) for box in row["scoring"]["boxes"]),
-        picture=row.get("picture", 0),
+        image=row.get("picture", 0),
     )
     object.__setattr__(item, "_digests", tuple(row["digests"]))
     return item

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ...errors import InputError
 from ...images import open_image
+from ...names import Named
 from ...types import Box
 
 __all__ = ["Item", "Task", "keep_picture", "picture_digest", "read_picture"]
@@ -87,7 +88,7 @@ def keep_picture(picture: Any, digest: str, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Item:
+class Item(Named, picture="image"):
     """One question with its known answer.
 
     Args:
@@ -101,8 +102,8 @@ class Item:
         size: (width, height) of the first picture, in pixels; None where it is not known unopened.
         scoring: what the scorer takes besides (``options``, ``precision``, ``answer_type``, ``image_size``,
             ``gold_format``; ``rule`` and ``boxes`` for drawn questions).  Plain JSON values.
-        boxes: where the evidence lies, (x1, y1, x2, y2) in pixels of picture number ``picture``.
-        picture: the picture that the boxes refer to.
+        boxes: where the evidence lies, (x1, y1, x2, y2) in pixels of picture number ``image``.
+        image: number of the picture that the boxes refer to.
     """
 
     id: str
@@ -114,7 +115,7 @@ class Item:
     size: tuple[int, int] | None = None
     scoring: Mapping[str, Any] = field(default_factory=dict, hash=False)
     boxes: tuple[Box, ...] = ()
-    picture: int = 0
+    image: int = 0
 
     def open(self) -> list[Image.Image]:
         """Its pictures, upright and RGB.
