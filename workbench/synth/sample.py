@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..names import Named
+from ..names import Named
 from .canvas import Canvas
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Drawing", "Element", "Question", "Sample", "parse_point", "sentences"]
 
