@@ -16,7 +16,6 @@ from .models import VLM as VLM
 from .models.doctor import doctor as doctor
 from .models.load import load as load
 from .models.memory_plan import memory_plan as memory_plan
-from .models.vlm import VLM as VLM
 from .types import Mode as Mode
 from .types import Region as Region
 from .types import Span as Span
