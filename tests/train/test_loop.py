@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from workbench import synth
 from workbench.errors import CheckpointError
-from workbench.train.data import Mix
+from workbench.train.data import Mix, batches
 from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
-from workbench.train.nano import build_nano, nano_encoder, start_folder, warm_start
+from workbench.train.nano import build_nano, grow, nano_encoder, start_folder, warm_start
 from workbench.train.tokenizer import build_tokenizer
 
 SMALL = TrainConfig(
@@ -142,3 +143,43 @@ def test_a_warm_start_takes_the_weights_or_says_why_not(tmp_path: Path) -> None:
         warm_start(build_nano(full, width=64, depth=1, tower=1), full, tmp_path)
     with pytest.raises(CheckpointError, match="another tokenizer"):
         warm_start(fresh, build_tokenizer(pictures=10), tmp_path)
+
+
+def test_processes_draw_what_is_drawn_without_them(tokenizer, tmp_path: Path) -> None:
+    told: list[list[dict]] = []
+    for workers in (0, 2):
+        model = build_nano(tokenizer, width=32, depth=1, tower=1)
+        folder = tmp_path / str(workers)
+        run = phased_trainer(model, nano_encoder(tokenizer), SMALL, folder, workers=workers)
+        told.append([])
+        run.run(report=told[-1].append, every=1)
+    assert len(told[0]) == 8
+    first, second = ([{k: v for k, v in d.items() if k != "seconds"} for d in run] for run in told)
+    assert first == second
+
+
+def test_a_model_grows_into_a_larger_one_and_knows_what_it_knew(tmp_path: Path) -> None:
+    small = build_tokenizer(pictures=10)
+    start = build_nano(small, width=32, depth=1, tower=2)
+    start.save_pretrained(tmp_path)
+    small.save(str(tmp_path / "tokenizer.json"))
+    large = build_tokenizer(1400, pictures=10, world=synth.World(2))
+    model = build_nano(large, seed=1, width=32, depth=1, tower=4)
+    grow(model, large, tmp_path)
+    rows, grown = (m.get_input_embeddings().weight for m in (start, model))
+    for token in (" Tea", "<think>", " 37"):
+        name = large.encode(token, add_special_tokens=False).tokens[0]
+        assert torch.equal(rows[small.token_to_id(name)], grown[large.token_to_id(name)]), token
+    batch = next(batches(nano_encoder(small), Mix(), "grow", size=3))[0]
+    with torch.no_grad():
+        features = [
+            torch.cat(
+                m.eval()
+                .get_image_features(batch.pixel_values, batch.pixel_attention_mask, batch.spatial_shapes)
+                .pooler_output
+            )
+            for m in (start, model)
+        ]
+    assert torch.allclose(*features, atol=1e-4), "new layers begin by changing nothing"
+    with pytest.raises(CheckpointError, match="width"):
+        grow(build_nano(large, width=16, depth=1, tower=4), large, tmp_path)

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--snapshot", type=Path, help="only write the model of the last checkpoint to this folder"
     )
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw; 0: a thread")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     options = parser.parse_args()
     if options.threads:
@@ -44,6 +45,8 @@ def main() -> None:
     model = build_nano(
         tokenizer,
         seed=edition.recipe.seed,
+        width=edition.width,
+        depth=edition.depth,
         tower=edition.tower,
         places=edition.places,
         most_patches=edition.most_patches,
@@ -51,7 +54,9 @@ def main() -> None:
     if options.init:
         (warm_start if options.world == 1 else grow)(model, tokenizer, options.init)
     encoder = nano_encoder(tokenizer, edition)
-    trainer = phased_trainer(model, encoder, edition.recipe, options.work, options.device)
+    trainer = phased_trainer(
+        model, encoder, edition.recipe, options.work, options.device, workers=options.workers
+    )
     if options.snapshot:
         trainer.restore()
         start_folder(options.snapshot, edition)

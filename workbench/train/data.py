@@ -9,9 +9,11 @@ that forced modes are trained without blurring the choice.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -31,13 +33,19 @@ __all__ = [
     "Mix",
     "Seen",
     "batches",
+    "batches_of",
     "collate",
     "dealt",
     "examples",
+    "one_thread",
     "patchify",
+    "pool_of",
 ]
 
 IGNORE = -100
+
+#: Steps whose conversations are drawn together.
+POOL = 3
 
 #: Most conversations that are computed at once.
 PART = 12
@@ -276,7 +284,7 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
         yield example
 
 
-def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) -> Iterator[list[Batch]]:
+def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = POOL) -> Iterator[list[Batch]]:
     """The batches of one optimiser step after another, as `dealt` deals them.
 
     Args:
@@ -286,9 +294,54 @@ def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = 3) 
         size: conversations in a step.
         pool: steps that are drawn together.
     """
+    for number in count():
+        yield from pool_of(encoder, mix, f"{seed}/{number}", size=size, pool=pool)
+
+
+def pool_of(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = POOL) -> list[list[Batch]]:
+    """The batches of the steps of one pool, which is drawn for itself: several can be drawn at once.
+
+    Args:
+        encoder: writes drawings as ids.
+        mix: what is drawn.
+        seed: the same seed gives the same pool.
+        size: conversations in a step.
+        pool: steps that are drawn together.
+    """
     rng, stream = random.Random(f"batches/{seed}"), examples(encoder, mix, seed)
-    while True:
-        yield from dealt([next(stream) for _ in range(size * pool)], pool, rng, encoder.pad)
+    return dealt([next(stream) for _ in range(size * pool)], pool, rng, encoder.pad)
+
+
+def batches_of(
+    drawers: Executor, encoder: Encoder, mix: Mix, seed: str, *, size: int, steps: int, ahead: int
+) -> Iterator[list[Batch]]:
+    """The first steps of `batches`, drawn by processes.
+
+    Args:
+        drawers: the processes.
+        encoder: writes drawings as ids.
+        mix: what is drawn.
+        seed: the same seed gives the same stream.
+        size: conversations in a step.
+        steps: how many are wanted at least.
+        ahead: pools that are drawn before their turn.
+    """
+    pools = -(-steps // POOL)
+
+    def drawing(number: int) -> Future[list[list[Batch]]]:
+        return drawers.submit(pool_of, encoder, mix, f"{seed}/{number}", size=size)
+
+    coming = deque(drawing(number) for number in range(min(ahead, pools)))
+    for number in range(pools):
+        drawn = coming.popleft().result()
+        if number + ahead < pools:
+            coming.append(drawing(number + ahead))
+        yield from drawn
+
+
+def one_thread() -> None:
+    """Start a process that draws: more threads of PyTorch's would only be in the others' way."""
+    torch.set_num_threads(1)
 
 
 def dealt(drawn: list[Example], steps: int, rng: random.Random, pad: int) -> list[list[Batch]]:

@@ -13,9 +13,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from torch import nn
 
 from ..errors import CheckpointError
 from .attention import PRODUCTS
-from .data import Batch, Encoder, Mix, batches, examples
+from .data import Batch, Encoder, Mix, batches, batches_of, examples, one_thread
 from .losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, reply_loss
 from .optim import Schedule, build_optimisers, fast_bf16
 
@@ -261,9 +262,23 @@ class TrainConfig:
 
 
 def phased_trainer(
-    model: Any, encoder: Encoder, config: TrainConfig, folder: Path, device: str = "cpu"
+    model: Any,
+    encoder: Encoder,
+    config: TrainConfig,
+    folder: Path,
+    device: str = "cpu",
+    *,
+    workers: int = 0,
 ) -> Trainer:
     """A trainer that draws fresh conversations from phase to phase.
+
+    Args:
+        model: a Phi4RVForConditionalGeneration.
+        encoder: writes drawings as ids for it.
+        config: the run.
+        folder: where the checkpoint lies.
+        device: where to train.
+        workers: processes that draw, for a device that is faster than one; what they draw is the same.
 
     Raises:
         CheckpointError: if the folder is of another run.
@@ -276,10 +291,15 @@ def phased_trainer(
         Term(heads.loss, config.auxiliary), Term(reply_loss), Term(supervision.loss, config.guide)
     ]  # fmt: skip
 
+    drawers = ProcessPoolExecutor(workers, get_context("spawn"), one_thread) if workers else None
+
     def drawn(step: int) -> Iterator[list[Batch]]:
         chapter = step // config.chapter
         phase = [p for p in config.phases if p.start <= chapter * config.chapter][-1]
-        return batches(encoder, phase.mix, f"{config.seed}/{chapter}", size=phase.batch)
+        seed, most = f"{config.seed}/{chapter}", config.chapter - step % config.chapter
+        if drawers is None:
+            return batches(encoder, phase.mix, seed, size=phase.batch)
+        return batches_of(drawers, encoder, phase.mix, seed, size=phase.batch, steps=most, ahead=2 * workers)
 
     return Trainer(
         model,

@@ -178,6 +178,8 @@ class Edition:
         world: which it is measured in; its recipe's phases say which it is trained in.
         recipe: the whole run.
         vocabulary: tokens.
+        width: hidden size of tower and decoder.
+        depth: decoder layers.
         tower: layers of the tower that run.
         places: learned positions of the tower, a square number.
         most_patches: of a picture; larger ones are scaled down.
@@ -186,6 +188,8 @@ class Edition:
     world: World = WORLD_1
     recipe: TrainConfig = RECIPE
     vocabulary: int = 1280
+    width: int = 160
+    depth: int = 4
     tower: int = 4
     places: int = 64
     most_patches: int = MOST_PATCHES
@@ -296,18 +300,21 @@ def grow(model: Phi4RVForConditionalGeneration, tokenizer: Tokenizer, folder: Pa
     """
     known = Tokenizer.from_file(str(folder / "tokenizer.json"))
     old = Phi4RVForConditionalGeneration.from_pretrained(folder)
+    ours, theirs = model.config.text_config, old.config.text_config
+    sizes = ("hidden_size", "num_hidden_layers", "intermediate_size")
+    if any(getattr(ours, size) != getattr(theirs, size) for size in sizes):
+        raise CheckpointError(
+            f"{folder} holds a model of {theirs.hidden_size} x {theirs.num_hidden_layers} (width x depth)",
+            f"{ours.hidden_size} x {ours.num_hidden_layers}, the same width and depth",
+            "train from the start, without --init",
+        )
     weights, fresh = old.state_dict(), model.state_dict()
     for name in (n for n in fresh if n.endswith(("embed_tokens.weight", "lm_head.weight"))):
         weights[name] = _embeddings(weights[name], fresh[name], known, tokenizer)
     for name in (n for n in fresh if n.endswith("position_embedding.weight")):
         weights[name] = _positions(weights[name], len(fresh[name]))
     weights = _deeper(weights, old.config.vision_config.num_hidden_layers, model.config.vision_config)
-    try:
-        model.load_state_dict(fresh | weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder} holds a model that cannot grow into this one ({error})", "the same width and depth"
-        ) from None
+    model.load_state_dict(fresh | weights)
 
 
 def _embeddings(
