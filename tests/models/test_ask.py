@@ -330,3 +330,17 @@ def test_unloading_frees_the_weights():
     vlm.ask(None, "Hello", max_tokens=2)
     vlm.unload()
     assert weight() is None
+
+
+def test_a_guessed_option_is_told_the_word_that_was_meant(vlm):
+    for call in (
+        lambda: vlm.ask(None, "a", max_new_tokens=3),
+        lambda: vlm.stream(None, "a", max_new_tokens=3),
+        lambda: vlm.ask_many(None, ["a"], max_new_tokens=3),
+        lambda: vlm.chat(max_new_tokens=3),
+        lambda: vlm.compare_modes(None, "a", max_new_tokens=3),
+    ):
+        with pytest.raises(InputError, match=r"max_new_tokens: did you mean max_tokens\?"):
+            call()
+    with pytest.raises(AttributeError, match=r"vlm\.ask\(images, question\)"):
+        vlm.generate  # noqa: B018

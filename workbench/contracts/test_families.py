@@ -57,6 +57,7 @@ class Case:
 def built_in() -> tuple[Any, Any]:
     """The built-in model, as the example of its family."""
     vlm = load("nano", device="cpu", progress=False)
+    assert isinstance(vlm, VLM)
     return vlm.model, vlm.processor
 
 

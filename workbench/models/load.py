@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import CapabilityError, CheckpointError, InputError, OutOfMemoryError
+from ..names import verb
 from .build import (
     build_model,
     build_processor,
@@ -34,6 +35,7 @@ _handles: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueD
 _lock = threading.RLock()  # two cells that load the same model get one
 
 
+@verb()
 def load(
     source: str | PathLike[str] = "nano",
     *,

@@ -218,7 +218,7 @@ class ServerVLM(Model):
                 "a model that is loaded here: a server can be asked and benchmarked, but not looked into",
                 "workbench.load('nano'), a folder or a Hub id",
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattr__(name)  # type: ignore[misc]
 
     def __repr__(self) -> str:
         modes = ", ".join(mode.value for mode in self.modes)

@@ -7,6 +7,7 @@ A `Chat` is a conversation with either, a `ModeComparison` one question in every
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 import time
 import warnings
@@ -23,6 +24,7 @@ from ..answer import Answer
 from ..errors import ContextLengthError, InputError, ModeError, OutOfMemoryError, WorkbenchError
 from ..html import framed
 from ..html import table as html_table
+from ..names import Named, refuse_argument, verb
 from ..types import Mode, Piece, Span, Turn
 from .asking import Request, Stream, Work, Worker, check_images, make_request, make_requests
 from .capture import ReplyCapture, check_capture
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Chat", "Job", "Model", "ModeComparison", "VLM", "context_length", "no_room", "reply_room"]
 
 
-class Model(ABC):
+class Model(Named, ABC):
     """Something that can be asked about pictures: a model that is loaded here, or one on a server.
 
     The base holds the verbs; a kind of model implements `_check`, `_begin` and `_ask_all`.
@@ -60,6 +62,7 @@ class Model(ABC):
 
     # -- the verbs -------------------------------------------------------------------------------
 
+    @verb()
     def ask(
         self,
         images: Any,
@@ -112,6 +115,7 @@ class Model(ABC):
         ) as stream:
             return stream.answer
 
+    @verb()
     def stream(
         self,
         images: Any,
@@ -136,6 +140,7 @@ class Model(ABC):
         self._check(request, capture=capture)
         return Stream(lambda stop, take: self._begin(request, stop, take, capture=capture))
 
+    @verb()
     def ask_many(
         self,
         images: Any,
@@ -198,6 +203,7 @@ class Model(ABC):
         Raises:
             ModeError: if the model has none of the modes; and as `ask`.
         """
+        check_options("compare_modes", options, without="mode")
         answers: dict[str, Answer] = {}
         missing: dict[str, str] = {}
         for mode in Mode:
@@ -214,6 +220,7 @@ class Model(ABC):
 
     def chat(self, **options: Any) -> Chat:
         """Begin a conversation; options as for `ask`, for every turn that does not say otherwise."""
+        check_options("chat", options, without="history")
         return Chat(self, **options)
 
     # -- what a kind of model says ---------------------------------------------------------------
@@ -247,6 +254,21 @@ class Model(ABC):
         self, requests: Sequence[Request], batch_size: int, *, capture: bool | str, progress: bool
     ) -> list[Answer]:
         """Answer checked requests, in their order."""
+
+
+def check_options(method: str, options: Mapping[str, Any], *, without: str) -> None:
+    """Refuse options that `Model.ask` does not take, before anything is asked.
+
+    Raises:
+        ArgumentError: naming the word that was meant.
+    """
+    known = [name for name in inspect.signature(Model.ask).parameters if name not in (without, *_PLACES)]
+    for name in options:
+        if name not in known:
+            refuse_argument(method, name, known)
+
+
+_PLACES = ("self", "images", "question")
 
 
 def _about(error: InputError, number: int) -> InputError:
