@@ -376,3 +376,18 @@ def test_a_folder_that_is_named_with_a_tilde_is_found(
     (tmp_path / "~x").mkdir()
     _png(tmp_path / "~x" / "a.png")
     assert open_image("~x/a.png").size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("size", "opens"), [((10, 10), True), ((101, 1), False), ((1, 2), True), ((1, 1), False)]
+)
+def test_the_cap_on_pixels_is_met_exactly(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], opens: bool
+) -> None:
+    monkeypatch.setattr("workbench.images.MAX_PIXELS", 100)
+    picture = Image.new("RGB", size)
+    if opens:
+        assert open_image(picture).size == size
+    else:
+        with pytest.raises(InputError, match="pixels"):
+            open_image(picture)
