@@ -140,3 +140,16 @@ def test_an_import_past_the_faces_would_be_found() -> None:
         "workbench.viz.other",
         "workbench.viz.maps",
     ]
+
+
+def test_notebooks_import_faces_only() -> None:
+    faces = {face.__name__: set(getattr(face, "__all__", [])) for face in words.faces()}
+    past = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        plain = "\n".join(
+            line for cell in code for line in cell.splitlines() if not line.lstrip().startswith(("%", "!"))
+        )
+        past += [f"{path.name}: {name}" for name in face_imports(plain, faces)]
+    assert past == []

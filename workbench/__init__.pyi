@@ -3,6 +3,7 @@ from . import bench as bench
 from . import errors as errors
 from . import interpret as interpret
 from . import models as models
+from . import stats as stats
 from . import synth as synth
 from . import train as train
 from . import types as types

@@ -1,5 +1,6 @@
 from .asking import Stream as Stream
 from .capture import Capture as Capture
+from .coordinates import parse_box as parse_box
 from .doctor import doctor as doctor
 from .families import FAMILIES as FAMILIES
 from .families import GENERAL as GENERAL
@@ -17,8 +18,11 @@ from .layout import whole as whole
 from .load import load as load
 from .memory_plan import MemoryPlan as MemoryPlan
 from .memory_plan import memory_plan as memory_plan
+from .memory_plan import weight_bytes as weight_bytes
 from .modes import AS_IS as AS_IS
 from .modes import ModeRule as ModeRule
+from .phi4_rv import Phi4RVConfig as Phi4RVConfig
+from .phi4_rv import Phi4RVForConditionalGeneration as Phi4RVForConditionalGeneration
 from .server import ServerVLM as ServerVLM
 from .vlm import VLM as VLM
 from .vlm import Chat as Chat

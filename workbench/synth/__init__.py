@@ -14,6 +14,7 @@ and wordings vary.
 
 from __future__ import annotations
 
+from .collected import collected
 from .families import DIFFICULTIES, FAMILIES, FREE, LARGE, Family, draw, family, sample
 from .sample import Sample, parse_point
 from .world import WORLD_1, WORLD_2, World
@@ -28,6 +29,7 @@ __all__ = [
     "WORLD_1",
     "WORLD_2",
     "World",
+    "collected",
     "draw",
     "family",
     "parse_point",
