@@ -256,7 +256,8 @@ def test_an_interrupted_reply_is_shown_and_told_by_the_status(
         (
             OSError(28, "No space left on device", "kept/answer.json"),
             2,
-            "workbench ask: kept/answer.json: No space left on device. Expected: a place with room.",
+            "workbench ask: kept/answer.json: No space left on device. Expected: a file or folder "
+            "that can be read and written.",
         ),
     ],
 )
@@ -294,6 +295,8 @@ def test_an_unforeseen_error_is_not_hidden(fake: SimpleNamespace, capsys: pytest
         (["ask", "q", "--max-token", "3"], "--max-tokens"),
         (["ask", "q", "--seed", "x"], "invalid value for '--seed'"),
         (["bench", "compare", "one"], "missing argument 'SECOND'"),
+        (["ask", "q", "--save", ""], "workbench ask: '--save' is an empty word"),
+        (["bench", "rescore", ""], "workbench bench rescore: 'RESULTS' is an empty word"),
     ],
 )
 def test_wrong_usage_is_told_and_exits_with_2(

@@ -19,7 +19,7 @@ from PIL.Image import Image
 import workbench
 
 from .errors import CapabilityError, InputError
-from .files import data_path, open_regular, write_bytes
+from .files import data_path, local_path, open_regular, write_bytes
 from .images import open_images
 from .terminal import FAILED, INTERRUPTED, Verb, example, run, waiting, write, write_json
 from .types import Mode, Piece
@@ -410,7 +410,7 @@ def _results(path: str, *, name: str = "") -> workbench.bench.Results:
     Raises:
         InputError: if it is none of these, or damaged.
     """
-    place = Path(path).expanduser()
+    place = local_path(path)
     results = workbench.bench.Results.load(place) if _is_saved(place) else workbench.bench.load_results(place)
     return results.replaced(results.frame().assign(run=name)) if name else results
 
@@ -489,7 +489,7 @@ def runs(
     with waiting(f"reading {folder}"):
         table = workbench.ablate.runs(folder)
     if save:
-        _save(table, Path(save).expanduser())
+        _save(table, local_path(save))
     write(_table(_told(table)) if len(table) else f"no runs in {folder!r}")
 
 
@@ -539,7 +539,7 @@ def lab(
     if folder is not None and folder.startswith("-"):  # an option of JupyterLab, which has values of its own
         more.insert(0, folder)
         folder = None
-    root, first = _notebooks() if folder is None else (Path(folder).expanduser().resolve(), "01_ask.ipynb")
+    root, first = _notebooks() if folder is None else (local_path(folder).resolve(), "01_ask.ipynb")
     if not root.is_dir():
         raise InputError(f"{folder} is no folder", "a folder of notebooks", "workbench lab")
     command: list[str] = [

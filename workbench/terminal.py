@@ -117,9 +117,17 @@ class Verb(TyperCommand):
             spread.append(word)
         return spread
 
+    def _refuse_empty(self, ctx: typer.Context) -> None:
+        """An empty word is mostly a variable of the shell that is not set; as a path it means this folder."""
+        for param in self.params:
+            if ctx.params.get(param.name) == "" and param.metavar != "TEXT":
+                given = f"{param.get_error_hint()} is an empty word"
+                raise InputError(given, "some text", "see which variable of the shell is not set")
+
     def invoke(self, ctx: typer.Context) -> int:  # type: ignore[override]  # a part of what typer allows
         """Run the command; its exit status."""
         try:
+            self._refuse_empty(ctx)
             return int(super().invoke(ctx) or 0)
         except WorkbenchError as error:
             write(f"{ctx.command_path}: {error}", file=sys.stderr)
@@ -132,7 +140,8 @@ class Verb(TyperCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
         except OSError as error:  # a full disk, a folder that may not be written
-            told = InputError(f"{error.filename or 'a file'}: {error.strerror or error}", "a place with room")
+            given = f"{error.filename or 'a file'}: {error.strerror or error}"
+            told = InputError(given, "a file or folder that can be read and written")
             write(f"{ctx.command_path}: {told}", file=sys.stderr)
             return FAILED
 

@@ -113,13 +113,13 @@ def test_what_cannot_be_is_refused_by_name(fields, told) -> None:
         Recipe.from_dict(fields)
 
 
-@pytest.mark.parametrize("text", ["recipe: [", "- 1", ""])
+@pytest.mark.parametrize("text", ["recipe: [", "- 1", "", "[" * 5000])
 def test_a_file_without_a_recipe_is_refused(tmp_path, text) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=r"recipe\.yaml"):
         Recipe.load(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="No such file"):
         Recipe.load(tmp_path / "none.yaml")
 
 

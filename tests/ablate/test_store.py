@@ -43,6 +43,7 @@ def test_all_runs_are_one_table_with_their_recipes(copy: Path) -> None:
         ("result.json", lambda text: text.replace('"accuracy": 0', '"accuracy": 1', 1), "was edited"),
         ("result.json", lambda text: text[: len(text) // 2], "damaged"),
         ("result.json", lambda text: "[]", "JSON object"),
+        ("result.json", lambda text: "[" * 5000, "too deeply"),
         ("recipe.json", lambda text: text.replace('"seed": 0', '"seed": 5'), "hash is the folder's name"),
         ("recipe.json", lambda text: text.replace('"seed"', '"sed"'), "did you mean 'seed'"),
         ("recipe.json", lambda text: None, "missing"),

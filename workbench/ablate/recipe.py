@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import synth
 from ..errors import InputError
+from ..files import read_bytes
 from ..types import Mode
 from .fields import build, closest, plain, refuse_unknown
 from .resolution import Feed, default_tile, feed, least_tokens, method_name
@@ -620,11 +621,11 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """
     import yaml
 
+    data = read_bytes(path, "recipe", max_bytes=2**24)
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-        value = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}", "a recipe file") from None
+        value = json.loads(data) if str(path).endswith(".json") else yaml.safe_load(data.decode("utf-8"))
+    except RecursionError:
+        raise InputError(f"{str(path)!r} is nested too deeply", "a mapping of fields") from None
     except (yaml.YAMLError, ValueError) as error:
         told = " ".join(str(error).split())
         raise InputError(f"{str(path)!r} is damaged: {told}", "YAML, or JSON in a .json file") from None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import files
 from ..errors import InputError
 from ..files import locked, write_bytes
 from .recipe import Recipe
@@ -46,15 +47,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if it is missing, damaged, or no object.
     """
+    if not path.exists():
+        raise InputError(f"{str(path)!r} is missing", "a run's file")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{str(path)!r} is missing", "a run's file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is damaged: {error}", "JSON as it was written") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{str(path)!r} holds {type(value).__name__}", "a JSON object")
-    return value
+        return dict(files.read_json(path, expect=dict))
+    except InputError as error:
+        raise InputError(
+            f"{str(path)!r} is damaged: {error.given}", "a JSON object as it was written"
+        ) from None
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
