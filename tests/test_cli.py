@@ -295,8 +295,8 @@ def test_an_unforeseen_error_is_not_hidden(fake: SimpleNamespace, capsys: pytest
         (["ask", "q", "--max-token", "3"], "--max-tokens"),
         (["ask", "q", "--seed", "x"], "invalid value for '--seed'"),
         (["bench", "compare", "one"], "missing argument 'SECOND'"),
-        (["ask", "q", "--save", ""], "workbench ask: '--save' is an empty word"),
-        (["bench", "rescore", ""], "workbench bench rescore: 'RESULTS' is an empty word"),
+        (["ask", "q", "--save", ""], "workbench ask: --save is an empty word"),
+        (["bench", "rescore", ""], "workbench bench rescore: RESULTS is an empty word"),
     ],
 )
 def test_wrong_usage_is_told_and_exits_with_2(
@@ -307,6 +307,69 @@ def test_wrong_usage_is_told_and_exits_with_2(
     assert out == ""
     assert told in err
     assert "Traceback" not in err
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are not what their names say, seen from where the test runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "execv", None)  # nothing here gets as far as JupyterLab
+    os.mkfifo("pipe")
+    Path("folder").mkdir()
+    Path("empty").touch()
+    Path("deep.json").write_text("[" * 5000)
+    Path("zip.xlsx").write_bytes(b"PK\3\4 and no more")
+    Path("table.parquet").write_bytes(b"PAR1 and no more")
+    Path("nul.yaml").write_bytes(b"\0\1\2")
+    Path("esc.yaml").write_text('recipe: {"\\e[2Jx": 1}\n')
+    deep = Path("runs") / ("0" * 16)
+    deep.mkdir(parents=True)
+    (deep / "recipe.json").write_text("[" * 5000)
+    (Path("runs") / f"x{HOSTILE}").mkdir()
+
+
+NO_FILES = [
+    "pipe",
+    "folder",
+    "empty",
+    "/dev/zero",
+    "gone",
+    f"gone{HOSTILE}",
+    "~nobody-of-that-name/x",
+    "x" * 5000,
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes in a folder")
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["ask", name, "What is it?"] for name in [*NO_FILES[:4], "gone.png", f"gone{HOSTILE}.png"]),
+        *(["ask", "why?", "--source", name] for name in ["pipe", "folder", "gone", "http://[::1", HOSTILE]),
+        *(["memory-plan", name] for name in [*NO_FILES, "http://127.0.0.1:1/v1"]),
+        *(["bench", "rescore", name] for name in [*NO_FILES, "deep.json", "zip.xlsx", "table.parquet"]),
+        *(["bench", "compare", name, name] for name in ["pipe", "folder", "gone"]),
+        *(["bench", "report", name, "empty"] for name in ["pipe", "folder", "gone"]),
+        *(["ablate", name] for name in [*NO_FILES, "deep.json", "nul.yaml", "esc.yaml", "zip.xlsx"]),
+        *(["runs", name] for name in [*NO_FILES[2:], "pipe"]),
+        *(["runs", "--save", name] for name in ["runs.xlsx", "folder", "/proc/runs.csv", f"{HOSTILE}/x.csv"]),
+        *(["lab", name] for name in [*NO_FILES[2:], "pipe"]),
+        *([*verb, f"--{HOSTILE}"] for verb in (["ask", "why?"], ["runs"], ["bench", "run", "suite"])),
+        [HOSTILE],
+        ["bench", HOSTILE],
+        ["bench", "run", HOSTILE],
+    ],
+    ids=lambda words: " ".join(repr(word)[1:30] for word in words),
+)
+def test_hostile_words_end_in_one_clear_line(
+    words: list[str], hostile: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert "Expected: " in err
+    assert not OBEYED & set(out + err)
 
 
 def commands() -> dict[str, terminal.Verb]:

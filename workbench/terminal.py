@@ -121,8 +121,10 @@ class Verb(TyperCommand):
         """An empty word is mostly a variable of the shell that is not set; as a path it means this folder."""
         for param in self.params:
             if ctx.params.get(param.name) == "" and param.metavar != "TEXT":
-                given = f"{param.get_error_hint()} is an empty word"
-                raise InputError(given, "some text", "see which variable of the shell is not set")
+                name = param.opts[0] if param.param_type_name == "option" else param.metavar
+                raise InputError(
+                    f"{name} is an empty word", "text", "see which of the shell's variables is unset"
+                )
 
     def invoke(self, ctx: typer.Context) -> int:  # type: ignore[override]  # a part of what typer allows
         """Run the command; its exit status."""
