@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, WorkbenchError
+from ..files import local_path
 from ..names import verb
 from .recipe import Recipe
 from .store import FILES, held, read_lines, read_recipe, read_result, seal, write_json
@@ -50,7 +51,7 @@ class Run:
         Raises:
             InputError: if it is not finished, damaged, or was edited.
         """
-        place = Path(folder).expanduser()
+        place = local_path(folder)
         recipe, result = read_recipe(place), read_result(place)
         if result is None:
             raise InputError(
@@ -128,7 +129,7 @@ def run(
     for name, value in (("checkpoint", checkpoint), ("every", every)):
         if value < 1:
             raise InputError(f"{name}={value!r}", "at least one step")
-    root = Path(folder).expanduser()
+    root = local_path(folder)
     place = root / recipe.hash
     if _finished(place):
         return Run.load(place)

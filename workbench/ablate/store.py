@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..errors import InputError
-from ..files import locked, write_bytes
+from ..files import local_path, locked, write_bytes
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
     """
     import pandas as pd
 
-    root = Path(folder).expanduser()
+    root = local_path(folder)
     if not root.is_dir():
         raise InputError(
             f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..files import local_path
 from ..progress import time_words
 from .engines import Outcome, here, in_processes
 from .fields import refuse_unknown
@@ -246,7 +247,7 @@ def sweep(
     """
     wanted = _wanted(recipes)
     _check(engine, workers, address)
-    root = Path(folder).expanduser().resolve()
+    root = local_path(folder).resolve()
     root.mkdir(parents=True, exist_ok=True)
     failed, waiting = _waiting(wanted, root)
     repeated = len(wanted) - len(waiting) - len(failed)

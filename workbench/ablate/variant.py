@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..errors import CheckpointError, InputError
-from ..files import data_path
+from ..files import data_path, local_path
 from ..images import open_image
 from ..models.build import progress_bar
 from ..models.families.phi4_rv import SPEC, Phi4RV
@@ -561,7 +561,7 @@ def start_weights(recipe: Recipe, root: Path) -> Path | None:
                 "run its recipe first, in the same folder",
             )
         return folder
-    folder = data_path("nano") if start == "nano" else Path(start).expanduser()
+    folder = data_path("nano") if start == "nano" else local_path(start)
     if not (folder / "model.safetensors").is_file():
         told = "'fresh', 'nano', 'run:HASH', or a folder with model.safetensors"
         raise InputError(f"start={start!r}", told)

@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 from .._faces import later
 from ..errors import CapabilityError, InputError
+from ..files import local_path
 from ..types import Box, PatchGrid, Region, Span, TokenLayout
 from .select import Layers, Tokens, grid_positions, numbers, picture_grids, region_positions, token_rows
 from .store import LayerStore
@@ -682,7 +683,7 @@ VERSION = 1
 
 def save_attention(attention: Attention, path: str | Path) -> Path:
     """Write a record; see `Attention.save`."""
-    path = Path(path).expanduser()
+    path = local_path(path)
     if path.is_dir():
         raise InputError(f"path={str(path)!r} is a folder", "the name of a file")
     tensors, about = _parts(attention, "")
@@ -701,7 +702,7 @@ def save_attention(attention: Attention, path: str | Path) -> Path:
 
 def load_attention(path: str | Path) -> Attention:
     """Read a record back; see `Attention.load`."""
-    path = Path(path).expanduser()
+    path = local_path(path)
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "is a folder")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from .. import synth
 from ..errors import InputError
+from ..files import local_path
 from ..images import open_image
 from ..names import verb
 from .results import Results
@@ -62,7 +63,7 @@ def folder_pictures(folder: str | Path) -> Iterator[tuple[str, Any]]:
     Raises:
         InputError: if there is no such folder, or no picture in it.
     """
-    root = Path(folder).expanduser()
+    root = local_path(folder)
     found = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in ENDINGS] if root.is_dir() else []
     if not found:
         raise InputError(f"folder={str(folder)!r} holds no pictures", "a folder with pictures")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from ..files import write_bytes
+from ..files import local_path, write_bytes
 from .results import Results
 
 __all__ = ["export_lmms_eval"]
@@ -43,7 +43,7 @@ def export_lmms_eval(results: Results, folder: str | Path, *, date: str = "20260
         raise InputError(f"date={date!r}", "letters, digits, _ and -")
     written = []
     for run, table in results.table.groupby("run", sort=False):
-        place = Path(folder).expanduser() / _file_name(str(run) or "model")
+        place = local_path(folder) / _file_name(str(run) or "model")
         place.mkdir(parents=True, exist_ok=True)
         tasks = {
             _task(str(benchmark), str(mode), str(control)): rows

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from ..files import write_bytes
+from ..files import local_path, write_bytes
 from ..html import Markup, page
 from ..html import table as html_table
 from ..names import verb
@@ -65,7 +65,7 @@ def report(
             warnings.simplefilter("ignore")  # unscored rows are counted in the results' own warnings
             parts.append(f"<h2>{escape(heading)}</h2>" + _section(make, results, options))
     parts.append(_failures(results, failures))
-    target = Path(path).expanduser()
+    target = local_path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, page(title, "".join(parts), style=STYLE, script=SCRIPT).encode("utf-8", "replace"))
     return target

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..answer import WITHHELD, Answer
 from ..errors import InputError
-from ..files import write_bytes
+from ..files import local_path, write_bytes
 from ..names import Named
 from ..types import Mode
 
@@ -265,7 +265,7 @@ class Results(Named, rules="protocol"):
         table = tidy(rows)
         table, doubled = _without_duplicates(table, duplicates)
         found = [*warnings, *doubled, *_observed(table)]
-        place = None if folder is None else Path(folder).expanduser()
+        place = None if folder is None else local_path(folder)
         return cls(table, place, tuple(dict.fromkeys(found)), dict(about or {}))
 
     @classmethod
@@ -467,7 +467,7 @@ _META = b"workbench.results"
 
 def save_results(results: Results, path: str | Path) -> Path:
     """Write results; see `Results.save`."""
-    target = Path(path).expanduser()
+    target = local_path(path)
     if target.suffix not in (".jsonl", ".parquet"):
         raise InputError(f"path={str(path)!r}", "a name that ends in .jsonl or .parquet")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -486,7 +486,7 @@ def save_results(results: Results, path: str | Path) -> Path:
 def read_results(path: str | Path) -> Results:
     """Read results back; see `Results.load`."""
 
-    source = Path(path).expanduser()
+    source = local_path(path)
     try:
         if source.suffix == ".parquet":
             header, table = _read_parquet(source)

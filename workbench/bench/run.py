@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModeError
-from ..files import locked, write_bytes
+from ..files import local_path, locked, write_bytes
 from ..journal import Journal
 from ..models.generate import Settings
 from ..names import verb
@@ -132,7 +132,7 @@ def open_run(folder: str | Path, *, protocol: str | None = None) -> Results:
     Raises:
         InputError: if there is no run in the folder, or it is damaged.
     """
-    place = Path(folder).expanduser()
+    place = local_path(folder)
     header, items = _read_items(place)
     journal = Journal(place / "journal.jsonl")
     chosen = protocol or header["protocol"]
@@ -460,7 +460,7 @@ def run(
     model = model_fingerprint(vlm)
     askings = planned(chosen, kept_modes, model=model, control=control_of(blind), settings=settings)
     anew = wanted_again(again, askings)
-    place = Path(folder).expanduser() if folder is not None else _own_folder(vlm, model, askings)
+    place = local_path(folder) if folder is not None else _own_folder(vlm, model, askings)
     about = {"model": vlm.name, "source": vlm.source, "fingerprint": model, "settings": settings.to_dict()}
     with locked(place):
         write_items(place, chosen, askings, about=about, warnings=warnings, protocol=protocol)
@@ -496,7 +496,7 @@ def _own_folder(vlm: Any, model: str, askings: Sequence[Asking]) -> Path:
 def _cache_folder(cache: bool | str | Path) -> Path | None:
     if isinstance(cache, bool):
         return cache_home() / "replies" if cache else None
-    return Path(cache).expanduser()
+    return local_path(cache)
 
 
 def _answered(journal: Journal, key: str) -> bool:

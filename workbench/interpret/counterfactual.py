@@ -15,6 +15,7 @@ from .. import models
 from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
+from ..files import local_path
 from ..html import framed, thumbnail
 from ..names import Named, verb
 from ..types import Box, Region, Span
@@ -291,7 +292,7 @@ class Counterfactual(Named, how="baseline"):
             InputError: if it is not there, damaged or of another format.
         """
         before, arrays, facts = load_record(path, FORMAT)
-        after = Answer.load(Path(path).expanduser() / "after")
+        after = Answer.load(local_path(path) / "after")
         maps = tuple(arrays[f"map_{number}"] for number in range(len(arrays)))
         try:
             how = facts.pop("how", None)  # as they were saved before

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._faces import later
 from ..answer import Answer
+from ..files import local_path
 from ..html import framed, table
 from ..types import Region
 from .record_file import load_record, save_record
@@ -85,7 +86,7 @@ class Patching:
         facts["table"] = pd.DataFrame(facts["table"])
         for name in ("positions", "own_picture", "other_picture"):
             facts[name] = tuple(facts[name])
-        return cls(answer=answer, other=Answer.load(Path(path).expanduser() / "other"), **facts)
+        return cls(answer=answer, other=Answer.load(local_path(path) / "other"), **facts)
 
     def __repr__(self) -> str:
         best = self.table["moved"].max()

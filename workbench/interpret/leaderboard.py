@@ -25,7 +25,7 @@ import typer
 from .. import synth
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
-from ..files import data_path, read_json, write_bytes, write_json
+from ..files import data_path, local_path, read_json, write_bytes, write_json
 from ..journal import Journal
 from ..models.load import load
 from ..models.vlm import VLM
@@ -277,7 +277,7 @@ def run_leaderboard(
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InputError(f"jobs={jobs!r}", "at least one process")
-    folder = Path(out).expanduser()
+    folder = local_path(out)
     header = {"settings": settings.to_dict(), "model": fingerprint(source)}
     if _finished(folder, header):
         say(f"{folder} holds this very leaderboard, finished; remove {ABOUT} to measure it again")
@@ -299,7 +299,7 @@ def run_leaderboard(
 
 def fingerprint(source: str | None) -> dict[str, Any]:
     """Name of a model and the hash of its weights where they lie in a folder here."""
-    folder = data_path("nano") if source is None else Path(source).expanduser()
+    folder = data_path("nano") if source is None else local_path(source)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
     return {

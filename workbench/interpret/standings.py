@@ -16,7 +16,7 @@ import pandas as pd
 
 from .._faces import later
 from ..errors import InputError
-from ..files import data_path, read_json
+from ..files import data_path, local_path, read_json
 from ..html import framed
 from ..stats import bootstrap_mean
 from .faithfulness import LEAST_DROP
@@ -195,7 +195,7 @@ def read_leaderboard(folder: str | Path | None = None) -> Leaderboard:
     Raises:
         InputError: if there is none, or it is not finished.
     """
-    place = data_path("league") if folder is None else Path(folder).expanduser()
+    place = data_path("league") if folder is None else local_path(folder)
     if not ((place / ABOUT).is_file() and (place / ROWS).is_file()):
         raise InputError(
             f"no finished leaderboard in {str(folder or 'data/league')!r}",

@@ -24,6 +24,7 @@ from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
+from ..files import local_path
 from ..html import framed, table
 from ..names import verb
 from ..synth import Sample
@@ -359,7 +360,7 @@ class ModePair:
         Raises:
             InputError: if there is something else.
         """
-        folder = Path(path).expanduser()
+        folder = local_path(path)
         self.think.save(folder / "think")
         self.direct.save(folder / "direct")
         return folder
@@ -371,7 +372,7 @@ class ModePair:
         Raises:
             InputError: if it is not there or damaged.
         """
-        folder = Path(path).expanduser()
+        folder = local_path(path)
         return cls(Answer.load(folder / "think"), Answer.load(folder / "direct"))
 
     def __repr__(self) -> str:

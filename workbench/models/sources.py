@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import CheckpointError, InputError, LoadError
-from ..files import data_path
+from ..files import data_path, local_path
 
 __all__ = [
     "BUILT_IN",
@@ -94,7 +94,7 @@ def parse_source(source: str | PathLike[str]) -> Source:
         return Source("folder", text, text, folder=data_path(text))
     if isinstance(source, str) and "://" in text:
         return _from_address(text)
-    path = Path(text).expanduser()
+    path = local_path(text)
     if path.is_dir():
         return Source("folder", text, path.resolve().name, folder=path.resolve())
     if path.is_file():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import local_path
 from .maps import Maps, Setting, quantised
 
 __all__ = ["page", "script", "settings_within", "style", "write"]
@@ -140,7 +141,7 @@ def write(path: str | Path, text: str) -> Path:
     Raises:
         InputError: if it cannot be written there.
     """
-    target = Path(path).expanduser()
+    target = local_path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         beside.write_bytes(text.encode("utf-8", "replace"))  # half a surrogate pair cannot be written

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ...errors import InputError
+from ...files import local_path
 from ...names import verb
 from ...plugins import Table
 from ..results import Results, table_of
@@ -107,7 +108,7 @@ def load_results(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise InputError(f"protocol={protocol!r}", f"None, or one of {', '.join(map(repr, PROTOCOLS))}")
-    source = Path(path).expanduser()
+    source = local_path(path)
     if not source.exists():
         raise InputError(f"path={str(path)!r} is not there", _FORMATS)
     if (source / RUN_FILE).is_file():

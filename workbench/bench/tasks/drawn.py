@@ -16,7 +16,7 @@ from PIL import Image
 
 from ... import synth
 from ...errors import InputError
-from ...files import data_path
+from ...files import data_path, local_path
 from ...synth import Sample
 from .task import Item, Task
 
@@ -158,7 +158,7 @@ def suite(*, folder: str | Path | None = None, n: int | None = None) -> Task:
     Raises:
         InputError: if the folder holds no suite, or it is damaged.
     """
-    place = data_path("suite") if folder is None else Path(folder).expanduser()
+    place = data_path("suite") if folder is None else local_path(folder)
     try:
         lines = (place / "items.jsonl").read_text(encoding="utf-8").splitlines()
         header, *rows = (json.loads(line) for line in lines)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, LoadError
+from ...files import local_path
 from ...types import Box
 from .rows import Beside, EncodedPicture, picture_size, read_rows
 from .task import Item, Task, picture_digest
@@ -398,7 +399,7 @@ def field_task(
     if name not in FIELD:
         raise InputError(f"benchmark {name!r}", f"one of {', '.join(FIELD)}")
     field = FIELD[name]
-    place = _fetched(field, revision) if folder is None else Path(folder).expanduser()
+    place = _fetched(field, revision) if folder is None else local_path(folder)
     rows = read_rows(place, field.files if folder is None else (*field.files, *LOOSE))
     beside = Beside(place)
     made = []

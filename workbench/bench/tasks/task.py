@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
+from ...files import local_path
 from ...images import open_image
 from ...names import Named
 from ...types import Box
@@ -44,7 +45,7 @@ def picture_digest(picture: Any) -> str:
     data = read_picture(picture)
     if isinstance(data, (str, os.PathLike)):
         try:
-            data = Path(data).expanduser().read_bytes()
+            data = local_path(data).read_bytes()
         except OSError as error:
             raise InputError(
                 f"picture {os.fspath(picture)!r} cannot be read: {error.strerror}", "a picture's file"
@@ -69,7 +70,7 @@ def keep_picture(picture: Any, digest: str, folder: Path) -> str:
     """
     data = read_picture(picture)
     if isinstance(data, (str, os.PathLike)):
-        return str(Path(data).expanduser().resolve())
+        return str(local_path(data).resolve())
     if not isinstance(data, (bytes, bytearray, memoryview)):
         name = f"{digest}.png"
         if (folder / name).exists():
