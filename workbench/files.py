@@ -101,7 +101,7 @@ def local_path(path: str | os.PathLike[str], what: str = "path") -> Path:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in str(os.fspath(path)):
         raise InputError(f"{what}={path!r}", "the path of a file or folder")
     given = Path(path)
-    if os.path.exists(given):  # "~x" may be a folder's real name; Path.exists raises for a name that is too long
+    if os.path.exists(given):  # a folder may really be named "~x"; Path.exists raises for long names
         return given
     try:
         return given.expanduser()
