@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 from pathlib import Path
 
 import house
 import pytest
+import words
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = house.read_house(ROOT)
