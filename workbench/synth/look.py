@@ -181,24 +181,16 @@ def choose(
     )
 
 
-def moved(rng: random.Random, width: float, height: float, *, faces: tuple[str, ...] = FACES) -> Look:
-    """The plainest look: the drawing about as large as it was made, anywhere on its picture.
+def moved(rng: random.Random, width: float, height: float) -> Look:
+    """The plainest look: the drawing as it was made, in the first typeface, anywhere on its picture.
 
     Args:
         rng: chooses.
         width, height: of the drawing.
-        faces: typefaces, of which the first three are used.
     """
-    scale = rng.uniform(0.95, 1.1)
-    wide, high = width * scale, height * scale
-    size = _at_least((_whole(wide + rng.uniform(0, 12)), _whole(high + rng.uniform(0, 12))))
-    return Look(
-        size=size,
-        scale=(scale, scale),
-        corner=(rng.uniform(0, size[0] - wide), rng.uniform(0, size[1] - high)),
-        face=rng.choice(faces[:3]),
-        seed=rng.randrange(2**31),
-    )
+    size = _at_least((_whole(width + rng.uniform(0, 12)), _whole(height + rng.uniform(0, 12))))
+    corner = (rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height))
+    return Look(size=size, corner=corner, seed=rng.randrange(2**31))
 
 
 def _whole(length: float) -> int:

@@ -34,7 +34,7 @@ class World:
     Args:
         version: 1, on a grid in one typeface; or 2.
         worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training.
-        plain: share of drawings that are only moved, about as large as they were made: the easy ones.
+        plain: share of drawings that are only moved, as large as they were made and in one typeface.
         held_out: of "fonts" and "wordings": those which training never uses take the place of its own.
     """
 
@@ -77,7 +77,7 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
     first = drawing.canvases[0]
     faces = HELD_OUT_FACES if "fonts" in world.held_out else FACES
     if rng.random() < world.plain:
-        look = moved(rng, first.width, first.height, faces=faces)
+        look = moved(rng, first.width, first.height)
     else:
         look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
     for number, canvas in enumerate(drawing.canvases):
