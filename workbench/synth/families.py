@@ -80,6 +80,8 @@ LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()
 #: Families that came with the second world: drawn when they are asked for by name.
 FREE: dict[str, Family] = {name: family for name, (_, family) in _FREE.items()}
 
+_ALL = {**_MAKERS, **_LARGE, **_FREE}
+
 
 def family(name: str) -> Family:
     """What a family, of whichever table, belongs to.
@@ -87,13 +89,9 @@ def family(name: str) -> Family:
     Raises:
         InputError: for an unknown family.
     """
-    known = {**FAMILIES, **LARGE, **FREE}
-    if name not in known:
-        raise InputError(f"family={name!r}", f"one of {', '.join(known)}")
-    return known[name]
-
-
-_kind = family
+    if name not in _ALL:
+        raise InputError(f"family={name!r}", f"one of {', '.join(_ALL)}")
+    return _ALL[name][1]
 
 
 def draw(
@@ -110,15 +108,14 @@ def draw(
     Raises:
         InputError: for an unknown family, difficulty or world.
     """
-    makers = {**_MAKERS, **_LARGE, **_FREE}
-    if family not in makers:
-        raise InputError(f"family={family!r}", f"one of {', '.join(makers)}")
+    if family not in _ALL:
+        raise InputError(f"family={family!r}", f"one of {', '.join(_ALL)}")
     if difficulty not in (None, *DIFFICULTIES):
         raise InputError(f"difficulty={difficulty!r}", f"one of {DIFFICULTIES}, or None for a mix of them")
     world = world if isinstance(world, World) else World(world)
     rng = random.Random(f"{family}/{seed}/{difficulty}")
     level = difficulty or rng.choice(DIFFICULTIES)
-    make = makers[family][0]
+    make = _ALL[family][0]
     if world.version == 2:
         make = _MENDED.get(family, make)
     drawing = make(rng, level)
@@ -148,7 +145,7 @@ def sample(
     """
     if n < 1:
         raise InputError(f"n={n!r}", "at least one sample")
-    samples, domain = [], _kind(family).domain
+    samples = []
     for i in range(n):
         drawing, level = draw(family, seed=f"{seed}/{i}", difficulty=difficulty, world=world)
         asked = drawing.questions[0]
@@ -160,7 +157,7 @@ def sample(
                 trace=asked.trace,
                 boxes=asked.boxes,
                 family=family,
-                domain=domain,
+                domain=_ALL[family][1].domain,
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,
