@@ -28,6 +28,7 @@ version = release = workbench.__version__
 
 extensions = [
     "face",
+    "flow",
     "gallery",
     "myst_nb",
     "sphinx.ext.autodoc",

@@ -1,67 +1,61 @@
-"""Make the README's picture: one question in three modes, and what thinking buys, from the model card.
+"""Make the README's picture: the attention explorer in a real JupyterLab, a word under the mouse.
 
-python tools/readme_picture.py
+python tools/readme_picture.py   (needs Chromium and Playwright)
 """
 
 from __future__ import annotations
 
 import json
-import textwrap
+import tempfile
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
+from lab_server import chromium, jupyter_lab, open_notebook, run_all_cells
+from playwright.sync_api import Page
 
-import workbench
-from workbench import synth
+PLACE = Path(__file__).resolve().parent.parent / "docs" / "explorer.png"
+WORD = "Mail"  # the first one in the thought: where does the model look while it writes it?
+CELLS = (
+    "import workbench\n\n"
+    "vlm = workbench.load()\n"
+    'sample = workbench.synth.sample("gui_links", 1, seed=7)[0]\n'
+    'answer = vlm.ask(sample.images, sample.question, mode="think", capture=True)',
+    "workbench.ui.AttentionExplorer(answer, layer=2, head=0)",
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-INK, FAINT = "#222222", "#777777"
-MARKS = {"nothink": ("direct", "o", "#ddaa33"), "think": ("thinking", "^", "#004488")}
+
+def notebook() -> str:
+    """A notebook of two cells."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [
+        {"cell_type": "code", "id": f"c{number}", "metadata": {}, "outputs": [], "execution_count": None}
+        | {"source": source}
+        for number, source in enumerate(CELLS)
+    ]
+    return json.dumps(
+        {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    )
+
+
+def show(page: Page) -> None:
+    """Hover the word, with the side bar closed and the widget in view."""
+    page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.wait_for_selector(".wbx-explorer[data-ready='1']:not([data-busy])")
+    page.locator(".wbx-word", has_text=WORD).first.hover()
+    page.wait_for_selector(".wbx-explorer[data-word]:not([data-busy])")
+    page.wait_for_timeout(500)  # milliseconds, for the scroll that the hover may begin
 
 
 def main() -> None:
-    """Ask, draw and write docs/workbench.png."""
-    sample = synth.sample("gui_links", 1, seed=7, difficulty=2)[0]
-    answers = workbench.load().compare_modes(sample.images, sample.question).answers
-    figure = Figure(figsize=(11, 4.2), dpi=130)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.45, 1.25))
-    left.imshow(sample.images[0], interpolation="nearest")
-    left.set_title("a picture and a question", fontsize=10, color=FAINT, loc="left")
-    left.set_xlabel(textwrap.fill(sample.question, 34), fontsize=9, color=INK)
-    left.set_xticks([])
-    left.set_yticks([])
-    middle.axis("off")
-    middle.set_title("the built-in model in its three modes", fontsize=10, color=FAINT, loc="left")
-    lines = []
-    for mode, answer in answers.items():
-        verdict = "right" if sample.correct(answer.text) else "wrong"
-        tokens = answer.thought_tokens + answer.answer_tokens
-        lines.append(f'mode="{mode}"')
-        if answer.thought:
-            lines += textwrap.wrap(f"thought: {answer.thought}", 50)
-        lines += [f"answer:  {answer.text}   ({verdict}, {tokens} token{'s' * (tokens > 1)})", ""]
-    middle.text(0, 0.97, "\n".join(lines), va="top", fontsize=8, family="monospace", color=INK)
-    scores = pd.DataFrame(
-        json.loads(workbench.data_path("nano", "card.json").read_text())["evaluation"]["scores"]
-    )
-    several = scores[scores["several_steps"]]
-    families = list(dict.fromkeys(several["family"]))
-    for mode, (name, marker, colour) in MARKS.items():
-        rows = several[several["mode"] == mode].set_index("family").loc[families] * 1
-        error = [100 * (rows["accuracy"] - rows["low"]), 100 * (rows["high"] - rows["accuracy"])]
-        right.errorbar(
-            100 * rows["accuracy"], range(len(rows)), xerr=error, fmt=marker, color=colour, label=name
-        )
-    right.set_yticks(range(len(families)), families, fontsize=9)
-    right.set_xlim(0, 103)
-    right.invert_yaxis()
-    right.set_xlabel("right (%), 500 questions each, 95% interval", fontsize=9)
-    right.set_title("several-step questions", fontsize=10, color=FAINT, loc="left")
-    right.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, fontsize=9, loc="lower center")
-    figure.tight_layout()
-    figure.savefig(ROOT / "docs" / "workbench.png")
+    """Open, run, hover, and write docs/explorer.png."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "explorer.ipynb").write_text(notebook(), encoding="utf-8")
+        with jupyter_lab(Path(folder)) as server, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1000, "height": 760})
+            page.set_default_timeout(120_000)
+            open_notebook(page, server, "explorer.ipynb")
+            run_all_cells(page)
+            show(page)
+            page.screenshot(path=PLACE)
 
 
 if __name__ == "__main__":

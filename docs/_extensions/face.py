@@ -49,6 +49,14 @@ class Face(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines(module)))
 
 
+def foreign(app: Sphinx, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:
+    """Leave out what a class has from another package, such as Matplotlib's methods of a figure."""
+    module = getattr(value, "__module__", None) or "workbench"
+    return None if module.startswith(("workbench", "builtins")) else True
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("face", Face)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-skip-member", foreign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -263,7 +263,7 @@ class Counterfactual(Named, how="baseline"):
 
     def plot(self) -> Figure:
         """Both pictures, both answers, and what the region and other places cost: `workbench.viz.found`."""
-        return later("viz", "found")(self)
+        return later("viz", "counterfactual")(self)
 
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``.
