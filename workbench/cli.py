@@ -471,6 +471,7 @@ def ablate(
             device=device,
             checkpoint=checkpoint,
             wait=wait,
+            progress=sys.stderr.isatty(),
         )
     failures = [f"run {name} failed: {why}" for name, why in made.failed.items()]
     write("\n".join([_table(_told(made.frame())), "", str(made), *failures]))
