@@ -109,7 +109,7 @@ def test_forced_tokens(case):
     expected = {
         "phi4-rv": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<|dummy_84|>"},
         "qwen3-vl-thinking": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n"},
-        "general-switch": {Mode.AUTO: "", Mode.THINK: "", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
+        "general-switch": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
     }.get(case.name, {Mode.AUTO: ""})
     for mode, text in expected.items():
         assert decode(case.encode(turns, mode=mode).forced) == text

@@ -29,6 +29,7 @@ from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
 from workbench.models.memory import container_room
 from workbench.models.sources import hub_error, parse_source, read_header
+from workbench.types import Mode
 
 # Modules of the same names as the functions that the room hands out.
 load_module = import_module("workbench.models.load")
@@ -573,3 +574,22 @@ def test_every_tensor_is_read_before_the_model_is_handed_out():
     assert sorted(p.double().sum().item() for p in model.state_dict().values()) == pytest.approx(
         sorted(t.double().sum().item() for t in stored.values())
     )
+
+
+def test_the_user_says_how_a_checkpoint_thinks(tmp_path):
+    folder = build("general", tmp_path / "general")
+    plain = workbench.load(folder, device="cpu")
+    assert plain.modes == (Mode.AUTO,)
+    assert plain.modes.how("think").startswith("not available")
+    told = workbench.load(folder, device="cpu", thought=("A:", "B:"), template={"style": "short"})
+    assert told is not plain
+    assert told.family.thought == ("A:", "B:")
+    assert told.family.modes[Mode.AUTO].template == {"style": "short"}
+    assert told.load_options["thought"] == ("A:", "B:")
+    with pytest.raises(InputError, match="thought='A'"):
+        workbench.load(folder, thought="A")
+    switched = workbench.load(build("general-switch", tmp_path / "switch"), device="cpu")
+    assert switched.modes == tuple(Mode)
+    assert "enable_thinking=False" in switched.modes.how("nothink")
+    answer = switched.ask(None, "Why?", mode="think", max_tokens=4)
+    assert switched.tokenizer.decode(answer.reply_ids[:1]) == "<think>"

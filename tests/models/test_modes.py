@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import tiny_families
 
-from workbench.errors import ModeError
-from workbench.models.families import family_of
-from workbench.models.families.prompt import detect_thinking, split_generation_prompt
-from workbench.models.modes import AS_IS, ModeRule, check_mode, split_reply
+from workbench.errors import InputError, ModeError
+from workbench.models.families import family_named, family_of
+from workbench.models.families.prompt import split_generation_prompt
+from workbench.models.families.thinking import check_thought, generation_prompt, read_thinking
+from workbench.models.modes import AS_IS, ModeRule, Modes, check_mode, split_reply
 from workbench.types import Mode, Span
 
 THOUGHT = ("<think>", "</think>")
@@ -135,31 +136,107 @@ class Processor:
 QUESTION = "{% for m in messages %}{{ m['content'][0]['text'] }}{% endfor %}{% if add_generation_prompt %}A:"
 
 
+OPENED = "{# </think> #}"  # a template that opens a thought also closes those of earlier turns
+BOTH = {Mode.AUTO, Mode.THINK}
+
+
+def asked(switch: str) -> str:
+    return QUESTION + switch + "{% endif %}"
+
+
 @pytest.mark.parametrize(
-    ("template", "thought", "able"),
+    ("template", "shown", "able"),
     [
-        (QUESTION + "{% endif %}", None, None),
-        (None, None, None),
-        (QUESTION + "<think>\n{% endif %}", THOUGHT, {Mode.AUTO, Mode.THINK}),
-        (QUESTION + "◁think▷{% endif %}{# ◁/think▷ #}", ("◁think▷", "◁/think▷"), {Mode.AUTO, Mode.THINK}),
+        (asked(""), "vocabulary", BOTH),
+        (None, "vocabulary", BOTH),
+        (asked("<think>\n") + OPENED, "opened", BOTH),
+        (asked("{% if enable_thinking %}<think>{% else %}<think></think>{% endif %}"), "switch", set(Mode)),
+        (asked("{% if not enable_thinking %}/nothink{% endif %}"), "switch", set(Mode)),
         (
-            QUESTION + "{% if enable_thinking %}<think>{% else %}<think></think>{% endif %}{% endif %}",
-            THOUGHT,
+            asked("{% if thinking is defined and not thinking %}<think></think>{% endif %}"),
+            "switch",
             set(Mode),
         ),
-        (QUESTION + "{% if not enable_thinking %}/nothink{% endif %}{% endif %}", THOUGHT, set(Mode)),
-        ("{% set enable_thinking = 1 %}</think>" + QUESTION + "{% endif %}", THOUGHT, {Mode.AUTO}),
+        (asked("{% if thinking_mode == 'off' %}<think></think>{% endif %}"), "switch", set(Mode)),
+        (asked("{% if no_think %}<think></think>{% endif %}"), "switch", set(Mode)),
+        (asked("{% if reasoning_effort in ('low', 'high') %}<think>{% endif %}"), "switch", set(Mode)),
+        (
+            asked("{% set enable_thinking = 1 %}{% if enable_thinking %}<think>{% endif %}") + OPENED,
+            "opened",
+            BOTH,
+        ),
+        (asked("{% if add_vision_id %}Picture 1:{% endif %}") + OPENED, "named", BOTH),
+        ("{% set enable_thinking = 1 %}</think>" + asked(""), "named", BOTH),
     ],
 )
-def test_what_a_template_shows_about_thinking(tokenizer, template, thought, able):
-    if template and "<think>\n" in template:
-        template += "{# </think> #}"  # a template that opens a thought also closes those of earlier turns
-    found = detect_thinking(Processor(tokenizer, template))
-    if thought is None:
-        assert found is None
-        return
-    assert found.thought == thought
+def test_what_a_checkpoint_shows_about_thinking(tokenizer, template, shown, able):
+    found = read_thinking(Processor(tokenizer, template))
+    assert found.shown == shown
+    assert found.thought == THOUGHT
     assert {mode for mode, rule in found.modes.items() if not rule.refused} == able
+    if found.modes[Mode.THINK].forced:
+        assert found.modes[Mode.THINK].forced == "<think>"
+    prompts = {
+        mode: generation_prompt(Processor(tokenizer, template), **rule.template) + rule.forced
+        for mode, rule in found.modes.items()
+        if template and mode in able
+    }
+    if template:  # a thought is really opened, and where it can be switched off, it is not
+        assert "<think>" in prompts[Mode.THINK]
+        assert prompts[Mode.THINK] != prompts.get(Mode.NOTHINK)
+
+
+def test_what_shows_nothing_and_what_cannot_be_forced(spelled):
+    assert read_thinking(Processor(spelled, asked(""))) is None
+    assert read_thinking(Processor(spelled, None)) is None
+    found = read_thinking(Processor(spelled, asked("") + OPENED))
+    assert "'<think>' is no token" in found.modes[Mode.THINK].refused
+    found = read_thinking(Processor(spelled, asked("◁think▷") + "{# ◁/think▷ #}"))
+    assert (found.shown, found.thought) == ("opened", ("◁think▷", "◁/think▷"))
+    switched = read_thinking(Processor(spelled, asked("{% if thinking %}/think{% endif %}")))
+    assert switched.modes[Mode.THINK].template == {"thinking": True}
+    assert not switched.modes[Mode.THINK].forced
+
+
+def test_the_modes_say_how_they_are_reached(tokenizer):
+    template = asked("{% if thinking is defined and not thinking %}<think></think>{% endif %}")
+    modes = Modes(read_thinking(Processor(tokenizer, template)).modes)
+    assert modes == tuple(Mode)
+    assert modes.how("auto") == "the template's default, which is thinking on"
+    assert modes.how("think") == (
+        "the template's thinking=True, and the reply is made to begin with '<think>'"
+    )
+    assert modes.how("nothink") == "the template's thinking=False"
+    silent = Modes(read_thinking(Processor(tokenizer, asked(""))).modes)
+    assert silent == (Mode.AUTO, Mode.THINK)
+    assert "nothink: not available: nothing in its chat template keeps it from thinking" in repr(silent)
+    assert Modes({Mode.AUTO: AS_IS}).how("think") == "not available: it has no such mode"
+
+
+def test_what_the_user_says_counts(tokenizer):
+    words = ("<reasoning>", "</reasoning>")
+    found = read_thinking(Processor(tokenizer, asked("")), thought=words, template={"style": "short"})
+    assert (found.shown, found.thought) == ("given", words)
+    assert found.modes[Mode.THINK].refused
+    assert found.modes[Mode.AUTO].template == {"style": "short"}
+    with pytest.raises(InputError, match="thought='<think>'"):
+        check_thought("<think>", None)
+    with pytest.raises(InputError, match="template=.*by name"):
+        check_thought(None, {"a b": 1})
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "internvl", "smolvlm"])
+def test_every_family_reads_its_checkpoint(tokenizer, name):
+    """The same class with a thinking template is a thinking checkpoint (MiMo-VL, InternVL3.5, ...)."""
+    switch = asked("{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}")
+    spec = family_named(name).for_processor(Processor(tokenizer, switch))
+    assert (spec.thought, Modes(spec.modes)) == (THOUGHT, tuple(Mode))
+    assert spec.check_mode(Mode.NOTHINK).template == {"enable_thinking": False}
+    silent = family_named(name).for_processor(Processor(tokenizer, asked("")))
+    assert silent.thought == THOUGHT
+    with pytest.raises(ModeError, match="keeps it from thinking"):
+        silent.check_mode(Mode.NOTHINK)
+    assert silent.for_processor(Processor(tokenizer, switch)) is silent  # made precise once
 
 
 def test_kimi_checkpoints_are_told_apart_by_name():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -23,6 +23,7 @@ from .build import (
 )
 from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
 from .families import FamilySpec, family_named, family_of
+from .families.thinking import check_thought
 from .memory import free_ram
 from .memory_plan import MemoryPlan, PlanRow, plan_of_source
 from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
@@ -44,6 +45,8 @@ def load(
     quantize: str | None = None,
     attention: str = "auto",
     family: str | None = None,
+    thought: tuple[str, str] | None = None,
+    template: Mapping[str, Any] | None = None,
     image_tokens: int | tuple[int, int] | None = None,
     offload: str | None = None,
     force: bool = False,
@@ -67,6 +70,9 @@ def load(
         quantize: None, "int8" or "int4": the decoder's linear layers in fewer bits.
         attention: "auto" (SDPA), "sdpa", "eager", "flex_attention" or "flash_attention_2".
         family: name of a family, where the model's config does not tell.
+        thought: the texts that open and close a thought, where the checkpoint does not show them.
+        template: variables that the chat template gets in every mode (``vlm.modes`` says which switch
+            it reads by itself).
         image_tokens: most decoder tokens of one picture, or (least, most).
         offload: None, or "cpu" or "disk" for what the device has no room for.  Slow.
         force: load even where `memory_plan` says that it does not fit.
@@ -93,7 +99,8 @@ def load(
 
         _refuse_for_server(
             dtype=dtype != "auto", quantize=quantize, attention=attention != "auto", offload=offload,
-            device=str(device) != "auto", image_tokens=image_tokens, revision=revision,
+            device=str(device) != "auto", thought=thought, template=template, image_tokens=image_tokens,
+            revision=revision,
         )  # fmt: skip
         return ServerVLM(parsed.url, model=model, api_key=api_key, timeout=timeout, family=family)
     for name, value in (("model", model), ("api_key", api_key)):
@@ -101,6 +108,7 @@ def load(
             raise InputError(f"{name}= with {parsed.text!r}", f"{name}= belongs to a server's address")
     if offload not in OFFLOADS:
         raise InputError(f"offload={offload!r}", "None, 'cpu' or 'disk'")
+    check_thought(thought, template)
     target = pick_device(device)
     attention = pick_attention(attention, target)
     options = {
@@ -108,13 +116,15 @@ def load(
         "quantize": quantize,
         "attention": attention,
         "family": family,
+        "thought": None if thought is None else tuple(thought),
+        "template": None if template is None else dict(template),
         "image_tokens": image_tokens,
         "offload": offload,
         "trust_remote_code": trust_remote_code,
         "revision": revision,
     }
     with _lock:
-        key = (*_identity(parsed), str(target), *options.values())
+        key = (*_identity(parsed), str(target), *map(repr, options.values()))
         handle = _handles.get(key)
         if handle is None or not handle.loaded:
             handle = _load(parsed, target, options, force=force, progress=progress)
@@ -163,7 +173,9 @@ def _load(
     if not shards:
         raise CheckpointError(f"no weights in {folder}", "model.safetensors, or shards with their index")
     processor = build_processor(folder, config, trust_remote_code=trust)
-    spec = spec.for_processor(processor, source.name)
+    spec = spec.for_processor(
+        processor, source.name, thought=options["thought"], template=options["template"]
+    )
     if most is not None:
         processor = spec.with_image_tokens(processor, most, least)
     placement, scratch = _placement(options["offload"], target, made)

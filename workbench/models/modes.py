@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ModeError
 from ..types import Mode, Span
 
-__all__ = ["AS_IS", "ModeRule", "Reply", "check_mode", "split_reply"]
+__all__ = ["AS_IS", "ModeRule", "Modes", "Reply", "check_mode", "split_reply"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,49 @@ class ModeRule:
         template: arguments for the chat template ({"enable_thinking": False}).
         refused: why this model cannot do the mode; empty when it can.
         instead: checkpoint (or family) that can, for the error message.
+        how: how the mode is reached, in words; made from the rest where it is empty.
     """
 
     forced: str = ""
     template: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     instead: str = ""
+    how: str = ""
+
+    def __str__(self) -> str:
+        if self.refused:
+            return f"not available: {self.refused}"
+        switches = ", ".join(f"{name}={value!r}" for name, value in self.template.items())
+        ways = [f"the template's {switches}"] if switches else []
+        ways += [f"the reply is made to begin with {self.forced!r}"] if self.forced else []
+        return self.how or " and ".join(ways) or "the model replies so without being told"
 
 
 AS_IS = ModeRule()
 """The model replies in this mode without being told."""
+
+
+class Modes(tuple[Mode, ...]):
+    """The thinking modes that a model has; shows how each is reached, and why the others are not.
+
+    Args:
+        rules: how each mode is reached, or why it cannot be.
+    """
+
+    rules: Mapping[Mode, ModeRule]
+
+    def __new__(cls, rules: Mapping[Mode, ModeRule]) -> Modes:
+        made = super().__new__(cls, (mode for mode in Mode if mode in rules and not rules[mode].refused))
+        made.rules = rules
+        return made
+
+    def how(self, mode: str | Mode) -> str:
+        """How a mode is reached, or why it cannot be, in words."""
+        rule = self.rules.get(Mode.of(mode))
+        return "not available: it has no such mode" if rule is None else str(rule)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{mode.value}: {self.how(mode)}" for mode in Mode)
 
 
 def check_mode(modes: Mapping[Mode, ModeRule], mode: Mode, model: str) -> ModeRule:

@@ -32,6 +32,7 @@ from .device import available_memory, release_memory
 from .families import Encoded, FamilySpec
 from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
 from .memory_plan import kv_cache
+from .modes import Modes
 
 if TYPE_CHECKING:
     import pandas
@@ -55,10 +56,9 @@ class Model(Named, ABC):
     family: FamilySpec
 
     @property
-    def modes(self) -> tuple[Mode, ...]:
-        """The thinking modes that this model has."""
-        rules = self.family.modes
-        return tuple(mode for mode in Mode if mode in rules and not rules[mode].refused)
+    def modes(self) -> Modes:
+        """The thinking modes that this model has, and how each is reached."""
+        return Modes(self.family.modes)
 
     # -- the verbs -------------------------------------------------------------------------------
 

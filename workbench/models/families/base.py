@@ -25,6 +25,7 @@ from .prompt import (
     render_plain,
     split_generation_prompt,
 )
+from .thinking import Thinking, read_thinking
 
 __all__ = ["Encoded", "FamilySpec"]
 
@@ -66,6 +67,7 @@ class FamilySpec:
         max_images: most pictures in one prompt; None where only the context length limits them.
         per_picture: tensors of the processor with one row per picture, from which the grid is read.
         note: what a user should know about how this family is served here.
+        settled: whether `for_processor` made it precise for one checkpoint.
     """
 
     name: str
@@ -81,17 +83,23 @@ class FamilySpec:
     max_images: int | None = None
     per_picture: tuple[str, ...] = ()
     note: str = ""
+    settled: bool = False
 
     # -- what a family may say differently -------------------------------------------------------
 
-    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
-        """This spec, made precise by what one checkpoint can do.
+    def for_checkpoint(self, shown: Thinking | None, name: str) -> FamilySpec:
+        """This spec, made precise by what one checkpoint shows about its thinking.
+
+        A switch of its template, or a thought that its template opens, always counts; delimiters that
+        are merely there count for a family that is not known to have them.
 
         Args:
-            processor: its processor, whose chat template tells most; None where there is none (yet).
+            shown: what its template and vocabulary show; None where that is nothing.
             name: the checkpoint's name.
         """
-        return self
+        if shown is None or (self.thought[0] and shown.shown in ("named", "vocabulary")):
+            return self
+        return replace(self, modes={**self.modes, **shown.modes}, thought=shown.thought)
 
     def image_ids(self, processor: Any, config: Any = None) -> set[int]:
         """Ids of the tokens that stand for image features."""
@@ -181,6 +189,35 @@ class FamilySpec:
         )
 
     # -- the same for every family ---------------------------------------------------------------
+
+    def for_processor(
+        self,
+        processor: Any,
+        name: str = "",
+        *,
+        thought: tuple[str, str] | None = None,
+        template: Mapping[str, Any] | None = None,
+    ) -> FamilySpec:
+        """This spec, made precise by what one checkpoint can do; once made so, it stays.
+
+        Args:
+            processor: its processor, whose chat template tells most; None where there is none (yet).
+            name: the checkpoint's name.
+            thought: the texts that open and close its thoughts, where the user knows them.
+            template: variables that its chat template gets in every mode.
+        """
+        if self.settled:
+            return self
+        if processor is None:
+            return self.for_checkpoint(None, name)
+        shown = read_thinking(processor, thought=thought, template=template)
+        spec = self.for_checkpoint(shown, name)
+        if thought is not None:
+            spec = replace(spec, thought=(thought[0], thought[1]))
+        if template:  # also where the family itself says how its modes are reached
+            modes = {m: replace(r, template={**template, **r.template}) for m, r in spec.modes.items()}
+            spec = replace(spec, modes=modes)
+        return replace(spec, settled=True)
 
     def check_mode(self, mode: Mode, source_name: str = "") -> ModeRule:
         """The rule for a mode.

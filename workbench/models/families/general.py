@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ...errors import CapabilityError
@@ -18,7 +18,7 @@ from ...types import Box, Mode, TokenLayout, Turn
 from ..layout import Block, image_positions, place, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
-from .prompt import detect_thinking, list_messages, string_messages, takes_parts
+from .prompt import list_messages, string_messages, takes_parts
 
 __all__ = ["SPEC", "General"]
 
@@ -26,12 +26,6 @@ __all__ = ["SPEC", "General"]
 @dataclass(frozen=True)
 class General(FamilySpec):
     """A family by what its checkpoint shows."""
-
-    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
-        found = None if processor is None else detect_thinking(processor)
-        if found is None:
-            return self
-        return replace(self, modes={**self.modes, **found.modes}, thought=found.thought)
 
     def messages(self, turns: Sequence[Turn], processor: Any = None) -> list[dict[str, Any]]:
         if processor is None or takes_parts(processor):

@@ -17,17 +17,18 @@ from ...types import Mode
 from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
+from .thinking import Thinking
 
 __all__ = ["SPEC", "KimiVL"]
 
 
 @dataclass(frozen=True)
 class KimiVL(FamilySpec):
-    """Instruct and Thinking are two checkpoints, told apart by their name."""
+    """Instruct and Thinking are two checkpoints; where their files show nothing, the name tells."""
 
-    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
-        if not name:
-            return self
+    def for_checkpoint(self, shown: Thinking | None, name: str) -> FamilySpec:
+        if shown is not None and shown.shown in ("switch", "opened", "given"):
+            return super().for_checkpoint(shown, name)
         return replace(self, modes=_THINKING if "thinking" in name.lower() else _INSTRUCT)
 
     def image_ids(self, processor: Any, config: Any = None) -> set[int]:

@@ -19,6 +19,7 @@ from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .prompt import string_messages
+from .thinking import Thinking
 
 __all__ = ["DIRECT", "SPEC", "Phi4RV"]
 
@@ -29,6 +30,9 @@ DIRECT = "<|dummy_84|>"
 @dataclass(frozen=True)
 class Phi4RV(FamilySpec):
     """Pictures are ``<image>`` marks in a string; modes are the reply's first token."""
+
+    def for_checkpoint(self, shown: Thinking | None, name: str) -> FamilySpec:
+        return self  # every checkpoint has both modes: they are the reply's first token
 
     def messages(self, turns: Sequence[Turn], processor: Any = None) -> list[dict[str, Any]]:
         """History keeps what each reply opened with, in the form that the system prompt asks for."""

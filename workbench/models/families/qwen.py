@@ -14,7 +14,7 @@ from ...types import Mode
 from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
-from .prompt import generation_prompt
+from .thinking import Thinking
 
 __all__ = ["QWEN2_5", "QWEN3", "QwenVL"]
 
@@ -66,12 +66,13 @@ class QwenVL(FamilySpec):
 class Qwen3VL(QwenVL):
     """Instruct and Thinking are two checkpoints, told apart by what their template opens a reply with."""
 
-    def for_processor(self, processor: Any, name: str = "") -> FamilySpec:
-        if processor is None:
-            thinks = "thinking" in name.lower()
-        else:
-            thinks = self.thought[0] in generation_prompt(processor)
-        return replace(self, modes=_THINKING if thinks else _INSTRUCT)
+    def for_checkpoint(self, shown: Thinking | None, name: str) -> FamilySpec:
+        spec = super().for_checkpoint(shown, name)
+        if shown is None and "thinking" in name.lower():  # nothing was read: the name tells
+            return replace(self, modes=_THINKING)
+        if shown is not None and shown.shown == "opened":
+            spec = replace(spec, modes={**spec.modes, Mode.NOTHINK: _THINKING[Mode.NOTHINK]})
+        return spec
 
 
 _MERGED: dict[str, Any] = {
