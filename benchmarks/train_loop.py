@@ -119,14 +119,14 @@ def main() -> None:
     mix = Mix(weights=dict.fromkeys(FAMILIES, 1.0), again=0.0, questions=6, budget=300)
 
     def drawn(seed: str) -> list[Step]:
-        return list(islice(batches(encoder, mix, seed, size=options.batch, pool=4), options.steps))
+        return list(islice(batches(encoder, mix, seed=seed, size=options.batch, pool=4), options.steps))
 
     steps = drawn("benchmark")
     loops: dict[str, Callable[[Step], Any]] = {}
     sizes: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         model = build_nano(tokenizer)
-        trainer = phased_trainer(model, encoder, TrainConfig(encoder_steps=0), Path(folder))
+        trainer = phased_trainer(model, encoder, config=TrainConfig(encoder_steps=0), folder=Path(folder))
         trainer.model.train()
         loops["ours"], loops["ours, fused attention"] = with_attention(trainer)
         sizes["ours"] = sum(p.numel() for p in model.parameters())

@@ -68,3 +68,7 @@ def test_all_faces_are_read() -> None:
         "AttentionExplorer",
         "sample",
     } <= names
+
+
+def test_public_signatures_keep_to_the_table_of_words() -> None:
+    assert [str(each) for each in words.findings()] == []

@@ -50,6 +50,8 @@ INSTEAD = {
 }
 """Argument name -> the word of the table."""
 
+EVALUATION_SEED = 1_000_003  # apart from every seed that training draws with
+
 DEFAULTS: dict[str, tuple[Any, ...]] = {
     "sinks": (True,),
     "progress": (True,),
@@ -57,7 +59,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "max_tokens": (None,),
     "temperature": (0.0,),
     "thinking_budget": (None,),
-    "seed": (0, None),  # None where only a sampled reply needs one: it is drawn and noted
+    "seed": (0, None, EVALUATION_SEED),  # None where only a sampled reply needs one: it is drawn and noted
     "level": (0.95,),
     "n_random": (19,),
     "n_shuffles": (1,),
@@ -66,6 +68,10 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "baseline": ("mean",),
 }
 """Argument name -> the defaults that it may have; it may also be required."""
+
+
+HOOKS = ("workbench.models.families.base.FamilySpec.",)
+"""What the workbench calls, not a user: a family's own methods.  Torch calls each ``forward`` likewise."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +148,14 @@ def findings() -> list[Finding]:
 
 def judge(name: str, each: Any) -> Iterator[Finding]:
     given = arguments(each)
-    for argument in given:
+    hook = name.startswith(HOOKS) or name.endswith(".forward")
+    for argument in given if not hook else ():
         yield from judge_argument(name, argument)
     record = dataclasses.is_dataclass(each) or (
         inspect.isclass(each) and issubclass(each, errors.WorkbenchError)
     )
     places = [p.name for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(places) > 2 and not record:
+    if len(places) > 2 and not (hook or record):
         yield Finding(name, "positional", f"{', '.join(places[2:])}: keyword-only after two arguments")
     first = (inspect.getdoc(each) or "").partition("\n\n")[0]
     if not first.rstrip("`:").endswith((".", "?")) or first.startswith(f"{getattr(each, '__name__', '')}("):

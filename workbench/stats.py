@@ -321,7 +321,7 @@ def _effective_pairs(d: np.ndarray, error: float, count: int) -> float:
     return min(float(n), variance / error**2) if error > 0 else float(n)
 
 
-def student(mean: float, error: float, count: int) -> float:
+def student(mean: float, error: float, *, count: int) -> float:
     """Two-sided p of a mean difference and its clustered error: Student's t with G-1 degrees of freedom."""
     if count < 2:
         return math.nan
@@ -375,7 +375,7 @@ def power_of(
     Raises:
         InputError: for numbers outside their range.
     """
-    check_power(difference, items, accuracy, alpha, comparisons, effect)
+    check_power(difference, items, p=accuracy, alpha=alpha, comparisons=comparisons, effect=effect)
     z, n = _scipy().norm.ppf(1 - alpha / comparisons / 2), items / effect
     null, alternative = _spreads(difference, accuracy, paired, correlation, discordant)
     if alternative == 0:
@@ -452,7 +452,12 @@ def _spreads(
     return math.sqrt(discordant), math.sqrt(max(0.0, discordant - d * d))
 
 
-def check_power(d: float, items: float, p: float, alpha: float, comparisons: int, effect: float) -> None:
+def check_power(d: float, items: float, *, p: float, alpha: float, comparisons: int, effect: float) -> None:
+    """Refuse numbers that no power can be computed from.
+
+    Raises:
+        InputError: with the number.
+    """
     if items < 1 or comparisons < 1 or effect <= 0:
         raise InputError(
             f"items={items!r}, comparisons={comparisons!r}, effect={effect!r}",

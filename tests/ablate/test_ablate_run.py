@@ -134,7 +134,7 @@ def test_a_budget_in_flops_buys_about_that_many(store: Path, monkeypatch) -> Non
     recipe = TINY.replace(budget={"flops": 3e8})
     work = training.Work(recipe, store / recipe.hash, device="cpu", checkpoint=10)
     monkeypatch.setattr(work.trainer, "save", lambda: None)
-    work.trainer.run(report=lambda _: None)
+    work.trainer.run(on_metrics=lambda _: None)
     assert work.trainer.work["flops"] == pytest.approx(3e8, rel=0.2)
     with pytest.raises(InputError, match="what one sample costs"):
         training.Work(TINY.replace(budget={"flops": 1.0}), store / "x", device="cpu", checkpoint=10)

@@ -55,7 +55,9 @@ def encoder_for(name: str) -> Encoder:
 def trainer_of(name: str, folder: Path) -> Trainer:
     recipe = recipe_of(SHAPES[name])
     plan = make_plan(recipe, 24)
-    return recipe_trainer(build_model(recipe, TOKENIZER), encoder_for(name), plan, folder / "train")
+    return recipe_trainer(
+        build_model(recipe, TOKENIZER), encoder_for(name), plan=plan, folder=folder / "train"
+    )
 
 
 def opened(trainer: Trainer, name: str, folder: Path) -> Any:
@@ -216,7 +218,7 @@ def test_a_run_of_another_architecture_is_asked_by_itself_and_refused_elsewhere(
     follow = recipe.replace(
         start=f"run:{recipe.hash}", start_parts=["encoder"], architecture={"feeding": "multi_crop"}, seed=1
     )
-    begun = build_model(follow, TOKENIZER, done.folder / "model").state_dict()
+    begun = build_model(follow, TOKENIZER, start=done.folder / "model").state_dict()
     trained = vlm.model.state_dict()
     same = {k: trained[k].shape == v.shape and torch.equal(trained[k], v) for k, v in begun.items()}
     kept = {k for k, equal in same.items() if equal and begun[k].std() > 0}
@@ -236,7 +238,7 @@ def test_s2_begins_with_a_trained_projector_that_reads_the_mean_of_the_scales() 
     plain = TINY.replace(start="nano", architecture={"width": 160})
     wide = plain.replace(architecture=SHAPES["multi_crop_s2"])
     name = "model.multi_modal_projector.linear_1.weight"
-    own, read = (build_model(r, TOKENIZER, nano).state_dict()[name] for r in (plain, wide))
+    own, read = (build_model(r, TOKENIZER, start=nano).state_dict()[name] for r in (plain, wide))
     assert read.shape[1] == 3 * own.shape[1]
     scales = torch.randn(3, own.shape[1], generator=torch.Generator().manual_seed(0))
     assert torch.allclose(read @ scales.flatten(), own @ scales.mean(0), atol=1e-5)

@@ -58,7 +58,9 @@ def test_a_text_stage_shows_no_picture_and_trains_the_decoder_alone(tmp_path: Pa
         stages=[{"kind": "text", "share": 0.5, "reasoning": 1}, {"kind": "all", "share": 0.5}], budget=8
     )
     encoder = encoder_of(recipe.architecture, TOKENIZER)
-    trainer = recipe_trainer(build_model(recipe, TOKENIZER), encoder, make_plan(recipe, 8), tmp_path)
+    trainer = recipe_trainer(
+        build_model(recipe, TOKENIZER), encoder, plan=make_plan(recipe, 8), folder=tmp_path
+    )
     before = {k: v.clone() for k, v in trainer.model.named_parameters()}
     step = next(trainer.batches(0))
     assert not any((batch.input_ids == encoder.image_token).any() for batch in step)

@@ -30,7 +30,7 @@ def test_round_trip(convention):
         ys = sorted(rng.sample(range(SIZE[1]), 2))
         box = (xs[0], ys[0], xs[1], ys[1])
         text = f"It is at {format_box(box, convention, SIZE, resized=(448, 224))}."
-        assert parse_box(text, convention, SIZE, resized=(448, 224)) == pytest.approx(box, abs=0.6)
+        assert parse_box(text, convention, size=SIZE, resized=(448, 224)) == pytest.approx(box, abs=0.6)
         point = format_point(box[:2], convention, SIZE, resized=(448, 224))
         assert parse_point(point, convention, SIZE, resized=(448, 224)) == pytest.approx(box[:2], abs=0.6)
 
@@ -53,7 +53,7 @@ def test_round_trip(convention):
     ],
 )
 def test_boxes_as_models_write_them(text, convention, expected):
-    assert parse_box(text, convention, SIZE, resized=(800, 400)) == pytest.approx(expected)
+    assert parse_box(text, convention, size=SIZE, resized=(800, 400)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_boxes_as_models_write_them(text, convention, expected):
     ],
 )
 def test_what_is_no_box(text):
-    assert parse_box(text, "relative", SIZE) is None
-    assert parse_boxes(text, "relative", SIZE) == []
+    assert parse_box(text, "relative", size=SIZE) is None
+    assert parse_boxes(text, "relative", size=SIZE) == []
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def test_points(text, expected):
 
 def test_several_boxes():
     text = "[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]"
-    assert parse_boxes(text, "relative", SIZE) == [(0, 0, 200, 100), (200, 100, 400, 200)]
+    assert parse_boxes(text, "relative", size=SIZE) == [(0, 0, 200, 100), (200, 100, 400, 200)]
 
 
 def test_hostile_text_is_read_in_time():
     for piece in ("[1,", "1 ", "[[[[", "1.1.1.1", "(1 , 2 ; "):
-        assert parse_box(piece * 200_000, "relative", SIZE) is None or piece
+        assert parse_box(piece * 200_000, "relative", size=SIZE) is None or piece
 
 
 def test_errors():
     with pytest.raises(InputError, match="convention='percent'"):
-        parse_box("[1, 2, 3, 4]", "percent", SIZE)
+        parse_box("[1, 2, 3, 4]", "percent", size=SIZE)
     with pytest.raises(InputError, match="without its size"):
-        parse_box("[1, 2, 3, 4]", "resized-pixels", SIZE)
+        parse_box("[1, 2, 3, 4]", "resized-pixels", size=SIZE)
 
 
 def test_a_family_reads_its_own_coordinates():

@@ -50,7 +50,7 @@ def test_only_replies_are_learned_and_only_natural_modes(encoder: Encoder, famil
     drawing, _ = synth.draw(family, seed=7)
     mix = Mix(think_steps=float(thinks), think_look=float(thinks), questions=2)
     example = encoder.start()
-    encoder.add(example, drawing, family, random.Random(0), mix)
+    encoder.add(example, drawing, family=family, rng=random.Random(0), mix=mix)
     several = synth.FAMILIES[family].several_steps
     learned = [i for i, label in enumerate(example.labels) if label != -100]
     assert all(example.labels[i] == example.ids[i] for i in learned)
@@ -68,8 +68,8 @@ def test_only_replies_are_learned_and_only_natural_modes(encoder: Encoder, famil
 
 def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
     mix = Mix(weights={"chain": 1, "shape_change": 1})
-    (first,), (second,) = (next(batches(encoder, mix, "a", size=4)) for _ in range(2))
-    (other,) = next(batches(encoder, mix, "b", size=4))
+    (first,), (second,) = (next(batches(encoder, mix, seed="a", size=4)) for _ in range(2))
+    (other,) = next(batches(encoder, mix, seed="b", size=4))
     assert torch.equal(first.input_ids, second.input_ids)
     assert torch.equal(first.pixel_values, second.pixel_values)
     assert first.input_ids.shape != other.input_ids.shape or not torch.equal(first.input_ids, other.input_ids)
@@ -104,7 +104,7 @@ def test_content_of_a_patch_stays_with_its_patch(encoder: Encoder) -> None:
     drawing = synth.draw("chain", seed=0)[0]
     drawing.canvases = [canvas]
     example = encoder.start()
-    encoder.add(example, drawing, "chain", random.Random(0), Mix())
+    encoder.add(example, drawing, family="chain", rng=random.Random(0), mix=Mix())
     dark = [p.min() < 128 for p in example.patches[0]]
     assert dark == [False, True, False, False]
     assert [c[0] != -100 for c in example.content[0]] == dark
@@ -121,7 +121,9 @@ def test_a_reply_is_guided_to_patches_that_show_its_answer(encoder: Encoder, fam
     for seed in range(10):
         drawing, _ = synth.draw(family, seed=seed)
         example = encoder.start()
-        encoder.add(example, drawing, family, random.Random(0), Mix(questions=1, think_look=0.0))
+        encoder.add(
+            example, drawing, family=family, rng=random.Random(0), mix=Mix(questions=1, think_look=0.0)
+        )
         answer = drawing.questions[0].answer
         images = [i for i, token in enumerate(example.ids) if token == encoder.image_token]
         assert [look.kind for look in example.looks] == [0]
@@ -135,7 +137,7 @@ def test_a_reply_is_guided_to_patches_that_show_its_answer(encoder: Encoder, fam
 def test_a_second_picture_is_guided_to_the_same_place_of_the_first(encoder: Encoder) -> None:
     drawing, _ = synth.draw("shape_change", seed=1)
     example = encoder.start()
-    encoder.add(example, drawing, "shape_change", random.Random(0), Mix(think_look=0.0))
+    encoder.add(example, drawing, family="shape_change", rng=random.Random(0), mix=Mix(think_look=0.0))
     pairs = [look for look in example.looks if look.kind == 1]
     images = [i for i, token in enumerate(example.ids) if token == encoder.image_token]
     half = len(images) // 2
@@ -145,17 +147,29 @@ def test_a_second_picture_is_guided_to_the_same_place_of_the_first(encoder: Enco
 def test_a_thought_of_several_steps_is_not_guided(encoder: Encoder) -> None:
     drawing, _ = synth.draw("gui_links", seed=1)
     example = encoder.start()
-    encoder.add(example, drawing, "gui_links", random.Random(0), Mix())
+    encoder.add(example, drawing, family="gui_links", rng=random.Random(0), mix=Mix())
     assert not example.looks
 
 
 def test_a_large_picture_takes_no_questions_place(encoder: Encoder) -> None:
     drawing, _ = synth.draw("icon_find", seed=1, difficulty=3)
     example = encoder.start()
-    encoder.add(example, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=300))
+    encoder.add(
+        example,
+        drawing,
+        family="icon_find",
+        rng=random.Random(0),
+        mix=Mix(think_look=0.0, questions=6, budget=300),
+    )
     assert example.ids.count(encoder.image_token) == 256
     assert example.ids.count(encoder.direct) == 5, "as many as beside a picture of 80 tokens"
     assert encoder.replies(torch.tensor([example.ids])) == 5
     short = encoder.start()
-    encoder.add(short, drawing, "icon_find", random.Random(0), Mix(think_look=0.0, questions=6, budget=100))
+    encoder.add(
+        short,
+        drawing,
+        family="icon_find",
+        rng=random.Random(0),
+        mix=Mix(think_look=0.0, questions=6, budget=100),
+    )
     assert short.ids.count(encoder.direct) == 1, "full at the text's share all the same"

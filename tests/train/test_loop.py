@@ -19,7 +19,7 @@ SMALL = TrainConfig(
     steps=6,
     encoder_steps=2,
     warmup=2,
-    chapter=4,
+    checkpoint_interval=4,
     bf16=False,
     phases=(Phase(0, 4, Mix(weights={"shape_colour": 1.0})), Phase(4, 3, Mix(weights={"chain": 1.0}))),
 )
@@ -32,12 +32,12 @@ def tokenizer():
 
 def trainer(tokenizer, folder: Path, config: TrainConfig = SMALL) -> Trainer:
     model = build_nano(tokenizer, width=32, depth=1, tower=1)
-    return phased_trainer(model, nano_encoder(tokenizer), config, folder)
+    return phased_trainer(model, nano_encoder(tokenizer), config=config, folder=folder)
 
 
 def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path) -> None:
     whole = trainer(tokenizer, tmp_path / "whole")
-    whole.run(report=lambda _: None)
+    whole.run(on_metrics=lambda _: None)
 
     class Cut(Exception):
         pass
@@ -52,9 +52,9 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(tokenizer, tmp_path: Path
 
     first.update = dies_at_six
     with pytest.raises(Cut):
-        first.run(report=lambda _: None)
+        first.run(on_metrics=lambda _: None)
     second = trainer(tokenizer, tmp_path / "cut")
-    second.run(report=lambda _: None)
+    second.run(on_metrics=lambda _: None)
     assert second.step == 8
     for (name, a), b in zip(
         whole.model.state_dict().items(), second.model.state_dict().values(), strict=True
@@ -66,7 +66,7 @@ def test_the_encoder_learns_alone_then_all_parts(tokenizer, tmp_path: Path) -> N
     run = trainer(tokenizer, tmp_path)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     reports: list[dict] = []
-    run.run(report=reports.append, every=1)
+    run.run(on_metrics=reports.append, every=1)
     assert [("reply" in r) for r in reports] == [False] * 2 + [True] * 6
     changed = {k for k, v in run.model.state_dict().items() if not torch.equal(v, before[k])}
     assert any("language_model" in k for k in changed)
@@ -150,9 +150,9 @@ def test_processes_draw_what_is_drawn_without_them(tokenizer, tmp_path: Path) ->
     for workers in (0, 2):
         model = build_nano(tokenizer, width=32, depth=1, tower=1)
         folder = tmp_path / str(workers)
-        run = phased_trainer(model, nano_encoder(tokenizer), SMALL, folder, workers=workers)
+        run = phased_trainer(model, nano_encoder(tokenizer), config=SMALL, folder=folder, workers=workers)
         told.append([])
-        run.run(report=told[-1].append, every=1)
+        run.run(on_metrics=told[-1].append, every=1)
     assert len(told[0]) == 8
     first, second = ([{k: v for k, v in d.items() if k != "seconds"} for d in run] for run in told)
     assert first == second
@@ -170,7 +170,7 @@ def test_a_model_grows_into_a_larger_one_and_knows_what_it_knew(tmp_path: Path) 
     for token in (" Tea", "<think>", " 37"):
         name = large.encode(token, add_special_tokens=False).tokens[0]
         assert torch.equal(rows[small.token_to_id(name)], grown[large.token_to_id(name)]), token
-    batch = next(batches(nano_encoder(small), Mix(), "grow", size=3))[0]
+    batch = next(batches(nano_encoder(small), Mix(), seed="grow", size=3))[0]
     with torch.no_grad():
         features = [
             torch.cat(

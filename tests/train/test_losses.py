@@ -18,8 +18,8 @@ CONFIG = TrainConfig(
     encoder_steps=0,
     warmup=2,
     lr=1e-2,
-    chapter=4,
-    guide=3.0,
+    checkpoint_interval=4,
+    attention_supervision=3.0,
     auxiliary=0.0,
     phases=(Phase(0, 4, Mix(weights={"shape_change": 1.0, "read_sign": 1.0})),),
 )
@@ -29,7 +29,7 @@ CONFIG = TrainConfig(
 def run(tmp_path: Path) -> Trainer:
     tokenizer = build_tokenizer(pictures=40)
     model = build_nano(tokenizer, width=32, depth=3, tower=1)
-    return phased_trainer(model, nano_encoder(tokenizer), CONFIG, tmp_path)
+    return phased_trainer(model, nano_encoder(tokenizer), config=CONFIG, folder=tmp_path)
 
 
 def test_the_supervised_attention_is_the_models_own(run: Trainer) -> None:

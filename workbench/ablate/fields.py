@@ -41,17 +41,24 @@ def build(kind: type[T], value: Any, where: str) -> T:
     """
     if isinstance(value, kind):
         return value
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    written = {key(field): field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = list(written.values())
     if not isinstance(value, Mapping):
         raise InputError(f"{where}={value!r}", f"a mapping with some of {', '.join(names)}")
-    refuse_unknown(value, names, where)
-    return kind(**value)
+    given = {written.get(name, name): part for name, part in value.items()}
+    refuse_unknown(given, names, where)
+    return kind(**given)
+
+
+def key(field: dataclasses.Field[Any]) -> str:
+    """The key of a field in JSON and YAML: its name, or the one under which recipes were hashed before."""
+    return str(field.metadata.get("written", field.name))
 
 
 def plain(value: Any) -> Any:
     """Records as dicts, tuples as lists: what JSON and YAML hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {key(f): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value

@@ -13,13 +13,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from .. import synth
 from ..errors import InputError
 from ..files import read_bytes
+from ..names import Named
 from ..types import Mode
 from .fields import build, closest, plain, refuse_unknown
 from .resolution import Feed, default_tile, feed, least_tokens, method_name
@@ -269,7 +270,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Named, guide="attention_supervision"):
     """Muon and AdamW with one schedule; see `workbench.train.loop.TrainConfig`.
 
     Args:
@@ -277,8 +278,8 @@ class Optimiser:
         batch: conversations in a step.
         warmup, decay: shares of all steps, at the beginning and at the end.
         weight_decay, clip: as usual.
-        auxiliary: weight of telling what each patch shows.
-        guide: weight of guided looking.
+        auxiliary: weight of the auxiliary labels, which name what each patch shows.
+        attention_supervision: weight of the attention supervision of two heads.
     """
 
     lr: float = 2e-3
@@ -288,16 +289,16 @@ class Optimiser:
     weight_decay: float = 0.02
     clip: float = 1.0
     auxiliary: float = 0.3
-    guide: float = 0.3
+    attention_supervision: float = field(default=0.3, metadata={"written": "guide"})
 
     def __post_init__(self) -> None:
         as_floats(self, *(f.name for f in fields(self) if f.name != "batch"))
         number(self.batch, "optimiser.batch", 1, 65536, whole=True)
         limits = {"lr": (1e-9, 10), "warmup": (0, 1), "decay": (0, 1), "clip": (1e-6, math.inf)}
-        for field in fields(self):
-            if field.name != "batch":
-                low, high = limits.get(field.name, (0, math.inf))
-                number(getattr(self, field.name), f"optimiser.{field.name}", low, high)
+        for each in fields(self):
+            if each.name != "batch":
+                low, high = limits.get(each.name, (0, math.inf))
+                number(getattr(self, each.name), f"optimiser.{each.name}", low, high)
 
 
 def part_of(name: str) -> str:

@@ -107,7 +107,7 @@ class Feed:
 
     @property
     def cell(self) -> tuple[float, float]:
-        """(width, height) of the finest token in pixels of the original picture."""
+        """Size of the finest token in pixels of the original image, (width, height)."""
         cells = [
             ((b.region[2] - b.region[0]) / b.cols, (b.region[3] - b.region[1]) / b.rows) for b in self.blocks
         ]

@@ -51,9 +51,9 @@ WEIGHTS = "model.safetensors"
 def recipe_trainer(
     model: Phi4RVForConditionalGeneration,
     encoder: Encoder,
+    *,
     plan: Plan,
     folder: Path,
-    *,
     checkpoint: int = 200,
     device: str = "cpu",
 ) -> Trainer:
@@ -71,9 +71,8 @@ def recipe_trainer(
     heads = AuxiliaryHeads.of(model, encoder, seed=recipe.seed)
     supervision = AttentionSupervision(model.model.language_model)
     alone = [Term(heads.loss)]
-    together = [
-        Term(heads.loss, optimiser.auxiliary), Term(reply_loss), Term(supervision.loss, optimiser.guide)
-    ]  # fmt: skip
+    together = [Term(heads.loss, optimiser.auxiliary), Term(reply_loss)]
+    together.append(Term(supervision.loss, optimiser.attention_supervision))
     kind = Forward if recipe.architecture.standard else VariantForward
     schedule = Schedule(
         plan.steps, optimiser.lr, max(1, round(optimiser.warmup * plan.steps)), optimiser.decay
@@ -82,7 +81,7 @@ def recipe_trainer(
     return Trainer(
         model,
         heads,
-        folder,
+        folder=folder,
         schedule=schedule,
         forward=lambda batch: kind(model, batch, encoder.image_token),
         batches=lambda step: plan.batches(encoder, step),
@@ -180,7 +179,7 @@ def step_flops(
 SAMPLED = 128
 
 
-def flops_per_sample(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> float:
+def flops_per_sample(recipe: Recipe, encoder: Encoder, *, sizes: dict[str, int]) -> float:
     """Training FLOPs of a record, averaged over domains and stages.
 
     Args:
@@ -209,7 +208,7 @@ def flops_per_sample(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) ->
     return total
 
 
-def samples_of(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> int:
+def samples_of(recipe: Recipe, encoder: Encoder, *, sizes: dict[str, int]) -> int:
     """Records that a recipe's budget pays for.
 
     Raises:
@@ -218,7 +217,7 @@ def samples_of(recipe: Recipe, encoder: Encoder, sizes: dict[str, int]) -> int:
     if recipe.budget.samples is not None:
         return recipe.budget.samples
     assert recipe.budget.flops is not None
-    each = flops_per_sample(recipe, encoder, sizes)
+    each = flops_per_sample(recipe, encoder, sizes=sizes)
     samples = int(recipe.budget.flops // each)
     if samples < 1:
         raise InputError(
@@ -303,11 +302,16 @@ class Work:
         tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
         self._start = start_weights(recipe, place.parent)
         encoder = encoder_of(recipe.architecture, tokenizer)
-        model = build_model(recipe, tokenizer, self._start)
+        model = build_model(recipe, tokenizer, start=self._start)
         self.samples = samples_of(recipe, encoder, part_sizes(model))
         self.plan = make_plan(recipe, self.samples)
         self.trainer = recipe_trainer(
-            model, encoder, self.plan, place / FILES["train"], checkpoint=checkpoint, device=device
+            model,
+            encoder,
+            plan=self.plan,
+            folder=place / FILES["train"],
+            checkpoint=checkpoint,
+            device=device,
         )
         self.steps = self.plan.steps
         if (place / FILES["train"] / "checkpoint.json").exists():
@@ -340,7 +344,7 @@ class Work:
             kind = self.plan.stage(step - 1).kind
             lines.note(step, self.steps, {"stage": kind, **line, **self.trainer.work})
 
-        self.trainer.run(report=report, every=1)
+        self.trainer.run(on_metrics=report, every=1)
 
     def measure(self) -> dict[str, Any]:
         """Save the model, ask it all domains in all modes, and put the result together."""

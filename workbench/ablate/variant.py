@@ -132,7 +132,7 @@ def projector_width(method: str, hidden: int) -> int:
 
 def token_layout(ids: Sequence[int], image_id: int, feeds: Sequence[Feed]) -> TokenLayout:
     """Where each part of each picture stands in a prompt with ``feed.tokens`` placeholders a picture."""
-    return place(ids, {image_id}, [plan.size for plan in feeds], [plan.blocks for plan in feeds])
+    return place(ids, {image_id}, sizes=[plan.size for plan in feeds], blocks=[plan.blocks for plan in feeds])
 
 
 class ResolutionEncoder(nn.Module):
@@ -569,7 +569,7 @@ def start_weights(recipe: Recipe, root: Path) -> Path | None:
 
 
 def build_model(
-    recipe: Recipe, tokenizer: Tokenizer, start: Path | None = None
+    recipe: Recipe, tokenizer: Tokenizer, *, start: Path | None = None
 ) -> Phi4RVForConditionalGeneration:
     """The seeded model of a recipe, with the weights that it begins with.
 

@@ -370,7 +370,7 @@ def named_place(case: Case, reply: Reply, size: tuple[int, int]) -> Box | None:
     text = reply.text or ""
     if not asks or not re.search(r"\d", text):
         return None
-    box = parse_box(text, "none", size)
+    box = parse_box(text, "none", size=size)
     if box is not None:
         return box
     point = parse_point(text, "none", size)

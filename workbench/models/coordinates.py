@@ -77,7 +77,7 @@ def _guess(convention: str, numbers: tuple[float, ...]) -> str:
 
 
 def parse_boxes(
-    text: str, convention: str, size: tuple[int, int], *, resized: tuple[int, int] | None = None
+    text: str, convention: str, *, size: tuple[int, int], resized: tuple[int, int] | None = None
 ) -> list[Box]:
     """All boxes in a reply, in pixels of the original picture.
 
@@ -107,15 +107,15 @@ def parse_boxes(
 
 
 def parse_box(
-    text: str, convention: str, size: tuple[int, int], *, resized: tuple[int, int] | None = None
+    text: str, convention: str, *, size: tuple[int, int], resized: tuple[int, int] | None = None
 ) -> Box | None:
     """The last box in a reply (what comes before is often reasoning), or None; see `parse_boxes`."""
-    boxes = parse_boxes(text, convention, size, resized=resized)
+    boxes = parse_boxes(text, convention, size=size, resized=resized)
     return boxes[-1] if boxes else None
 
 
 def parse_point(
-    text: str, convention: str, size: tuple[int, int], *, resized: tuple[int, int] | None = None
+    text: str, convention: str, *, size: tuple[int, int], resized: tuple[int, int] | None = None
 ) -> tuple[float, float] | None:
     """The last point in a reply in pixels of the original picture; the middle of a box if there is no point.
 
@@ -126,7 +126,7 @@ def parse_point(
         across, down = _scale(_guess(convention, numbers), size, resized)
         x, y = numbers[0] * across, numbers[1] * down
         return (x, y) if 0 <= x <= size[0] and 0 <= y <= size[1] else None
-    box = parse_box(text, convention, size, resized=resized)
+    box = parse_box(text, convention, size=size, resized=resized)
     return None if box is None else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 

@@ -71,6 +71,7 @@ def image_positions(ids: Sequence[int], image_ids: Collection[int]) -> list[int]
 def place(
     ids: Sequence[int],
     image_ids: Collection[int],
+    *,
     sizes: Sequence[tuple[int, int]],
     blocks: Sequence[Sequence[Block]],
 ) -> TokenLayout:

@@ -55,7 +55,12 @@ def main() -> None:
         (warm_start if options.world == 1 else grow)(model, tokenizer, options.init)
     encoder = nano_encoder(tokenizer, edition)
     trainer = phased_trainer(
-        model, encoder, edition.recipe, options.work, options.device, workers=options.workers
+        model,
+        encoder,
+        config=edition.recipe,
+        folder=options.work,
+        device=options.device,
+        workers=options.workers,
     )
     if options.snapshot:
         trainer.restore()
@@ -70,7 +75,7 @@ def main() -> None:
             file.write(json.dumps(metrics) + "\n")
         print(metrics, flush=True)
 
-    trainer.run(report=report)
+    trainer.run(on_metrics=report)
     with progress_bar(folder.name, 1, show=False):
         model.eval().to("cpu").save_pretrained(folder)
     began = f"Began with the weights of {options.init.name}." if options.init else ""

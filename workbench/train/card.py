@@ -150,9 +150,9 @@ confidence, and wrongly.
   loss kept at weight {recipe["auxiliary"]}. Muon and AdamW at {recipe["lr"]}, seed {recipe["seed"]}.
   Phases of the data and everything else: `recipe` in card.json.
 - Two heads of the decoder were **taught where to look** (`workbench/train/losses.py`, weight
-  {recipe["guide"]}): head 0 of layer 2 at the evidence of a perception question, head 3 of layer 1 at the
-  same place of a first picture. So this model's attention is more legible than that of a model trained on
-  replies alone.
+  {recipe.get("attention_supervision", recipe.get("guide"))}): head 0 of layer 2 at the evidence of a
+  perception question, head 3 of layer 1 at the same place of a first picture. So this model's attention is
+  more legible than that of a model trained on replies alone.
 {told}
 - Again: `{card.get("command", FIRST_COMMAND)}`.
 

@@ -215,7 +215,7 @@ class Encoder:
             content = np.concatenate([content, spelt.reshape(-1, spelt.shape[-1])], 1)
         return Seen([(patchify(np.asarray(canvas.image())), shape)], content, canvas.patches)
 
-    def add(self, example: Example, drawing: Drawing, family: str, rng: random.Random, mix: Mix) -> None:
+    def add(self, example: Example, drawing: Drawing, *, family: str, rng: random.Random, mix: Mix) -> None:
         """Go on with a drawing's pictures, if it has any, and its questions, up to the mix's limits."""
         several = synth.family(family).several_steps
         shown, starts, seen = list(self.user), [], [self.see(canvas) for canvas in drawing.canvases]
@@ -279,12 +279,12 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
             drawing, _ = synth.draw(
                 family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty, world=mix.world
             )
-            encoder.add(example, drawing, family, rng, mix)
+            encoder.add(example, drawing, family=family, rng=rng, mix=mix)
             number += 1
         yield example
 
 
-def batches(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = POOL) -> Iterator[list[Batch]]:
+def batches(encoder: Encoder, mix: Mix, *, seed: str, size: int, pool: int = POOL) -> Iterator[list[Batch]]:
     """The batches of one optimiser step after another, as `dealt` deals them.
 
     Args:

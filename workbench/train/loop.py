@@ -87,8 +87,8 @@ class Trainer:
         self,
         model: Any,
         heads: nn.Module,
-        folder: Path,
         *,
+        folder: Path,
         schedule: Schedule,
         forward: Callable[[Batch], Forward],
         batches: Callable[[int], Iterator[list[Batch]]],
@@ -121,11 +121,11 @@ class Trainer:
         """Steps of the whole run."""
         return self.schedule.steps
 
-    def run(self, *, report: Callable[[dict[str, Any]], None] = print, every: int = 50) -> None:
+    def run(self, *, on_metrics: Callable[[dict[str, Any]], None] = print, every: int = 50) -> None:
         """Train to the end, from the last checkpoint if there is one.
 
         Args:
-            report: called with step, seconds and metrics.
+            on_metrics: called with step, seconds and metrics.
             every: steps between reports.
         """
         if (self.folder / "checkpoint.json").exists():
@@ -138,7 +138,7 @@ class Trainer:
                 self.step += 1
                 self.seconds = before + time.perf_counter() - begun
                 if self.step % every == 0:
-                    report({"step": self.step, "seconds": round(self.seconds, 2), **metrics})
+                    on_metrics({"step": self.step, "seconds": round(self.seconds, 2), **metrics})
             self.save()
 
     def update(self, drawn: Sequence[Batch]) -> dict[str, float]:
@@ -235,13 +235,13 @@ class TrainConfig:
     Args:
         steps: optimiser steps after the encoder's own.
         encoder_steps: steps with the auxiliary loss only; the decoder rests.
-        phases: what is drawn, in the order of their first steps, which begin chapters.
+        phases: what is drawn, in the order of their first steps, which begin with a checkpoint.
         lr: peak learning rate, of Muon (matched to AdamW's scale) and of AdamW.
         warmup: steps of linear warm-up.
         decay: share of the steps, at the end, in which the rate falls to zero.
         auxiliary: weight of the auxiliary loss when all parts learn.
-        guide: weight of the attention supervision; see `losses.AttentionSupervision`.
-        chapter: steps between checkpoints; each chapter has its own seeded stream of data.
+        attention_supervision: weight of the attention supervision; see `losses.AttentionSupervision`.
+        checkpoint_interval: steps between checkpoints; each interval has its own seeded stream of data.
         bf16: autocast to bfloat16, and Muon's products; None where the hardware is fast at it.
         seed: of the weights and of the data.
     """
@@ -254,9 +254,9 @@ class TrainConfig:
     decay: float = 0.3
     weight_decay: float = 0.02
     auxiliary: float = 0.3
-    guide: float = 0.3
+    attention_supervision: float = 0.3
     clip: float = 1.0
-    chapter: int = 500
+    checkpoint_interval: int = 500
     bf16: bool | None = None
     seed: int = 0
 
@@ -264,10 +264,10 @@ class TrainConfig:
 def phased_trainer(
     model: Any,
     encoder: Encoder,
+    *,
     config: TrainConfig,
     folder: Path,
     device: str = "cpu",
-    *,
     workers: int = 0,
 ) -> Trainer:
     """A trainer that draws fresh conversations from phase to phase.
@@ -287,29 +287,31 @@ def phased_trainer(
     heads = AuxiliaryHeads.of(model, encoder, seed=config.seed)
     supervision = AttentionSupervision(model.model.language_model)
     alone = [Term(heads.loss)]
-    together = [
-        Term(heads.loss, config.auxiliary), Term(reply_loss), Term(supervision.loss, config.guide)
-    ]  # fmt: skip
+    together = [Term(heads.loss, config.auxiliary), Term(reply_loss)]
+    together.append(Term(supervision.loss, config.attention_supervision))
 
     drawers = ProcessPoolExecutor(workers, get_context("spawn"), one_thread) if workers else None
 
     def drawn(step: int) -> Iterator[list[Batch]]:
-        chapter = step // config.chapter
-        phase = [p for p in config.phases if p.start <= chapter * config.chapter][-1]
-        seed, most = f"{config.seed}/{chapter}", config.chapter - step % config.chapter
+        interval = step // config.checkpoint_interval
+        phase = [p for p in config.phases if p.start <= interval * config.checkpoint_interval][-1]
+        seed, most = (
+            f"{config.seed}/{interval}",
+            config.checkpoint_interval - step % config.checkpoint_interval,
+        )
         if drawers is None:
-            return batches(encoder, phase.mix, seed, size=phase.batch)
+            return batches(encoder, phase.mix, seed=seed, size=phase.batch)
         return batches_of(drawers, encoder, phase.mix, seed, size=phase.batch, steps=most, ahead=2 * workers)
 
     return Trainer(
         model,
         heads,
-        folder,
+        folder=folder,
         schedule=Schedule(config.encoder_steps + config.steps, config.lr, config.warmup, config.decay),
-        forward=lambda batch: Forward(model, batch, encoder.image_token),
+        forward=lambda batch: Forward(model, batch, image_token=encoder.image_token),
         batches=drawn,
         terms=lambda step: alone if step < config.encoder_steps else together,
-        checkpoint=config.chapter,
+        checkpoint=config.checkpoint_interval,
         weight_decay=config.weight_decay,
         clip=config.clip,
         bf16=config.bf16,

@@ -36,7 +36,7 @@ class Forward:
         image_token: id of the token that stands for a piece of a picture.
     """
 
-    def __init__(self, model: Any, batch: Batch, image_token: int) -> None:
+    def __init__(self, model: Any, batch: Batch, *, image_token: int) -> None:
         self.model, self.batch, self.image_token = model, batch, image_token
 
     @cached_property

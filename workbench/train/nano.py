@@ -119,7 +119,7 @@ END = COUNTS | {
 RECIPE = TrainConfig(
     steps=9500,
     encoder_steps=1750,
-    chapter=250,
+    checkpoint_interval=250,
     phases=(
         Phase(0, 32, Mix(weights=WEIGHTS)),
         Phase(2500, 40, Mix(weights=WEIGHTS, again=0.05, questions=6, budget=140)),
@@ -159,7 +159,7 @@ def worn(plain: float = 0.0) -> World:
 RECIPE_2 = TrainConfig(
     steps=15_000,
     encoder_steps=3_000,
-    chapter=100,
+    checkpoint_interval=100,
     lr=1.6e-3,
     warmup=100,
     phases=(

@@ -69,7 +69,7 @@ def corpus(pictures: int = 300, world: synth.World = synth.WORLD_1) -> Iterable[
 
 
 def build_tokenizer(
-    vocab_size: int = 1280, pictures: int = 300, world: synth.World = synth.WORLD_1
+    vocab_size: int = 1280, *, n_images: int = 300, world: synth.World = synth.WORLD_1
 ) -> Tokenizer:
     """Train the tokenizer on a world's words; the control tokens take the last ids."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
@@ -87,7 +87,7 @@ def build_tokenizer(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(corpus(pictures, world), trainer)
+    tokenizer.train_from_iterator(corpus(n_images, world), trainer)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in CONTROL])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in THINKING])
     return tokenizer

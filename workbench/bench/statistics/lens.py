@@ -127,7 +127,7 @@ def _lens(one: pd.DataFrame, level: float, n_resamples: int, seed: int) -> dict[
     gain, low, high, error = paired_interval(d, codes, level=level)
     up, down = int((d > 0).sum()), int((d < 0).sum())
     binary = bool(np.isin(np.concatenate([think, direct]), (0, 1)).all())
-    p = mcnemar(up, down) if binary and count == len(one) else student(gain, error, count)
+    p = mcnemar(up, down) if binary and count == len(one) else student(gain, error, count=count)
     oracle, fixed = float(np.maximum(think, direct).mean()), float(max(think.mean(), direct.mean()))
     row: dict[str, Any] = {
         "n": len(one), "clusters": int(count), "direct": float(direct.mean()), "think": float(think.mean()),

@@ -66,7 +66,7 @@ def power(
     for name, n in items.items():
         p = accuracy.get(name, 0.5) if isinstance(accuracy, Mapping) else accuracy
         deff = effect.get(name, 1.0) if isinstance(effect, Mapping) else effect
-        check_power(0.0, n, p, alpha, 1, deff)
+        check_power(0.0, n, p=p, alpha=alpha, comparisons=1, effect=deff)
         options = {"accuracy": p, "power": power, "alpha": alpha, "effect": deff}
         found.append(
             {
@@ -217,7 +217,7 @@ def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, s
     p = {
         "exact": mcnemar(up, down, midp=False) if binary else math.nan,
         "midp": mcnemar(up, down) if binary else math.nan,
-        "clustered": student(mean, error, count),
+        "clustered": student(mean, error, count=count),
     }
     if test == "auto":
         test = "midp" if binary and count == len(pairs) else "clustered"

@@ -156,7 +156,7 @@ class FamilySpec:
         """Where everything of one prompt stands."""
         alone = len(sizes) == 1
         blocks = [self.blocks(processor, size, info, alone) for size, info in zip(sizes, infos, strict=True)]
-        return place(ids, self.image_ids(processor, config) if sizes else (), sizes, blocks)
+        return place(ids, self.image_ids(processor, config) if sizes else (), sizes=sizes, blocks=blocks)
 
     def crops(self, processor: Any, layout: TokenLayout) -> list[Crop]:
         """What the vision tower takes in for one conversation, in its order."""
@@ -272,7 +272,7 @@ class FamilySpec:
 
     def parse_box(self, text: str, grid: PatchGrid) -> Box | None:
         """The last box in a reply, in pixels of the original picture that ``grid`` shows."""
-        return parse_box(text, self.coordinates, grid.size, resized=self.resized(grid))
+        return parse_box(text, self.coordinates, size=grid.size, resized=self.resized(grid))
 
     def parse_point(self, text: str, grid: PatchGrid) -> tuple[float, float] | None:
         """The last point in a reply, in pixels of the original picture that ``grid`` shows."""

@@ -60,7 +60,7 @@ class General(FamilySpec):
             if rows * cols != count:
                 rows, cols = _guessed_grid(count)
             blocks.append([Block(rows, cols, _shown(processor.image_processor, size))])
-        return place(ids, image_ids, sizes, blocks)
+        return place(ids, image_ids, sizes=sizes, blocks=blocks)
 
 
 def _runs(positions: Sequence[int]) -> list[int]:

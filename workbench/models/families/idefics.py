@@ -52,7 +52,7 @@ class Idefics3(FamilySpec):
                 pictures.append(tiles)
                 tiles = []
         blocks = [tile_blocks(size, cut, side) for size, cut in zip(sizes, pictures, strict=True)]
-        return place(ids, image_ids, sizes, blocks)
+        return place(ids, image_ids, sizes=sizes, blocks=blocks)
 
     def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
         changed = copy.copy(processor)
