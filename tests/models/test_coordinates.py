@@ -32,7 +32,9 @@ def test_round_trip(convention):
         text = f"It is at {format_box(box, convention, SIZE, resized=(448, 224))}."
         assert parse_box(text, convention, size=SIZE, resized=(448, 224)) == pytest.approx(box, abs=0.6)
         point = format_point(box[:2], convention, SIZE, resized=(448, 224))
-        assert parse_point(point, convention, SIZE, resized=(448, 224)) == pytest.approx(box[:2], abs=0.6)
+        assert parse_point(point, convention, size=SIZE, resized=(448, 224)) == pytest.approx(
+            box[:2], abs=0.6
+        )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,9 @@ def test_what_is_no_box(text):
     ],
 )
 def test_points(text, expected):
-    assert parse_point(text, "relative", SIZE) == (expected if expected is None else pytest.approx(expected))
+    assert parse_point(text, "relative", size=SIZE) == (
+        expected if expected is None else pytest.approx(expected)
+    )
 
 
 def test_several_boxes():

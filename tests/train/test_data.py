@@ -19,11 +19,11 @@ from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return nano_encoder(build_tokenizer(pictures=40))
+    return nano_encoder(build_tokenizer(n_images=40))
 
 
 def test_tokenizer_is_deterministic_and_whole(encoder: Encoder) -> None:
-    again = build_tokenizer(pictures=40)
+    again = build_tokenizer(n_images=40)
     assert again.to_str() == encoder.tokenizer.to_str()
     assert again.encode("What is 37?").tokens[-2:] == ["Ġ37", "?"]
     assert all(len(again.encode(f" {n}").ids) == 1 for n in range(100))

@@ -27,7 +27,7 @@ SMALL = TrainConfig(
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return build_tokenizer(pictures=40)
+    return build_tokenizer(n_images=40)
 
 
 def trainer(tokenizer, folder: Path, config: TrainConfig = SMALL) -> Trainer:
@@ -142,7 +142,7 @@ def test_a_warm_start_takes_the_weights_or_says_why_not(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="another shape"):
         warm_start(build_nano(full, width=64, depth=1, tower=1), full, tmp_path)
     with pytest.raises(CheckpointError, match="another tokenizer"):
-        warm_start(fresh, build_tokenizer(pictures=10), tmp_path)
+        warm_start(fresh, build_tokenizer(n_images=10), tmp_path)
 
 
 def test_processes_draw_what_is_drawn_without_them(tokenizer, tmp_path: Path) -> None:
@@ -159,11 +159,11 @@ def test_processes_draw_what_is_drawn_without_them(tokenizer, tmp_path: Path) ->
 
 
 def test_a_model_grows_into_a_larger_one_and_knows_what_it_knew(tmp_path: Path) -> None:
-    small = build_tokenizer(pictures=10)
+    small = build_tokenizer(n_images=10)
     start = build_nano(small, width=32, depth=1, tower=2)
     start.save_pretrained(tmp_path)
     small.save(str(tmp_path / "tokenizer.json"))
-    large = build_tokenizer(1400, pictures=10, world=synth.World(2))
+    large = build_tokenizer(1400, n_images=10, world=synth.World(2))
     model = build_nano(large, seed=1, width=32, depth=1, tower=4)
     grow(model, large, tmp_path)
     rows, grown = (m.get_input_embeddings().weight for m in (start, model))

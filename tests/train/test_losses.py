@@ -27,7 +27,7 @@ CONFIG = TrainConfig(
 
 @pytest.fixture
 def run(tmp_path: Path) -> Trainer:
-    tokenizer = build_tokenizer(pictures=40)
+    tokenizer = build_tokenizer(n_images=40)
     model = build_nano(tokenizer, width=32, depth=3, tower=1)
     return phased_trainer(model, nano_encoder(tokenizer), config=CONFIG, folder=tmp_path)
 

@@ -373,7 +373,7 @@ def named_place(case: Case, reply: Reply, size: tuple[int, int]) -> Box | None:
     box = parse_box(text, "none", size=size)
     if box is not None:
         return box
-    point = parse_point(text, "none", size)
+    point = parse_point(text, "none", size=size)
     return None if point is None else (*point, *point)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .. import synth
+from ..names import verb
 from ..synth.words import COLOURS, KINDS, TEXTS
 
 __all__ = [
@@ -68,6 +69,7 @@ def corpus(pictures: int = 300, world: synth.World = synth.WORLD_1) -> Iterable[
                 yield question.text
 
 
+@verb(pictures="n_images")
 def build_tokenizer(
     vocab_size: int = 1280, *, n_images: int = 300, world: synth.World = synth.WORLD_1
 ) -> Tokenizer:

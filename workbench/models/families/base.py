@@ -276,7 +276,7 @@ class FamilySpec:
 
     def parse_point(self, text: str, grid: PatchGrid) -> tuple[float, float] | None:
         """The last point in a reply, in pixels of the original picture that ``grid`` shows."""
-        return parse_point(text, self.coordinates, grid.size, resized=self.resized(grid))
+        return parse_point(text, self.coordinates, size=grid.size, resized=self.resized(grid))
 
     def resized(self, grid: PatchGrid) -> tuple[int, int] | None:
         """(width, height) at which the model saw the picture; None where that is not one size."""
