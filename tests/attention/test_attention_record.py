@@ -7,7 +7,7 @@ import pytest
 
 from workbench.attention import Attention, LayerStore, make_attention
 from workbench.errors import CapabilityError, InputError
-from workbench.types import Region, Span
+from workbench.types import Region, Span, TokenLayout
 
 GRID, BEFORE, AFTER, REPLY = (3, 4), 2, 2, 5
 PROMPT = BEFORE + 12 + AFTER
@@ -241,3 +241,48 @@ def test_a_damaged_file_is_refused(tmp_path):
 def test_a_record_without_the_towers_attention_says_so():
     with pytest.raises(CapabilityError, match="capture=True"):
         _ = record().vision
+
+
+def windowed() -> tuple[Attention, np.ndarray, np.ndarray]:
+    """Twelve rows over twelve positions, in two layers: a window of four, and all that came before.
+
+    Returns the record, its rows ``[layers, heads, rows, positions]`` and who sees whom, both by numpy alone.
+    """
+    rng, count = np.random.default_rng(8), 12
+    at = np.arange(count)
+    before = at <= at[:, None]
+    seen = np.stack([before & (at > at[:, None] - 4), before])
+    q, k = rng.normal(size=(2, 3, count, 5)).astype("f4"), rng.normal(size=(2, 3, count, 5)).astype("f4")
+    q[..., 0], k[..., 0] = 6.0, 0.0
+    k[:, :, [0, 9], 0] = 4.0  # what every row that may see it looks at: the first position, and the tenth
+    store = tuple(LayerStore(q[n], k[n], 1.0, mask=0 if n == 0 else None) for n in (0, 1))
+    scores = np.where(seen[:, None], q @ k.transpose(0, 1, 3, 2), -np.inf)
+    rows = np.exp(scores - scores.max(-1, keepdims=True))
+    rows /= rows.sum(-1, keepdims=True)
+    record = Attention(
+        store=store, layout=TokenLayout(2), texts=tuple(map(str, range(count))), tokens=Span(0, count),
+        masks=(seen[0],), ahead=0,
+    )  # fmt: skip
+    return record, rows, seen
+
+
+def test_attention_that_positions_draw_is_a_mean_over_the_rows_that_see_them():
+    attention, rows, seen = windowed()
+    for layer in (0, 1):
+        for position in range(12):
+            who = np.flatnonzero(seen[layer][:, position])
+            expected = rows[layer][:, who, position].mean(axis=1)
+            assert np.allclose(attention.received[layer, :, position], expected, atol=1e-6)
+    assert np.allclose(attention.visible, np.maximum(seen[0].mean(axis=0), seen[1].mean(axis=0)))
+    assert attention.visible.tolist() == [(12 - position) / 12 for position in range(12)]
+
+
+def test_a_position_that_few_rows_see_is_no_sink_however_much_it_draws():
+    attention, rows, seen = windowed()
+    drawn = [
+        np.mean([[rows[n, h, seen[n][:, p], p].mean() > 4 / 12 for h in range(3)] for n in (0, 1)])
+        for p in range(12)
+    ]
+    assert drawn[0] == drawn[9] == 1  # both draw more than four times an even look, in every head
+    assert attention.sinks(factor=4)["position"].tolist() == [0]
+    assert attention.sinks(factor=4)["head_share"].tolist() == [1]

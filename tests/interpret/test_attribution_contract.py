@@ -27,6 +27,10 @@ def state(vlm) -> tuple:
     return hooks, settings, grads, vlm.model.training
 
 
+# few steps, so that tests are fast: their completeness gap is large
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.interpret.attribution.CompletenessWarning")
+
+
 @pytest.mark.parametrize("name", ["phi4-rv", "qwen2.5-vl", "gemma3", "idefics3", "llava-onevision"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract_in_every_family(name, method, tmp_path_factory) -> None:

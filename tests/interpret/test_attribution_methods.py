@@ -14,9 +14,10 @@ from transformers import AttentionInterface
 
 import workbench
 from workbench import synth
-from workbench.errors import OutOfMemoryError
+from workbench.errors import InputError, OutOfMemoryError
 from workbench.interpret import attribute
-from workbench.interpret.methods import activation, greedy
+from workbench.interpret.attribution import CompletenessWarning
+from workbench.interpret.methods import activation, greedy, regional
 from workbench.interpret.methods.job import Job, _cells
 from workbench.interpret.regions import make_regions
 from workbench.interpret.scoring import Scorer
@@ -24,6 +25,9 @@ from workbench.interpret.targets import Contrast
 from workbench.types import PatchGrid, TokenLayout
 
 HALVES = [(0, 0, 48, 56), (48, 0, 96, 56), (0, 56, 96, 112)]
+
+# few steps, so that tests are fast: their completeness gap is large
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.interpret.attribution.CompletenessWarning")
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +75,46 @@ def test_occlusion_equals_hiding_each_patch_by_hand(asked) -> None:
     assert found.forwards == 43
 
 
-def test_shapley_sampling_over_every_order_is_the_shapley_value(asked) -> None:
-    scores = subset_scores(asked)
-    found = quiet(asked, "shapley_sampling", HALVES, samples=60)
-    np.testing.assert_allclose(
-        found.values.sum(), scores[frozenset({0, 1, 2})] - scores[frozenset()], atol=1e-4
-    )
-    spread = max(scores.values()) - min(scores.values())
-    np.testing.assert_allclose(found.values, exact_shapley(scores), atol=0.15 * spread)
+@pytest.mark.parametrize("method", ["shapley_sampling", "kernel_shap"])
+def test_few_regions_get_the_shapley_values_themselves(asked, method) -> None:
+    scores = subset_scores(asked, baseline="blur")
+    found = quiet(asked, method, HALVES, baseline="blur")
+    np.testing.assert_allclose(found.values, exact_shapley(scores), atol=1e-5)
+    assert found.settings["exact"] is True
+    assert not found.errors.any()
 
 
-def test_kernel_shap_over_all_subsets_is_the_shapley_value(asked) -> None:
-    exact = exact_shapley(subset_scores(asked, baseline="blur"))
-    found = quiet(asked, "kernel_shap", HALVES, samples=600, baseline="blur")
-    np.testing.assert_allclose(found.values, exact, atol=0.1 * np.abs(exact).max())
-    assert found.settings["samples"] == 600
+def test_exact_shapley_values_of_a_known_game() -> None:
+    """Gloves: one left and two right ones; a pair is worth 1 (Shapley values 2/3, 1/6, 1/6)."""
+    scores = np.array([float(s & 1 and s & 6 > 0) for s in range(8)])
+    np.testing.assert_allclose(regional.exact_shapley(scores), [2 / 3, 1 / 6, 1 / 6])
+
+
+@pytest.mark.parametrize(("method", "samples"), [("shapley_sampling", 40), ("kernel_shap", 400)])
+def test_sampled_values_are_as_far_from_the_exact_ones_as_their_errors_say(asked, method, samples) -> None:
+    exact = quiet(asked, "shapley_sampling", (2, 3), exact=True).values
+    ratios = []
+    for seed in range(6):
+        found = quiet(asked, method, (2, 3), samples=samples, exact=False, seed=seed)
+        np.testing.assert_allclose(found.values.sum(), exact.sum(), atol=1e-3)
+        assert found.settings["samples"] == samples
+        ratios += list((found.values - exact) / np.maximum(found.errors, 1e-6))
+    assert 0.3 < np.sqrt(np.mean(np.square(ratios))) < 2.0
+
+
+def test_more_samples_have_smaller_errors_and_one_pair_tells_none(asked) -> None:
+    few, many = (quiet(asked, "shapley_sampling", (3, 4), samples=samples, seed=1) for samples in (4, 32))
+    assert many.errors.mean() < few.errors.mean()
+    assert np.isnan(quiet(asked, "shapley_sampling", (3, 4), samples=2).errors).all()
+    shap = quiet(asked, "gradient_shap", (2, 2), samples=16)
+    assert (shap.errors > 0).all()
+    with pytest.raises(InputError, match="at most 18"):
+        quiet(asked, "shapley_sampling", (5, 5), exact=True)
+
+
+def test_a_large_completeness_gap_is_warned_about(asked) -> None:
+    with pytest.warns(CompletenessWarning, match="values sum to .* take more steps or samples"):
+        quiet(asked, "integrated_gradients", steps=2)
 
 
 def test_the_gap_of_integrated_gradients_shrinks_with_steps(asked) -> None:

@@ -43,6 +43,10 @@ def by_hand(division="patches", **fields) -> Attribution:
     )
 
 
+# few steps, so that tests are fast: their completeness gap is large
+pytestmark = pytest.mark.filterwarnings("ignore::workbench.interpret.attribution.CompletenessWarning")
+
+
 @pytest.fixture(scope="module")
 def asked():
     vlm = workbench.load()

@@ -19,6 +19,7 @@ from workbench.interpret.faithfulness import (
     examine,
     judge,
     outlook,
+    p_value,
     summarise,
 )
 from workbench.stats import bootstrap_mean
@@ -67,6 +68,12 @@ def test_budgets_go_from_none_to_all_and_are_symmetric() -> None:
         assert counts[-1] == regions
         assert sorted(regions - counts) == list(counts)
         assert len(counts) <= steps + 3
+    fine = [0, 1, 2, 4, 9, 18, 27, 32, 34, 35, 36]
+    assert curves.budgets(36).tolist() == fine
+    for regions in (2, 3, 5, 24, 100):
+        counts = curves.budgets(regions)
+        assert sorted(regions - counts) == list(counts)
+        assert {0, 1, regions - 1, regions} <= set(counts.tolist())
 
 
 def test_insertion_shows_first_what_deletion_hides_first() -> None:
@@ -185,12 +192,71 @@ def test_the_true_map_is_better_than_random_and_its_opposite_is_worse() -> None:
     assert good.frame().query("order == 'map'")["gap"].min() > good.frame()["high"].max()
 
 
-def test_random_and_flat_maps_are_mostly_no_better_than_random() -> None:
+def test_random_and_flat_maps_are_hardly_ever_called_better_or_worse() -> None:
     rng = np.random.default_rng(3)
-    kinds = [toy(rng.normal(size=16), WEIGHTS, seed=i).finding.kind for i in range(30)]
-    assert kinds.count("no better than random") >= 22
-    flat = [toy(np.zeros(16), WEIGHTS, seed=i).finding.kind for i in range(30)]
-    assert flat.count("no better than random") >= 22
+    for values in (lambda: rng.normal(size=16), lambda: np.zeros(16)):
+        kinds = [toy(values(), WEIGHTS, seed=i).finding.kind for i in range(30)]
+        undecided = kinds.count("no better than random") + kinds.count("cannot tell")
+        assert undecided >= 24
+        assert kinds.count("no better than random") >= 6  # behind half of the random orders
+
+
+SIX = PatchGrid(0, 6, 6, 3, (96, 96), (0, 0, 96, 96), 6)
+
+
+def rests_on(region: int, count: int = 36):
+    """An answer that one region decides, and the map that names it."""
+    named = np.zeros(count)
+    named[region] = 1.0
+    return (lambda keep, baseline: 5.0 * keep[:, region]), named
+
+
+def checked(score, values: np.ndarray, seed: int, grid: PatchGrid = SIX, **options) -> Faithfulness:
+    maps = [values.reshape(grid.rows, grid.cols)]
+    return record(examine(score, maps, [grid], seed=seed, **options), full=5.0, no_image=0.0)
+
+
+def test_a_map_that_names_the_one_region_that_matters_passes_three_times_in_four_at_least() -> None:
+    kinds = []
+    for seed in range(100):
+        score, named = rests_on(seed % 36)
+        kinds.append(checked(score, named, seed).finding.kind)
+    assert kinds.count("better than random") >= 75
+    assert kinds.count("better than random") + kinds.count("cannot tell") == 100
+
+
+@pytest.mark.parametrize("depends", ["one", "two together", "either of two", "all"])
+def test_the_false_alarms_stay_at_five_in_a_hundred(depends: str) -> None:
+    score = {
+        "one": lambda keep, _: 5.0 * keep[:, 0],
+        "two together": lambda keep, _: 5.0 * (keep[:, 0] & keep[:, 1]),
+        "either of two": lambda keep, _: 5.0 * (keep[:, 0] | keep[:, 1]),
+        "all": lambda keep, _: keep @ np.linspace(0.1, 1, 36),
+    }[depends]
+    rng = np.random.default_rng(5)
+    better = [
+        checked(score, rng.normal(size=36), seed, baselines=["mean"]).finding.kind == "better than random"
+        for seed in range(300)
+    ]
+    assert np.mean(better) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_with_few_regions_it_says_that_even_the_best_order_could_not_be_told() -> None:
+    nine = PatchGrid(0, 3, 3, 3, (96, 96), (0, 0, 96, 96), 3)
+    score, named = rests_on(4, 9)
+    found = [checked(score, named, seed, nine) for seed in range(20)]
+    unsure = [one for one in found if one.finding.kind == "cannot tell"]
+    assert len(unsure) >= 10
+    assert all(one.best_p("mean") > 0.05 for one in unsure)
+    assert "even the best order has p = 0." in unsure[0].verdict
+
+
+def test_p_is_a_rank_in_which_equal_orders_count_half() -> None:
+    random = [1.0] * 3 + [0.5] * 16
+    assert p_value(2.0, random) == pytest.approx(1 / 40)
+    assert p_value(1.0, random) == pytest.approx((1.5 + 1) / 40)
+    assert p_value(-2.0, random) == pytest.approx(1 - 1 / 40)
+    assert p_value(0.7, random) == pytest.approx((3 + 1) / 40)
 
 
 def test_no_map_means_anything_where_the_picture_is_not_needed() -> None:

@@ -96,7 +96,7 @@ def test_the_findings_are_computed_from_the_table() -> None:
 def test_an_empty_league_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="without a measured row"):
         standings(measured().assign(note="empty reply"))
-    with pytest.raises(InputError, match="no finished league"):
+    with pytest.raises(InputError, match="no finished leaderboard"):
         read_leaderboard(tmp_path)
 
 

@@ -120,3 +120,46 @@ def test_places_of_pixels_are_where_a_painted_box_changes_them(name, box, tmp_pa
     assert changed[real & inside(6)].all(), "an element inside the box did not change"
     assert not changed[real & ~inside(-6)].any(), "an element outside the box changed"
     assert (real & inside(6)).sum() > 20
+
+
+def test_a_label_image_divides_a_picture_as_it_says() -> None:
+    answer = record((3, 4))
+    labels = np.full((30, 40), -1)
+    labels[:10, :20], labels[20:, 20:] = 7, 2
+    regions = make_regions(answer, labels)
+    assert (len(regions), regions.kind) == (2, "labels")
+    (shown,) = regions.maps(np.array([1.0, 5.0]), answer.layout.images)
+    np.testing.assert_array_equal(shown, [[5, 5, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]])
+    two = make_regions(record((3, 4), (3, 4)), [labels, Image.fromarray(np.zeros((30, 40), np.uint8))])
+    assert len(two) == 3
+    assert two.images().tolist() == [0, 0, 1]
+
+
+def test_masks_may_overlap_and_come_as_segment_anything_gives_them() -> None:
+    answer = record((3, 4))
+    masks = np.zeros((2, 30, 40), dtype=bool)
+    masks[0, :, :20], masks[1, :, 10:] = True, True
+    regions = make_regions(answer, masks)
+    assert (len(regions), regions.atoms, regions.kind) == (2, 3, "masks")
+    hidden = regions.hidden_atoms(np.array([[True, False], [False, True]]))
+    assert hidden.sum(axis=1).tolist() == [2, 2]
+    (shown,) = regions.maps(np.array([1.0, 3.0]), answer.layout.images)
+    np.testing.assert_array_equal(shown, [[1, 2, 3, 3]] * 3)
+    again = make_regions(answer, [{"segmentation": mask, "area": int(mask.sum())} for mask in masks])
+    np.testing.assert_array_equal(again.labels[0], regions.labels[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (np.zeros((29, 40), dtype=int), "label images of shapes"),
+        (np.full((30, 40), -1), "without a label"),
+        (np.zeros((2, 30, 40), dtype=bool), "some of them empty"),
+        (np.ones((2, 30, 41), dtype=bool), r"bool \[regions, 30, 40\]"),
+        ([np.ones((30, 40), bool), np.ones((2, 2), bool)], "masks of shapes"),
+        (np.ones((30, 40)), "label image, or masks"),
+    ],
+)
+def test_labels_and_masks_that_do_not_fit_are_refused(given, says) -> None:
+    with pytest.raises(InputError, match=says):
+        make_regions(record((3, 4)), given)

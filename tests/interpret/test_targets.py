@@ -68,7 +68,7 @@ def test_positions_outside_the_reply_are_refused(target) -> None:
 
 @pytest.mark.parametrize("target", ["blue", 1.5, True, ("a", "b"), [6]])
 def test_what_is_no_target_is_refused(target) -> None:
-    with pytest.raises(InputError, match="the whole answer"):
+    with pytest.raises(InputError, match="None .thought and answer."):
         make_target(record((2, 2)), target)
 
 
@@ -104,3 +104,17 @@ def test_answers_that_hold_nothing_are_refused() -> None:
         check_answer(replace(answer, token_ids=(), prompt_tokens=0))
     with pytest.raises(InputError, match="type str"):
         check_answer("an answer")
+
+
+def test_thought_and_answer_are_the_default_target() -> None:
+    answer = record((2, 2), reply=6)
+    start = answer.prompt_tokens
+    spans = {"thought": Span(start + 1, start + 3), "answer": Span(start + 4, start + 5)}
+    thinking = replace(answer, thought="blue", spans=spans)
+    found = make_target(thinking)
+    assert (found.kind, found.span) == ("whole", Span(start + 1, start + 5))
+    assert found.label == "thought and answer “red <b>”"
+    assert make_target(thinking, "answer").span == spans["answer"]
+    assert make_target(answer).kind == "answer"
+    cut = replace(thinking, text="", spans={**spans, "answer": Span(start + 3, start + 3)})
+    assert (make_target(cut).span, make_target(cut).label) == (spans["thought"], "the thought")

@@ -101,9 +101,10 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(asked, monkeypatch) 
     vlm, sample, answer = asked
     hidden = np.eye(Scorer(vlm, answer).patches, dtype=bool)[:11]
     expected = Scorer(vlm, answer).masked(hidden)
+    monkeypatch.setattr("workbench.interpret.scoring.known_states", lambda *_: {})
     scorer = Scorer(vlm, answer, batch_size=8)
     sizes: list[int] = []
-    whole = scorer.engine.scores
+    whole, _ = scorer.engine.scores, scorer.base
 
     def tight(target, pixels, altered):
         sizes.append(len(altered))
@@ -231,3 +232,54 @@ def test_who_watches_the_last_layer_sees_all_of_it(asked) -> None:
         handle.remove()
     assert seen == [answer.spans["answer"].stop]
     np.testing.assert_allclose(watched, Scorer(vlm, answer).base, atol=1e-5)
+
+
+def test_two_pictures_altered_by_turns_are_scored_as_the_model_reads_them(asked) -> None:
+    """Rows that alter the first, the second, both or neither picture, against whole forwards by hand."""
+    vlm = asked[0]
+    pair = synth.sample("shape_change", 1, seed=2)[0]
+    answer = vlm.ask(pair.images, pair.question, mode="nothink", max_tokens=8)
+    scorer = Scorer(vlm, answer, "reply")
+    first = len(answer.layout.images[0])
+    patches = np.zeros((5, scorer.patches), dtype=bool)
+    patches[0, :5], patches[1, first : first + 7], patches[2, [0, first + 3]] = True, True, True
+    patches[4] = True
+    scores = scorer.masked(patches, baseline="white")
+    white, span = scorer.filled("white"), scorer.target.span
+    grid = [(picture, cell) for picture, part in enumerate(answer.layout.images) for cell in range(len(part))]
+    for row, score in zip(patches, scores, strict=True):
+        pixels = scorer.prompt.pixels.clone()
+        for place in np.flatnonzero(row):
+            picture, cell = grid[place]
+            pixels[picture, cell] = white[picture, cell]
+        np.testing.assert_allclose(score, plain(vlm, answer, pixels, span), atol=1e-3)
+    assert np.ptp(scores) > 1
+    assert scores[3] == pytest.approx(scorer.base, abs=1e-4)
+
+
+def test_a_state_is_read_once_for_all_scorers_of_an_answer_and_anew_for_other_weights(asked) -> None:
+    vlm, sample, _ = asked
+    answer = vlm.ask(sample.images, sample.question, mode="nothink")
+    first, second = Scorer(vlm, answer), Scorer(vlm, answer)
+    hidden = np.eye(first.patches, dtype=bool)[:6]
+    expected = first.masked(hidden)
+    assert first.forwards == 7  # and the images as they are
+    np.testing.assert_array_equal(second.masked(hidden[::-1]), expected[::-1])
+    assert second.forwards == 1
+    regions = make_regions(answer, [(0, 0, 16, 16)])
+    assert second.masked(np.array([[True]]), regions=regions).shape == (1,)
+    assert second.masked(hidden, baseline="white").tolist() != expected.tolist()
+    assert second.forwards == 8
+    assert Scorer(vlm, answer, "reply").masked(hidden).tolist() != expected.tolist()
+    weight = vlm.model.get_output_embeddings().weight
+    kept = weight.detach().clone()
+    try:
+        weight.data.mul_(0.5)
+        other = Scorer(vlm, answer)
+        assert np.abs(other.masked(hidden) - expected).max() > 1e-3
+        assert other.forwards == 7
+    finally:
+        weight.data.copy_(kept)
+    again = Scorer(vlm, answer)
+    np.testing.assert_array_equal(again.masked(hidden), expected)
+    assert again.forwards == 1

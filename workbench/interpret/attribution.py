@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -32,10 +33,15 @@ from .targets import Target
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Attribution", "attribute"]
+__all__ = ["Attribution", "CompletenessWarning", "attribute"]
 
 
 FORMAT = "workbench.attribution"
+GAP = 0.1  # of the whole effect; a larger completeness gap is warned about
+
+
+class CompletenessWarning(UserWarning):
+    """The values of a path method do not sum to what they should."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,8 @@ class Attribution(Named, prove="counterfactual"):
         tokens: one value per prompt token ``[prompt_tokens]``; None where the method gives none.
         delta: for path methods, the sum of all attributions minus what they should sum to, in nats.
         values: one value per region ``[regions]``; None for methods without regions.
+        errors: standard error of each value, in its unit; 0 where values are exact, NaN where one sample
+            tells none, None for methods that do not sample.
         regions: what was hidden together; None for methods without regions.
         score: log-probability of the target with the pictures as they are, in nats; None where it
             was not computed.
@@ -68,6 +76,7 @@ class Attribution(Named, prove="counterfactual"):
     tokens: np.ndarray | None = None
     delta: float | None = None
     values: np.ndarray | None = None
+    errors: np.ndarray | None = None
     regions: Regions | None = None
     score: float | None = None
     seconds: float = 0.0
@@ -178,7 +187,8 @@ class Attribution(Named, prove="counterfactual"):
             InputError: if the folder holds something else.
         """
         arrays = {f"map_{i}": part for i, part in enumerate(self.maps)}
-        arrays |= {name: part for name in ("tokens", "values") if (part := getattr(self, name)) is not None}
+        more = {name: getattr(self, name) for name in ("tokens", "values", "errors")}
+        arrays |= {name: part for name, part in more.items() if part is not None}
         facts: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         facts |= {"target": self.target.to_dict(), "settings": dict(self.settings), "regions": None}
         if self.regions is not None:
@@ -207,6 +217,7 @@ class Attribution(Named, prove="counterfactual"):
                 maps=_numbered(arrays, "map"),
                 tokens=arrays.get("tokens"),
                 values=arrays.get("values"),
+                errors=arrays.get("errors"),
                 regions=_read_regions(facts.pop("regions"), arrays),
                 settings=settings,
                 **facts,
@@ -227,6 +238,8 @@ class Attribution(Named, prove="counterfactual"):
             facts.append(f"log-probability {self.score:.3f}")
         if self.delta is not None:
             facts.append(f"completeness gap {self.delta:+.2g}")
+        if self.errors is not None and np.isfinite(self.errors).all() and self.errors.any():
+            facts.append(f"standard errors up to {self.errors.max():.2g}")
         facts.append(f"{self.forwards} forwards, {self.backwards} backwards, {self.seconds:.2f} s")
         return ", ".join(facts)
 
@@ -307,12 +320,13 @@ def attribute(
     Args:
         vlm: the model that gave the answer.
         answer: the answer.
-        target: None for the answer without its thought; "answer", "thought" or "reply"; a `types.Span` or a
-            position in ``answer.token_ids``; another answer to the same prompt for the contrast of the two
-            (or `targets.Contrast` with a text).
+        target: None for thought and answer; "answer" (given its thought), "thought" or "reply" (with what
+            the mode forced); a `types.Span` or a position in ``answer.token_ids``; another answer to the
+            same prompt for the contrast of the two (or `targets.Contrast` with a text).
         method: one of `METHODS`.
-        regions: "patches", "superpixels", a grid (rows, cols), or boxes (`types.Region`, or (x1, y1, x2, y2)
-            in pixels of the first picture).  Region methods hide them; the others are summed over them.
+        regions: "patches", "superpixels", a grid (rows, cols), boxes (`types.Region`, or (x1, y1, x2, y2) in
+            pixels of the first picture), a label image or masks, see `regions.make_regions`.  Region methods
+            hide them; the others are summed over them.
         baseline: what hidden regions show, and where integrated gradients starts: "mean", "blur", "white",
             "black", a grey level from 0 to 255, or a colour (red, green, blue).
         superpixels: about how many per picture.
@@ -320,7 +334,8 @@ def attribute(
         seed: of everything random; your own random state is neither used nor changed.
         progress: show a bar.
         **options: the method's settings: ``steps`` (integrated gradients), ``samples`` (gradient SHAP,
-            Shapley sampling: permutations, KernelSHAP: sets), ``width`` (greedy; None for all candidates),
+            Shapley sampling: permutations, KernelSHAP: sets), ``exact`` (the two: every set of regions; None
+            for at most nine regions), ``width`` (greedy; None for all candidates),
             ``denoise`` (tam).
 
     Raises:
@@ -354,7 +369,8 @@ def attribute(
             bar.refresh()
 
         found = run(Job(method, scorer, divided, baseline, seed, settings, expect))
-    maps, values, tokens = placed(found, scorer, divided)
+    maps, values, errors, tokens = placed(found, scorer, divided)
+    _tell_gap(method, found.delta, values)
     seconds = time.perf_counter() - started
     return Attribution(
         answer=answer,
@@ -364,6 +380,7 @@ def attribute(
         tokens=tokens,
         delta=found.delta,
         values=values,
+        errors=errors,
         regions=divided,
         score=score,
         seconds=seconds,
@@ -372,6 +389,20 @@ def attribute(
         settings={**settings, **found.settings, "baseline": baseline, "batch_size": batch_size, "seed": seed},
         vlm=vlm,
     )
+
+
+def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
+    """Warn where a path method's values are far from what they should sum to."""
+    if delta is None:
+        return
+    whole = float(values.sum()) - delta
+    if abs(delta) > GAP * abs(whole):
+        warnings.warn(
+            f"{method}: the values sum to {values.sum():.2f} nats, not to {whole:.2f} (completeness gap "
+            f"{delta:+.2f}); take more steps or samples",
+            CompletenessWarning,
+            stacklevel=3,
+        )
 
 
 def _checked(method: Any, baseline: Any, seed: Any, options: dict[str, Any]) -> dict[str, Any]:

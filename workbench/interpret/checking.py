@@ -27,6 +27,7 @@ from ..types import Box, Region
 from .attribution import Attribution
 from .curves import Score
 from .faithfulness import (
+    LEAST_DROP,
     Faithfulness,
     FaithfulnessSummary,
     Plausibility,
@@ -56,7 +57,7 @@ def check_one(
     boxes: Sequence[Region | Box] | None = None,
     baselines: Sequence[str] = CHECKED,
     regions: tuple[int, int] | str = (6, 6),
-    steps: int = 6,
+    steps: int | None = None,
     n_random: int = 19,
     n_shuffles: int = 1,
     batch_size: int = 16,
@@ -76,7 +77,8 @@ def check_one(
         baselines: what hidden regions show, some of "mean" (the image's mean colour), "blur", "white",
             "black".
         regions: (rows, cols) of equal regions a picture, or "patches".
-        steps: points of a curve, about.
+        steps: points of a curve, about, evenly; None for steps that are finest at both ends, see
+            `curves.budgets`.
         n_random: random orders, at least 9; each counts with its reverse.
         n_shuffles: how often to shuffle the weights and make the map anew; 0 for not at all.
         batch_size: altered pictures at a time; halved where memory runs out.
@@ -109,6 +111,8 @@ def check_one(
     score = score_over(scorer, labels)
     curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
     no_image = _try("score without pictures", scorer.without_pictures, notes)
+    if no_image is not None and scorer.base - no_image < LEAST_DROP and scorer.target.kind == "answer":
+        notes.append("the answer was scored with its thought given; target=None scores the thought with it")
     again = None
     if n_shuffles:
         again = _try("randomisation check", lambda: _randomisation(vlm, attribution, n_shuffles, seed), notes)
@@ -153,6 +157,8 @@ def check(
         InputError: as `check_one`, or for no map, or maps of several methods.
     """
     if not isinstance(attribution, Sequence):
+        if isinstance(sample, Sequence):
+            raise InputError(f"{len(sample)} samples for one attribution", "its own sample")
         return check_one(attribution, sample=sample, **options)
     known = [None] * len(attribution) if sample is None else sample
     if not isinstance(known, Sequence) or len(known) != len(attribution):

@@ -18,10 +18,11 @@ from ..errors import InputError
 from ..files import local_path
 from ..html import framed, thumbnail
 from ..names import Named, verb
-from ..types import Box, Region, Span
+from ..types import Box, Region
 from .attribution import Attribution
 from .record_file import load_record, save_record
 from .regions import Baseline, baseline_image, read_baseline
+from .targets import whole_reply
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +36,6 @@ __all__ = [
     "counterfactual_html",
     "counterfactual",
     "read_region",
-    "whole_reply",
 ]
 
 
@@ -214,7 +214,8 @@ def _framed(image: Image.Image, found: Counterfactual) -> Image.Image:
 
 FORMAT = "workbench.proof"  # the name of this record on disk
 
-DONE = {"mean": "masked", "blur": "blurred", INPAINT: "removed"}
+DONE: dict[Baseline, str] = {"mean": "masked", "blur": "blurred", INPAINT: "removed"}
+DOING: dict[Baseline, str] = {"blur": "Blurring", INPAINT: "Removing"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +252,7 @@ class Counterfactual(Named, how="baseline"):
     @property
     def verdict(self) -> str:
         """One line: what the alteration did, and whether any other place would have done as much."""
-        done = {"blur": "Blurring", INPAINT: "Removing"}.get(self.baseline, "Hiding")
+        done = DOING.get(self.baseline, "Hiding")
         what = "changes the answer" if self.changed else "does not change the answer"
         text = f"{done} the region {what} ({_cost(self.loss)})"
         if not self.control_losses:
@@ -389,12 +390,6 @@ def _ask_again(vlm: models.VLM, answer: Answer, images: Sequence[Image.Image]) -
 
 
 SETTINGS = ("max_tokens", "thinking_budget", "temperature", "seed")
-
-
-def whole_reply(answer: Answer) -> Span | None:
-    """Thought and answer together, without what the mode forced before them; None for an empty reply."""
-    spans = [span for span in answer.spans.values() if len(span)]
-    return Span(min(s.start for s in spans), max(s.stop for s in spans)) if spans else None
 
 
 def _region(data: Mapping[str, Any]) -> Region:

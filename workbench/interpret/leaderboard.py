@@ -35,13 +35,13 @@ from ..train.card import hardware
 from ..types import Mode
 from .attribution import Attribution, attribute
 from .checking import score_over, sink_maps
-from .counterfactual import whole_reply
 from .curves import curves
 from .faithfulness import blocks, evidence_of, orders_of, plausibility
 from .methods import METHODS
 from .regions import CHECKED
 from .scoring import Scorer
 from .standings import ABOUT, ROWS, TABLE, Leaderboard, read_leaderboard, standings
+from .targets import whole_reply
 
 __all__ = [
     "LeaderboardJournal",

@@ -31,7 +31,10 @@ CHECKED = BASELINES[:3]
 Baseline = str | float | tuple[float, float, float]
 """One of `BASELINES`, a grey level from 0 to 255, or a colour (red, green, blue)."""
 
-ACCEPTED = '"patches", "superpixels", a grid (rows, cols), or a sequence of boxes or types.Region'
+ACCEPTED = (
+    '"patches", "superpixels", a grid (rows, cols), a sequence of boxes or types.Region, '
+    "a label image, or masks"
+)
 
 
 def read_baseline(baseline: Any, *others: str) -> Baseline:
@@ -42,9 +45,9 @@ def read_baseline(baseline: Any, *others: str) -> Baseline:
     """
     if isinstance(baseline, str) and baseline in (*BASELINES, *others):
         return baseline
-    levels = np.asarray(baseline) if isinstance(baseline, (int, float, list, tuple, np.ndarray)) else None
-    known = levels is not None and levels.dtype.kind in "iuf" and levels.shape in ((), (3,))
-    if not known or not ((levels >= 0) & (levels <= 255)).all():
+    levels = np.asarray(baseline if isinstance(baseline, (int, float, list, tuple, np.ndarray)) else "")
+    known = levels.dtype.kind in "iuf" and levels.shape in ((), (3,))
+    if not known or not np.all((levels >= 0) & (levels <= 255)):
         names = ", ".join(map(repr, (*BASELINES, *others)))
         raise InputError(
             f"baseline={baseline!r}", f"one of {names}, a number from 0 to 255, or three of them"
@@ -78,7 +81,7 @@ class Regions:
     """Regions over all pictures of an answer, numbered through.
 
     Args:
-        kind: ``"patches"``, ``"superpixels"``, ``"grid"`` or ``"boxes"``.
+        kind: ``"patches"``, ``"superpixels"``, ``"grid"``, ``"boxes"``, ``"labels"`` or ``"masks"``.
         labels: per picture, an atom's number for each cell ``[h, w]``; -1 where there is none.
         frames: per picture, the box in original pixels that its labels cover.
         members: bool ``[regions, atoms]``, which atoms a region is made of; None where each
@@ -176,8 +179,11 @@ def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int =
     Args:
         answer: whose pictures are divided.
         regions: "patches" (the cells of ``answer.layout.images``), "superpixels" (SLIC, Achanta et
-            al. 2012, from scikit-image), a grid (rows, cols) over each picture, or boxes:
-            `types.Region` or (x1, y1, x2, y2) in pixels of the first picture.
+            al. 2012, from scikit-image), a grid (rows, cols) over each picture, boxes (`types.Region`, or
+            (x1, y1, x2, y2) in pixels of the first picture), a label image (integers ``[height, width]``, or
+            one for each picture; negative ones belong to no region), or masks (bool
+            ``[regions, height, width]`` of the first picture, a sequence of such masks, or what Segment
+            Anything's generator gives).  Masks may overlap.
         superpixels: about how many per picture.
 
     Raises:
@@ -194,6 +200,10 @@ def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int =
         if regions == "superpixels":
             return _superpixels(answer.images, superpixels)
         raise InputError(f"regions={regions!r}", ACCEPTED)
+    if (labels := _as_labels(regions)) is not None:
+        return _labelled(labels, answer.images)
+    if (masks := _as_masks(regions)) is not None:
+        return _masked(masks, answer.images)
     if _is_grid(regions):
         frames = [whole(g.size) for g in grids]
         for width, height in (g.size for g in grids):
@@ -270,25 +280,91 @@ def _four(box: Any) -> Box:
     return x1, y1, x2, y2
 
 
+def _as_labels(regions: Any) -> list[np.ndarray] | None:
+    """Label images, one a picture, if that is what was given."""
+    several = regions if isinstance(regions, (list, tuple)) else [regions]
+    arrays = [np.asarray(one) for one in several if isinstance(one, (np.ndarray, Image.Image))]
+    whole = bool(arrays) and len(arrays) == len(several)
+    return arrays if whole and all(one.ndim == 2 and one.dtype.kind in "iu" for one in arrays) else None
+
+
+def _labelled(labels: Sequence[np.ndarray], images: Sequence[Image.Image]) -> Regions:
+    sizes = [(image.height, image.width) for image in images]
+    if [one.shape for one in labels] != sizes:
+        shapes = [one.shape for one in labels]
+        raise InputError(f"label images of shapes {shapes}", f"{sizes}, one per picture")
+    numbered, first = [], 0
+    for one in labels:
+        names = np.unique(one[one >= 0])
+        places = np.where(one >= 0, np.searchsorted(names, one) + first, -1)
+        numbered.append(places.astype(np.int64))
+        first += len(names)
+    if not first:
+        raise InputError("label images without a label", "a non-negative integer for each region")
+    return Regions("labels", tuple(numbered), tuple(whole(image.size) for image in images))
+
+
+def _as_masks(regions: Any) -> np.ndarray | None:
+    """Masks ``[regions, height, width]`` of the first picture, if that is what was given."""
+    if isinstance(regions, np.ndarray) and regions.dtype == bool:
+        return regions if regions.ndim == 3 else regions[None]
+    if not isinstance(regions, (list, tuple)) or not regions:
+        return None
+    several = [one.get("segmentation") if isinstance(one, dict) else one for one in regions]
+    found = [one for one in several if isinstance(one, np.ndarray) and one.dtype == bool and one.ndim == 2]
+    if len(found) < len(several):
+        return None
+    if len({one.shape for one in found}) > 1:
+        raise InputError(f"masks of shapes {sorted({one.shape for one in found})}", "masks of one picture")
+    return np.stack(found)
+
+
+def _masked(masks: np.ndarray, images: Sequence[Image.Image]) -> Regions:
+    height, width = images[0].height, images[0].width
+    if masks.ndim != 3 or masks.shape[1:] != (height, width) or not masks.any(axis=(1, 2)).all():
+        raise InputError(
+            f"masks of shape {masks.shape}" + (", some of them empty" if masks.size else ""),
+            f"bool [regions, {height}, {width}], each with a pixel of the first picture",
+        )
+    covered = [masks, *(np.zeros((len(masks), image.height, image.width), bool) for image in images[1:])]
+    return _cut("masks", covered, images)
+
+
 def _boxes(boxes: Sequence[Region], images: Sequence[Image.Image]) -> Regions:
-    labels: list[np.ndarray] = []
-    columns: list[np.ndarray] = []  # one per atom: the boxes that it lies in
+    covered = []
     for number, image in enumerate(images):
         x, y = np.arange(image.width) + 0.5, np.arange(image.height) + 0.5
-        covered = np.zeros((len(boxes), image.height, image.width), dtype=bool)
+        inside = np.zeros((len(boxes), image.height, image.width), dtype=bool)
         for i, region in enumerate(boxes):
             if region.image == number:
                 x1, y1, x2, y2 = region.box
-                covered[i] = ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))[None, :]
-        signatures, index = np.unique(covered.reshape(len(boxes), -1).T, axis=0, return_inverse=True)
+                inside[i] = ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))[None, :]
+        covered.append(inside)
+    found = _cut("boxes", covered, images)
+    assert found.members is not None, "made by _cut"
+    if not found.members.any(axis=1).all():
+        at = int(np.flatnonzero(~found.members.any(axis=1))[0])
+        raise InputError(f"{boxes[at]}, which holds no pixel's centre", "boxes of at least one pixel")
+    return found
+
+
+def _cut(kind: str, covered: Sequence[np.ndarray], images: Sequence[Image.Image]) -> Regions:
+    """Regions that may overlap, cut into atoms.
+
+    Args:
+        kind: what they are.
+        covered: per picture, bool ``[regions, height, width]``.
+        images: the pictures.
+    """
+    labels: list[np.ndarray] = []
+    columns: list[np.ndarray] = []  # one per atom: the regions that it lies in
+    for inside, image in zip(covered, images, strict=True):
+        signatures, index = np.unique(inside.reshape(len(inside), -1).T, axis=0, return_inverse=True)
         ids = np.full(len(signatures), -1)
         for at, signature in enumerate(signatures):
             if signature.any():
                 ids[at] = len(columns)
                 columns.append(signature)
         labels.append(ids[index.reshape(image.height, image.width)])
-    members = np.array(columns, dtype=bool).T.reshape(len(boxes), len(columns))
-    if not members.any(axis=1).all():
-        at = int(np.flatnonzero(~members.any(axis=1))[0])
-        raise InputError(f"{boxes[at]}, which holds no pixel's centre", "boxes of at least one pixel")
-    return Regions("boxes", tuple(labels), tuple(whole(i.size) for i in images), members)
+    members = np.array(columns, dtype=bool).T.reshape(len(covered[0]), len(columns))
+    return Regions(kind, tuple(labels), tuple(whole(image.size) for image in images), members)

@@ -24,10 +24,13 @@ family: patches in rows, merged patches, tiles and thumbnails, padded and croppe
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -396,6 +399,25 @@ def _wave(size: tuple[int, int], axis: int, period: float, shift: float) -> Imag
     return Image.fromarray(np.broadcast_to(row, (size[1], size[0])).copy()).convert("RGB")
 
 
+STORES = 8  # targets and weights whose states are kept for an answer
+Stores = OrderedDict[tuple[Target, str], dict[bytes, float]]
+_stores: WeakKeyDictionary[Answer, Stores] = WeakKeyDictionary()
+
+
+def known_states(answer: Answer, target: Target, base: float) -> dict[bytes, float]:
+    """Scores of an answer's altered images that were read before, by whichever method or check.
+
+    They are kept as long as the answer is.  The score with the images as they are tells one model's weights
+    from another's, and from the same weights when they were shuffled or trained further.
+    """
+    stores, name = _stores.setdefault(answer, OrderedDict()), (target, f"{base:.6g}")
+    states = stores.setdefault(name, {})
+    stores.move_to_end(name)
+    while len(stores) > STORES:
+        stores.popitem(last=False)
+    return states
+
+
 Alter = Callable[[np.ndarray], tuple[torch.Tensor, np.ndarray]]
 
 
@@ -410,7 +432,8 @@ class Scorer:
         hidden = np.eye(scorer.patches, dtype=bool)  # each patch by itself
         scorer.masked(hidden, baseline="mean")
 
-    A batch that does not fit into memory is halved, and so are those that follow.
+    A batch that does not fit into memory is halved, and so are those that follow.  What was masked once is
+    not read again, by this scorer or another of the same answer and target: see `known_states`.
 
     Args:
         vlm: the model that gave the answer.
@@ -436,7 +459,7 @@ class Scorer:
         self._map: PixelMap | None = None
         self._baselines: dict[Baseline, torch.Tensor] = {}
         self._patches: Regions | None = None
-        self._alter: tuple[Regions, Baseline, Alter] | None = None
+        self._alter: tuple[Regions, Baseline, Alter, bytes] | None = None
 
     # -- what is asked ---------------------------------------------------------------------------
 
@@ -501,9 +524,15 @@ class Scorer:
                 f"bool [n, {len(regions)}], True where hidden",
             )
         if self._alter is None or self._alter[0] is not regions or self._alter[1] != baseline:
-            self._alter = (regions, baseline, self.alterer(regions, baseline))
-        alter = self._alter[2]
-        return self._batched(len(masks), lambda at: alter(masks[at]))
+            alter, name = self.alterer(regions, baseline), self._name(regions, baseline)
+            self._alter = (regions, baseline, alter, name)
+        alter, name = self._alter[2:]
+        keys = [name + np.packbits(row).tobytes() for row in regions.hidden_atoms(masks)]
+        states = known_states(self.answer, self.target, self.base)
+        fresh = {key: number for number, key in enumerate(keys) if key not in states}
+        rows = masks[list(fresh.values())]
+        states.update(zip(fresh, self._batched(len(rows), lambda at: alter(rows[at])).tolist(), strict=True))
+        return np.array([states[key] for key in keys])
 
     def without_pictures(self) -> float:
         """The score of the same reply when the conversation has no picture at all."""
@@ -566,6 +595,12 @@ class Scorer:
         return self.vlm.turn(threading.Event())
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _name(self, regions: Regions, baseline: Baseline) -> bytes:
+        """What tells the masks of one division of the images, under one baseline, from those of another."""
+        atoms = np.ascontiguousarray(self.pixel_map.atoms(regions))
+        shown = self.filled(baseline).float().numpy().tobytes()
+        return hashlib.blake2b(atoms.tobytes() + shown, digest_size=16).digest()
 
     def _need_pictures(self) -> None:
         if self.prompt.pixels is None:

@@ -25,12 +25,13 @@ __all__ = [
     "make_target",
     "positions",
     "region_positions",
+    "whole_reply",
     "writers",
 ]
 
 
 ACCEPTED = (
-    "None (the whole answer), 'answer', 'thought' or 'reply', a types.Span, one token position, "
+    "None (thought and answer), 'answer', 'thought' or 'reply', a types.Span, one token position, "
     "or another Answer to the same prompt (their contrast)"
 )
 
@@ -67,7 +68,8 @@ class Target:
     """What is scored: the weighted sum of the sequences' log-probabilities, in nats.
 
     Args:
-        kind: ``"answer"``, ``"thought"``, ``"reply"``, ``"span"``, ``"token"`` or ``"contrast"``.
+        kind: ``"whole"`` (thought and answer), ``"answer"``, ``"thought"``, ``"reply"``, ``"span"``,
+            ``"token"`` or ``"contrast"``.
         label: in words, for titles.
         sequences: what is scored; the first one is the answer that was given.
     """
@@ -125,9 +127,10 @@ def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) ->
 
     Args:
         answer: the answer that it is about.
-        target: None or "answer" (the answer without its thought), "thought", "reply" (both, with
-            delimiters and end token), a `types.Span` or one position in ``answer.token_ids``,
-            another `Answer` to the same prompt or a `Contrast`, or the pair (answer, other).
+        target: None (thought and answer; see `whole_reply`), "answer" (the answer given its thought),
+            "thought", "reply" (both, with delimiters and end token), a `types.Span` or one position in
+            ``answer.token_ids``, another `Answer` to the same prompt or a `Contrast`, or the pair
+            (answer, other).
         tokenizer: the model's; only a contrast with a text needs it.
 
     Raises:
@@ -146,6 +149,10 @@ def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) ->
         target = target[1]
     if isinstance(target, (Answer, Contrast)):
         return _contrast(answer, target.other if isinstance(target, Contrast) else target, tokenizer)
+    span = whole_reply(answer) if target is None and answer.thought is not None else None
+    if span is not None:
+        label = f"thought and answer “{answer.text}”" if answer.text else "the thought"
+        return _span(answer, span, "whole", label)
     if target is None or isinstance(target, str):
         return _named(answer, "answer" if target is None else target)
     if isinstance(target, Span):
@@ -153,6 +160,16 @@ def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) ->
     if isinstance(target, int) and not isinstance(target, bool):
         return _span(answer, Span(target, target + 1), "token", f"token {target}")
     raise InputError(f"target={target!r}"[:80], ACCEPTED)
+
+
+def whole_reply(answer: Answer) -> Span | None:
+    """Thought and answer together, without what the mode forced before them; None for an empty reply.
+
+    An answer whose thought is given often copies the thought's last word and needs no picture any more:
+    so this is the default target.
+    """
+    spans = [span for span in answer.spans.values() if len(span)]
+    return Span(min(s.start for s in spans), max(s.stop for s in spans)) if spans else None
 
 
 def _named(answer: Answer, name: str) -> Target:

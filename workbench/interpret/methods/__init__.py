@@ -53,10 +53,13 @@ TABLE: dict[str, Method] = {
         "regional",
         "Castro et al. 2009; Strumbelj and Kononenko 2010",
         "samples forwards a region",
-        {"samples": 8},
+        {"samples": 8, "exact": None},
     ),
     "kernel_shap": Method(
-        "regional", "Lundberg and Lee 2017, arXiv 1705.07874", "samples forwards", {"samples": None}
+        "regional",
+        "Lundberg and Lee 2017, arXiv 1705.07874",
+        "samples forwards",
+        {"samples": None, "exact": None},
     ),
     "greedy": Method(
         "greedy",

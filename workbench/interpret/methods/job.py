@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class Outcome:
         elements: one value per element of ``pixel_values``.
         positions: one value per prompt position ``[prompt_tokens]``.
         tokens: one value per prompt position beside the values or elements.
+        errors: standard error of each value ``[regions]``.
+        parts: element values of independent samples, whose mean ``elements`` is: their spread gives errors.
         delta: the completeness gap of a path method.
         backwards: picture sets that were read with gradients.
         settings: settings that the method chose itself.
@@ -60,35 +62,52 @@ class Outcome:
     elements: np.ndarray | None = None
     positions: np.ndarray | None = None
     tokens: np.ndarray | None = None
+    errors: np.ndarray | None = None
+    parts: tuple[np.ndarray, ...] = ()
     delta: float | None = None
     backwards: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def placed(
-    found: Outcome, scorer: Scorer, regions: Regions
-) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None]:
-    """Maps ``[rows, cols]``, values of regions and values of tokens, from whatever a method found."""
+class Placed(NamedTuple):
+    """What a method found, on the regions and the images' grids."""
+
+    maps: tuple[np.ndarray, ...]
+    values: np.ndarray
+    errors: np.ndarray | None
+    tokens: np.ndarray | None
+
+
+def placed(found: Outcome, scorer: Scorer, regions: Regions) -> Placed:
+    """Maps ``[rows, cols]``, values and errors ``[regions]``, and values of tokens, of whatever was found."""
     layout = scorer.answer.layout
     assert layout is not None, "checked with the prompt"
-    grids, tokens = layout.images, found.tokens
+    grids, errors = layout.images, found.errors
     if found.positions is not None:
-        tokens = found.positions
         maps = _cells(found.positions, layout)
         if regions.kind == "patches":
             values = np.concatenate([part.ravel() for part in maps])
         else:
             values = regions.pool(maps, grids)
             maps = regions.maps(values, grids)
-        return maps, values, tokens
+        return Placed(maps, values, errors, found.positions)
     if found.elements is not None:
         atoms = scorer.pixel_map.atoms(regions).ravel()
-        per_atom = np.bincount(atoms[atoms >= 0], found.elements.ravel()[atoms >= 0], minlength=regions.atoms)
-        values = regions.sum_atoms(per_atom)
+        values = _per_region(found.elements, atoms, regions)
+        if len(found.parts) > 1:
+            samples = np.stack([_per_region(part, atoms, regions) for part in found.parts])
+            errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
     else:
         assert found.values is not None, "a method gives values, elements or positions"
         values = found.values
-    return regions.maps(values, grids), values, tokens
+    return Placed(regions.maps(values, grids), values, errors, found.tokens)
+
+
+def _per_region(elements: np.ndarray, atoms: np.ndarray, regions: Regions) -> np.ndarray:
+    """Values of ``pixel_values``' elements summed over each region."""
+    inside = atoms >= 0
+    per_atom = np.bincount(atoms[inside], elements.ravel()[inside], minlength=regions.atoms)
+    return regions.sum_atoms(per_atom)
 
 
 def _cells(positions: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, ...]:
