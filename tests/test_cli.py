@@ -295,6 +295,12 @@ def test_an_unforeseen_error_is_not_hidden(fake: SimpleNamespace, capsys: pytest
         (["ask", "q", "--max-token", "3"], "--max-tokens"),
         (["ask", "q", "--seed", "x"], "invalid value for '--seed'"),
         (["bench", "compare", "one"], "missing argument 'SECOND'"),
+        (
+            ["ask", "q", "--save"],
+            "workbench ask: option '--save' requires an argument. Expected: workbench ask",
+        ),
+        (["ask", "q", "--json=yes"], "workbench ask: "),
+        (["doctor", "now"], "workbench doctor: "),
         (["ask", "q", "--save", ""], "workbench ask: --save is an empty word"),
         (["bench", "rescore", ""], "workbench bench rescore: RESULTS is an empty word"),
     ],
@@ -575,6 +581,17 @@ def test_ctrl_c_ends_the_reply_and_keeps_what_there_is(tmp_path: Path) -> None:
     assert process.returncode == 130, err.decode()
     assert "stopped: interrupted" in err.decode()
     assert b"Traceback" not in first + err + out
+
+
+@pytest.mark.parametrize("module", ["interpret.leaderboard", "ablate.studies", "ablate.regmix"])
+def test_front_ends_of_rooms_speak_like_the_shell(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main = importlib.import_module(f"workbench.{module}").main
+    assert main(["--help"]) == 0
+    assert f"python -m workbench.{module} " in capsys.readouterr().out.partition("Example")[2]
+    assert main([f"--{HOSTILE}"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"python -m workbench.{module}: no such option")
+    assert not OBEYED & set(err)
 
 
 # -- bench -----------------------------------------------------------------------------------------

@@ -91,7 +91,11 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """``--modes think nothink`` is read as ``--modes think --modes nothink``."""
-        return super().parse_args(ctx, self._spread(args))
+        try:
+            return super().parse_args(ctx, self._spread(args))
+        except typer.TyperException as error:
+            vars(error)["ctx"] = vars(error).get("ctx") or ctx  # which command it was, for the message
+            raise
 
     def _spread(self, words: Sequence[str]) -> list[str]:
         """Repeat a list option before each of its words; before the arguments a list is one word long."""
