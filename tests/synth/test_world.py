@@ -120,7 +120,9 @@ def test_wordings_are_many_and_those_held_out_are_no_others(kind: str) -> None:
     assert not {t.lower() for t in train} & {t.lower() for t in held_out}
     gaps = {frozenset(re.findall(r"\{(\w+)\}", text)) for text in (*train, *held_out)}
     assert len(gaps) == 1, "every wording names the same things"
-    names = dict.fromkeys(next(iter(gaps)), "Tea") | ({"side": "left"} if kind == "relation" else {})
+    names: dict[str, str] = dict.fromkeys(next(iter(gaps)), "Tea") | (
+        {"side": "left"} if kind == "relation" else {}
+    )
     rng = random.Random(kind)
     asks = [{asked(kind, names, rng, held_out=held).lower() for _ in range(300)} for held in (False, True)]
     assert not asks[0] & asks[1]
@@ -152,6 +154,25 @@ def test_values_of_several_lines_leave_room_for_their_numbers() -> None:
             for a1, b1, a2, b2 in numbers[:one]:
                 wide, high = min(x2, a2) - max(x1, a1), min(y2, b2) - max(y1, b1)
                 assert wide <= 4 or high <= 4, "no number is written on another"
+
+
+def test_words_to_be_read_are_split_and_never_from_a_list() -> None:
+    from workbench.synth.families import draw
+    from workbench.synth.reading import is_unseen
+
+    words = {
+        held: {
+            mark.name
+            for i in range(150)
+            for canvas in draw("read_text", seed=i, world=World(2, held_out=held))[0].canvases
+            for mark in canvas.marks
+        }
+        for held in ((), ("words",))
+    }
+    assert not any(is_unseen(word) for word in words[()])
+    assert all(is_unseen(word) for word in words["words",])
+    assert all(len(found) > 200 for found in words.values()), "hardly a word comes twice"
+    assert any(word.isdigit() for word in words[()])
 
 
 def test_handwritten_digits_are_scikit_learns() -> None:
@@ -259,7 +280,7 @@ def test_every_typeface_ships_and_has_all_characters(face: str) -> None:
 def test_bad_worlds_and_typefaces_name_what_there_is() -> None:
     with pytest.raises(InputError, match="world=3"):
         synth.sample("chain", 1, seed=0, world=3)
-    with pytest.raises(InputError, match="fonts and wordings"):
+    with pytest.raises(InputError, match="fonts, wordings and words"):
         World(2, held_out=("colours",))
     with pytest.raises(InputError, match="dejavu-sans"):
         font("comic-sans", 12)

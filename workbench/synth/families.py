@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import InputError
-from . import charts, gui, large, maths, scenes
+from . import charts, gui, large, maths, reading, scenes
 from .sample import Drawing, Element, Sample, sentences
 from .world import WORLD_1, World, dressed
 
@@ -60,6 +60,12 @@ _FREE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "point_value": (charts.point_value, Family("general", False)),
     "gui_chosen": (gui.gui_chosen, Family("computer_use", False)),
     "digit_read": (scenes.digit_read, Family("general", False)),
+    "read_text": (reading.read_text, Family("general", False)),
+}
+
+#: What is drawn where words that training never holds are asked for.
+_UNSEEN: dict[str, Callable[[random.Random, int], Drawing]] = {
+    "read_text": partial(reading.read_text, unseen=True),
 }
 
 #: What the second world draws otherwise: what was ambiguous, ungrammatical or not to scale in the first.
@@ -75,7 +81,6 @@ FAMILIES: dict[str, Family] = {name: family for name, (_, family) in _MAKERS.ite
 
 #: Families of large pictures: drawn when they are asked for by name; the built-in model never saw them.
 LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()}
-
 
 #: Families that came with the second world: drawn when they are asked for by name.
 FREE: dict[str, Family] = {name: family for name, (_, family) in _FREE.items()}
@@ -118,6 +123,8 @@ def draw(
     make = _ALL[family][0]
     if world.version == 2:
         make = _MENDED.get(family, make)
+    if "words" in world.held_out:
+        make = _UNSEEN.get(family, make)
     drawing = make(rng, level)
     rng.shuffle(drawing.questions)
     return (drawing if world == WORLD_1 else dressed(drawing, rng, world)), level

@@ -401,6 +401,42 @@ WORDINGS: dict[str, Wording] = {
             "Find the value that belongs to point {letter}.",
         ),
     ),
+    "reads": Wording(
+        (
+            "What is written here?",
+            "What does it say?",
+            "Read the text.",
+            "Which text do you see?",
+            "What can you read?",
+            "Give the text of the picture.",
+            "What does the picture say?",
+        ),
+        (
+            "What is the text?",
+            "State what is written.",
+            "Which word or number is this?",
+            "What stands here?",
+            "Tell what you can read here.",
+        ),
+    ),
+    "ink": Wording(
+        (
+            "What is written in {colour}?",
+            "What does the {colour} text say?",
+            "Read the {colour} text.",
+            "Which text is {colour}?",
+            "What can you read in {colour}?",
+            "Give the text in {colour}.",
+            "What do the {colour} letters say?",
+        ),
+        (
+            "What is the {colour} text?",
+            "State what is written in {colour}.",
+            "What stands there in {colour}?",
+            "The {colour} text says what?",
+            "Tell what the {colour} writing says.",
+        ),
+    ),
     "chosen": Wording(
         (
             "Which {what} is chosen?",
