@@ -111,8 +111,12 @@ def test_eurekas_results_keep_repetitions_and_failures() -> None:
     assert any("1 of 3 rows: no valid reply" in w for w in results.warnings)
 
 
-def test_a_folder_is_searched_and_what_is_no_log_is_counted() -> None:
-    results = load_results(LOGS)
+def test_a_folder_is_searched_and_what_is_no_log_is_counted(tmp_path: Path) -> None:
+    for harness in ("eureka", "lmms_eval", "vlmevalkit"):
+        shutil.copytree(LOGS / harness, tmp_path / harness)
+    shutil.copy(INSPECT, tmp_path)
+    shutil.copy(LOGS / "README.md", tmp_path)
+    results = load_results(tmp_path)
     assert len(results) == 22
     assert set(results.frame()["harness"]) == {"vlmevalkit", "lmms-eval", "inspect", "eureka"}
     assert any(w.startswith("1 other files in the folder are no logs: README.md") for w in results.warnings)

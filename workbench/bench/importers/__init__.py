@@ -16,13 +16,13 @@ from ...errors import InputError
 from ...files import local_path
 from ...names import verb
 from ...plugins import Table
-from ..results import Results, table_of
+from ..results import KEY, Results, table_of
 from ..run import NAME as RUN_FILE
 from ..run import open_run
 from ..scorers import PROTOCOLS
 from ..scoring import rescore
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
-from .common import Notes, damaged, named
+from .common import NoReplies, Notes, damaged, named
 
 __all__ = ["IMPORTERS", "Importer", "load_results", "recognised", "register_importer"]
 
@@ -90,7 +90,9 @@ def load_results(
 
     A row's value is the one that the log holds (``protocol`` "logged"), else that of the harness's own
     protocol (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells,
-    a cut last line, repeated or missing ids, rows without a score.  Rows are never dropped in silence.
+    a cut last line, repeated or missing ids, rows without a score, and mean scores that the log states but
+    its rows do not give.  Rows are never dropped in silence: of several logs with the same items, each is a
+    ``run`` of its own, named after the model and the log's date, id or folder.
 
     Args:
         path: a file, or a folder (searched with its subfolders; what is no log is counted). The folder of a
@@ -116,18 +118,100 @@ def load_results(
         own = open_run(source, protocol=protocol)
         return own.replaced(own.table.assign(**{name: text for name, text in names.items() if text}))
     notes = Notes()
-    parts = []
+    logs = []
     for file, kind in _files(source, notes):
+        told = Notes()
         if kind == "workbench":
-            parts.append(Results.load(file))
+            logs.append(_Log(file, Results.load(file), told))
             continue
-        parts.append(
-            _load(file, kind, Notes(), benchmark=benchmark, model=model, run=run, mode=mode, images=images)
-        )
+        given = {"benchmark": benchmark, "model": model, "run": run, "mode": mode, "images": images}
+        try:
+            logs.append(_Log(file, _load(file, kind, told, **given), told))
+        except NoReplies as error:
+            if source.is_file():
+                raise
+            notes.add(error.given)
+    if not logs:
+        raise InputError(f"no log with replies in {str(source)!r}", _FORMATS)
+    parts = _told_apart(logs, source, notes) if len(logs) > 1 else [logs[0].results]
     results = parts[0] if len(parts) == 1 else Results.concat(parts, duplicates="first")
     about = parts[0].about if len(parts) == 1 else {"sources": [dict(part.about) for part in parts]}
-    warnings = [*notes.once, *results.warnings]
-    return _valued(Results(results.table, results.folder, tuple(warnings), about), protocol)
+    valued = _valued(Results(results.table, results.folder, results.warnings, about), protocol)
+    if protocol is None:
+        notes.once += _unlike_the_totals(valued, logs, parts)
+    return Results(valued.table, valued.folder, (*notes.once, *valued.warnings), valued.about)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """One file with what its importer read and noticed."""
+
+    file: Path
+    results: Results
+    notes: Notes
+
+
+def _told_apart(logs: list[_Log], source: Path, notes: Notes) -> list[Results]:
+    """The results of several logs; where two of one ``run`` hold the same items, each log is its own run."""
+    names = [_telling_names(logs, source), [_place(log, source) for log in logs]]
+    parts = [log.results for log in logs]
+    for labels in names:
+        clashing = _clashing(parts)
+        for at in clashing:
+            table = parts[at].table
+            whole = [" ".join(filter(None, (run, labels[at]))) for run in table["run"]]
+            parts[at] = parts[at].replaced(table.assign(run=whole))
+        if clashing:
+            runs = sorted({run for at in clashing for run in parts[at].table["run"]})
+            said = (
+                f"{len(clashing)} logs hold the same items and are runs of their own: {', '.join(runs[:6])}"
+            )
+            notes.once = [n for n in notes.once if "are runs of their own" not in n] + [said]
+    return parts
+
+
+def _telling_names(logs: list[_Log], source: Path) -> list[str]:
+    return [log.notes.run or _place(log, source) for log in logs]
+
+
+def _place(log: _Log, source: Path) -> str:
+    """A log's place below the folder that is read."""
+    return log.file.relative_to(source).with_suffix("").as_posix() if source.is_dir() else log.file.stem
+
+
+def _clashing(parts: list[Results]) -> list[int]:
+    """The parts whose run holds an item that another part of the same run holds too."""
+    holders: dict[tuple[Any, ...], set[int]] = {}
+    runs: dict[str, set[int]] = {}
+    for at, part in enumerate(parts):
+        for key in part.table[list(KEY)].itertuples(index=False, name=None):
+            holders.setdefault(key, set()).add(at)
+            runs.setdefault(key[0], set()).add(at)
+    twice = {key[0] for key, found in holders.items() if len(found) > 1}
+    return sorted({at for run in twice for at in runs[run]})
+
+
+def _unlike_the_totals(results: Results, logs: list[_Log], parts: list[Results]) -> list[str]:
+    """A sentence for each mean that a log states and its rows do not give."""
+    found = []
+    for log, part in zip(logs, parts, strict=True):
+        runs = set(part.table["run"])
+        own = results.table[results.table["run"].isin(runs)]
+        own = own[own["benchmark"].isin(set(part.table["benchmark"]))]
+        for total in log.notes.totals:
+            rows = own
+            for column, value in total.rows.items():
+                rows = rows[rows[column] == value]
+            # the log's own values, where it holds any; a mean over repetitions counts every reply
+            values = rows["logged"] if rows["logged"].notna().any() else rows["value"]
+            if values.notna().any() and total.differs(float(values.mean())):
+                as_wrong = not total.differs(float(values.fillna(0).mean()))
+                found.append(
+                    f"totals: {log.file.name}: the log states {total.name} = {total.value:g}, its rows give "
+                    f"{values.mean():.4g} (mean of {int(values.notna().sum())} of {len(rows)} rows)"
+                    + ("; counting rows without a score as wrong gives the log's number" if as_wrong else "")
+                )
+    return found
 
 
 def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
@@ -141,7 +225,7 @@ def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
             raise InputError(f"{source.name} {what}", _FORMATS, _hint(source))
         return [(source, kind)]
     found, others = [], []
-    for file in sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith(".")):
+    for file in _each_once(source, notes):
         kind = recognised(file)
         if kind == "workbench" or kind in IMPORTERS:
             found.append((file, kind))
@@ -149,10 +233,31 @@ def _files(source: Path, notes: Notes) -> list[tuple[Path, str]]:
             others.append(file.name)
     if not found:
         raise InputError(f"no log in the folder {str(source)!r}", _FORMATS)
-    found = _without_copies(found, notes)
+    found = _without_copies(_without_judges(found, notes), notes)
     if others:
         notes.add(f"{len(others)} other files in the folder are no logs: {', '.join(others[:5])}")
     return found
+
+
+def _each_once(source: Path, notes: Notes) -> list[Path]:
+    """The files below a folder, without links to files that are there already."""
+    kept: dict[Path, Path] = {}
+    files = sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith("."))
+    for file in sorted(files, key=lambda file: file.is_symlink()):
+        kept.setdefault(file.resolve(), file)
+    if len(kept) < len(files):
+        notes.add(f"{len(files) - len(kept)} files are links to others in the folder and are read once")
+    return sorted(kept.values())
+
+
+def _without_judges(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[Path, str]]:
+    """Without the stages in which a judge of Eureka's replied, where the model's own stage is there."""
+    judges = [file for file, kind in found if kind == "eureka" and eureka.is_judges(file)]
+    own = [(file, kind) for file, kind in found if file not in judges]
+    if not judges or not own:
+        return found
+    notes.add(f"{len(judges)} files hold the replies of a judge; its verdicts are the logged values")
+    return own
 
 
 def _without_copies(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[Path, str]]:
@@ -162,12 +267,16 @@ def _without_copies(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[P
         key: tuple[Any, ...] = (file,)
         if kind == "vlmevalkit":
             key = (file.parent, *vlmevalkit.model_and_dataset(file.stem))
-        if key not in best or len(file.stem) > len(best[key].stem):
+        if key not in best or _rank(file) > _rank(best[key]):
             best[key] = file
     kept = [(file, kind) for file, kind in found if file in best.values()]
     if len(kept) < len(found):
         notes.add(f"{len(found) - len(kept)} files hold the same items as a file that a scorer made of them")
     return kept
+
+
+def _rank(file: Path) -> tuple[int, int]:
+    return vlmevalkit.stage(file), len(file.stem)
 
 
 def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
@@ -179,6 +288,10 @@ def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
     name, split = named([given["benchmark"] or log_name, *log_name.split("/")[::-1]])
     table["benchmark"] = given["benchmark"] or name
     versions = table["version"] if "version" in table else pd.Series([""] * len(table))
+    if kind == "vlmevalkit" and (split == "" or len(set(versions)) > 1):
+        split = ""  # DEV_VAL is dev for some rows and validation for others
+    elif kind == "vlmevalkit":
+        versions = pd.Series([""] * len(table))
     table["version"] = [" ".join(part for part in (split, version) if part) for version in versions]
     if given["mode"] or "mode" not in table:
         table["mode"] = given["mode"] or "auto"
@@ -201,7 +314,9 @@ def _safe_refs(refs: Any, notes: Notes) -> tuple[str, ...]:
     kept = []
     for ref in refs if isinstance(refs, (list, tuple)) else []:
         parts = Path(str(ref).replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts:
+        if str(ref) in notes.kept:
+            kept.append(str(ref))
+        elif parts.is_absolute() or ".." in parts.parts:
             notes.count("the picture's path leads out of the log's folder and is left out")
         else:
             kept.append(parts.as_posix())

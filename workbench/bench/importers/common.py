@@ -1,29 +1,37 @@
-"""What importers share: JSON lines read one by one, replies split, archives checked before they are read"""
+"""What importers share: what a log says of itself, JSON lines, split replies, archives read with care"""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
+import struct
+import sys
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...errors import InputError
+from ...errors import CapabilityError, InputError
 from ..scorers import recognise
+from ..store import cache_home
+from ..tasks.task import keep_picture, picture_digest
 
 __all__ = [
+    "NoReplies",
     "Notes",
+    "Total",
     "checked_zip",
     "damaged",
     "json_lines",
     "load_json",
     "named",
     "number",
-    "options_in",
+    "read_member",
     "split_reply",
 ]
 
@@ -31,14 +39,57 @@ LARGEST_MEMBER = 1 << 30  # bytes of one unpacked member of an archive
 LARGEST_ARCHIVE = 16 << 30  # bytes of all members together
 SUSPICIOUS = 64 << 20  # from this size on, a member may not be packed more than RATIO times
 RATIO = 200
+PICTURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF")  # how a picture begins
+ZSTANDARD = 93  # the zip method that Inspect writes since 0.3.206
+
+
+@dataclass(frozen=True)
+class Total:
+    """A mean score that the log itself states.
+
+    Args:
+        name: where it stands and what it is called there.
+        value: as it stands there, a share or a percentage.
+        within: half a unit of its last digit.
+        rows: column -> value of the rows that it is a mean of; all rows where empty.
+    """
+
+    name: str
+    value: float
+    within: float = 1e-6
+    rows: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, stated: Any, rows: Mapping[str, str] | None = None) -> Total | None:
+        """The total from a number or its text, whose digits tell how it was rounded; None if it is none."""
+        value = number(str(stated).strip().rstrip("%"))
+        if not math.isfinite(value):
+            return None
+        digits = len(str(stated).strip().rstrip("%").partition(".")[2]) if "e" not in str(stated) else 12
+        return cls(name, value, 0.5 * 10.0 ** -min(digits, 12) + 1e-9, dict(rows or {}))
+
+    def differs(self, mean: float) -> bool:
+        """Whether a mean of 0 to 1 is another number than this one, read as a share or as a percentage."""
+        return min(abs(self.value - mean) - self.within, abs(self.value - 100 * mean) - self.within) > 0
 
 
 @dataclass
 class Notes:
-    """What an importer noticed, counted; it becomes ``Results.warnings``."""
+    """What an importer noticed beside the rows, and what the log says of itself.
+
+    Args:
+        counts: sentence -> rows that it is about; with `once` they become ``Results.warnings``.
+        once: sentences about the log as a whole.
+        run: what tells this log from another one of the same model and benchmark: a date, an id, a path.
+        totals: the mean scores that the log states, to compare with its rows.
+        kept: paths of the pictures that `keep_picture` wrote.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     once: list[str] = field(default_factory=list)
+    run: str = ""
+    totals: list[Total] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
 
     def count(self, what: str, n: int = 1) -> None:
         """Count an occurrence of something."""
@@ -48,9 +99,30 @@ class Notes:
         """Note something that concerns the log as a whole."""
         self.once.append(text)
 
+    def keep_picture(self, text: str) -> list[str]:
+        """Keep a picture that a log holds as base64 in `cache_home`, under its digest.
+
+        Returns:
+            Its path, or nothing (counted) where it is no picture.
+        """
+        try:
+            data = base64.b64decode(text, validate=True)
+            if not data.startswith(PICTURES):
+                raise ValueError
+        except ValueError:
+            self.count("a picture in the log cannot be read")
+            return []
+        folder = cache_home() / "pictures"
+        self.kept.add(path := str(folder / keep_picture(data, picture_digest(data), folder)))
+        return [path]
+
     def warnings(self, name: str, rows: int) -> list[str]:
         """The notes on the file of that name, as sentences."""
         return [*self.once, *(f"{name}: {n} of {rows} rows: {what}" for what, n in self.counts.items())]
+
+
+class NoReplies(InputError):
+    """A log that states totals and holds no replies."""
 
 
 def damaged(path: Path, reason: str, fix: str = "") -> InputError:
@@ -142,6 +214,65 @@ def _check_name(path: Path, name: str) -> None:
         )
 
 
+def read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """One member of an archive that `checked_zip` opened, never more than the size that it states.
+
+    Raises:
+        InputError: if it is damaged, larger than it states, or packed in a way that cannot be read here.
+    """
+    member = archive.getinfo(name)
+    try:
+        if member.compress_type == ZSTANDARD:
+            return _unpack_zstandard(path, archive, member)
+        return archive.read(member)
+    except NotImplementedError as error:
+        raise InputError(
+            f"{path.name}: {name}: {error}",
+            "members that are stored, deflated or packed with Zstandard",
+            f"convert it: inspect log convert {path.name} --to json --output-dir converted",
+        ) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error) as error:
+        raise damaged(path, f"{name}: {error}") from None
+
+
+def _unpack_zstandard(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Unpack a member that is one Zstandard frame or several, up to the size that the archive states."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError:
+        raise CapabilityError(
+            f"{path.name} is packed with Zstandard, and backports.zstd is not installed",
+            "backports.zstd",
+            "run: pip install 'vlm-workbench[bench]'",
+        ) from None
+    out, packed = bytearray(), _packed(archive, member)
+    while packed:
+        unpacker = zstd.ZstdDecompressor()
+        try:
+            out += unpacker.decompress(packed, max_length=member.file_size + 1 - len(out))
+        except zstd.ZstdError as error:
+            raise damaged(path, f"{member.filename}: {error}") from None
+        if len(out) > member.file_size or not unpacker.eof:
+            break
+        packed = unpacker.unused_data
+    if len(out) != member.file_size or zlib.crc32(out) != member.CRC:
+        raise damaged(path, f"{member.filename} does not unpack to what the archive states")
+    return bytes(out)
+
+
+def _packed(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A member's bytes as they lie in the archive, behind its local header of 30 bytes and two texts."""
+    file = archive.fp
+    assert file is not None
+    file.seek(member.header_offset)
+    name, extra = struct.unpack("<26xHH", file.read(30))
+    file.seek(name + extra, 1)
+    return file.read(member.compress_size)
+
+
 def split_reply(text: str) -> tuple[str | None, str]:
     """(thought, response) of a raw reply; the thought is None where the reply has none.
 
@@ -153,21 +284,6 @@ def split_reply(text: str) -> tuple[str | None, str]:
     if text.lstrip().startswith("<think>"):
         return text.lstrip().removeprefix("<think>").strip(), ""
     return None, text
-
-
-_OPTION = re.compile(r"(?m)^[ \t]{0,8}(?:\(([A-Z])\)|([A-Z])[.):])[ \t]{1,8}(\S[^\n]{0,2000})$")
-
-
-def options_in(prompt: str) -> dict[str, str]:
-    """The options that a prompt lists, one a line from A on: ``A. red`` or ``(A) red``."""
-    found: dict[str, str] = {}
-    for match in _OPTION.finditer(prompt):
-        letter = match.group(1) or match.group(2)
-        if letter == "A":
-            found = {}
-        if letter == chr(ord("A") + len(found)):
-            found[letter] = match.group(3).strip()
-    return found if len(found) >= 2 else {}
 
 
 def number(value: Any) -> float:

@@ -1,21 +1,25 @@
-"""Eureka's logs: ``inference_result.jsonl``, one line an item
+"""Eureka's logs: ``logs/{pipeline}/{model}/{date}/inference_result/inference_result.jsonl``, one line an item
 
 A line holds ``uid, prompt, model_output, is_valid, response_time, n_output_tokens``
 (``eureka_ml_insights/core/inference.py``); the data set's own columns stand beside those, and
-``data_point_id`` and ``data_repeat_id`` where items were repeated.
+``data_point_id`` and ``data_repeat_id`` where items were repeated.  A pipeline with a judge has further
+stages, ``eval_inference_result`` and the like, whose replies are never taken for the model's.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...errors import InputError
 from ..scorers import recognise
-from .common import Notes, json_lines, options_in, split_reply
+from ..scorers.choice import options_in
+from .common import Notes, json_lines, number, split_reply
 
-__all__ = ["is_row", "read_eureka"]
+__all__ = ["is_judges", "is_row", "read_eureka"]
 
 _GOLD = ("ground_truth", "answer_label", "target", "answer", "gold", "label", "correct_answer")
 
@@ -25,13 +29,29 @@ def is_row(row: Mapping[str, Any]) -> bool:
     return "model_output" in row and ("uid" in row or "is_valid" in row)
 
 
+_JUDGES = re.compile(r"eval|extract|judge|scor|grad", re.IGNORECASE)
+_FILE = "inference_result.jsonl"
+
+
+def is_judges(path: Path) -> bool:
+    """Whether a file lies in a judge's stage of a pipeline."""
+    return path.name == _FILE and bool(_JUDGES.search(path.absolute().parent.name))
+
+
 def read_eureka(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
-    """The rows of an inference result as columns of a results table.
+    """The rows of an inference result as columns of a results table; a judge's verdict is ``logged``.
 
     Raises:
-        InputError: if a line in the middle is damaged.
+        InputError: if a line in the middle is damaged, or the replies are a judge's.
     """
-    benchmark = _benchmark(path)
+    if is_judges(path):
+        raise InputError(
+            f"{path.parent.name}/{path.name} holds a judge's replies",
+            "the model's own stage",
+            "pass the pipeline's folder, or inference_result/inference_result.jsonl in it",
+        )
+    benchmark, model = _named(path, notes)
+    verdicts = _verdicts(path)
     for at, row in enumerate(json_lines(path, notes), 1):
         item = next((row[k] for k in ("data_point_id", "uid") if row.get(k) not in (None, "")), None)
         if item is None:
@@ -43,8 +63,9 @@ def read_eureka(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
         thought, response = split_reply(str(row["model_output"])) if valid else (None, None)
         prompt = str(row.get("prompt") or "")
         gold = next((row[k] for k in _GOLD if row.get(k) not in (None, "")), None)
+        verdict = verdicts.get(_identity(row), math.nan) if valid else math.nan
         yield {
-            "model": str(row.get("model_name") or row.get("model") or ""),
+            "model": str(row.get("model_name") or row.get("model") or model),
             "harness": "eureka",
             "benchmark": benchmark,
             "item": str(item),
@@ -54,11 +75,29 @@ def read_eureka(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
             "gold": gold,
             "response": response,
             "thought": thought,
+            "logged": verdict,
+            "why": "" if math.isnan(verdict) else "the verdict of Eureka's judge",
             "tokens": row.get("n_output_tokens"),
             "seconds": row.get("response_time"),
             "category": str(row.get("category") or row.get("subject") or row.get("task") or ""),
             "details": _details(row, prompt),
         }
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row.get("data_point_id", row.get("uid"))), str(row.get("data_repeat_id"))
+
+
+def _verdicts(path: Path) -> dict[tuple[str, str], float]:
+    """What the last stage of a judge beside the model's own said, where that is a number of 0 to 1."""
+    found: dict[tuple[str, str], float] = {}
+    stages = [file for file in path.absolute().parent.parent.glob(f"*/{_FILE}") if is_judges(file)]
+    for file in sorted(stages, key=lambda file: len(file.parent.name)):  # ..._two is named after the first
+        for row in json_lines(file, Notes()):
+            value = number(str(row.get("model_output")).strip()) if row.get("is_valid", True) else math.nan
+            if 0 <= value <= 1:
+                found[_identity(row)] = value
+    return found
 
 
 def _details(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
@@ -78,11 +117,20 @@ def _epoch(name: Any) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _benchmark(path: Path) -> str:
-    """The benchmark that a part of the path names ("MathVista_Experiment_Pipeline"), or the folder's name."""
+def _named(path: Path, notes: Notes) -> tuple[str, str]:
+    """(benchmark, model) from the path: ``MathVista_Pipeline/{model}/{date}/inference_result``.
+
+    What stands between the pipeline's folder and the stage's tells one run from another.
+    """
+    between: list[str] = []
     for folder in path.absolute().parents:
         words = re.split(r"[_\-. ]+", folder.name)
-        for word in words:
-            if word and (found := recognise(word)):
-                return found[0]
-    return path.absolute().parent.name
+        found = next((recognised for word in words if word and (recognised := recognise(word))), None)
+        if found:
+            notes.run = "/".join(reversed(between))
+            dated = [part for part in between if re.match(r"\d{4}-\d\d-\d\d", part)]
+            models = [part for part in reversed(between) if part not in dated]
+            return found[0], "/".join(models)
+        if "inference_result" not in folder.name:
+            between.append(folder.name)
+    return path.absolute().parent.name, ""

@@ -13,7 +13,8 @@ from typing import Any
 
 from ...errors import InputError
 from ..results import COLUMNS
-from .common import Notes, json_lines, load_json, number, options_in, split_reply
+from ..scorers.choice import options_in
+from .common import Notes, Total, json_lines, load_json, number, split_reply
 
 __all__ = ["is_results", "is_sample", "read_samples", "results_beside", "sample_files", "totals_of"]
 
@@ -97,9 +98,11 @@ def read_samples(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
         InputError: if a line in the middle is damaged, or a sample has no ``doc_id``.
     """
     task = task_of(path)
-    totals = totals_of(results_beside(path), task)
+    document = results_beside(path)
+    totals = totals_of(document, task)
+    notes.run = _run(path, document)
     model = totals["model"] or path.parent.name
-    rows = 0
+    rows, metric = 0, ""
     for at, sample in enumerate(json_lines(path, notes), 1):
         rows += 1
         item = sample.get("doc_id")
@@ -109,12 +112,27 @@ def read_samples(path: Path, notes: Notes) -> Iterator[dict[str, Any]]:
             )
             item = f"row {at}"
         base = _row(sample, task, model, str(item))
+        metric = metric or base.pop("metric")
+        base.pop("metric", None)
         base["version"] = str(totals["version"]) if isinstance(totals["version"], (int, float)) else ""
         ours = sample.get("workbench")
         for row in _repetitions(sample, base):
             yield _exported(row, sample, ours) if isinstance(ours, dict) else row
+    for name, value in totals["metrics"].items():
+        if metric and name.partition(",")[0] == metric and (total := Total.of(name, value)):
+            notes.totals.append(total)
     if totals["n_samples"] is not None and int(totals["n_samples"]) != rows:
         notes.add(f"incomplete: the totals speak of {totals['n_samples']} samples of {task}; {rows} are here")
+
+
+def _run(path: Path, document: Mapping[str, Any]) -> str:
+    """What tells a run from another of the same model: its date, and what the model was given."""
+    date = path.name.partition("samples_")[0].strip("_")
+    args = (document.get("config") or {}).get("model_args")
+    given = args if isinstance(args, str) else ",".join(f"{k}={v}" for k, v in (args or {}).items())
+    names = ("pretrained", "model", "model_version", "model_name")
+    told = [part for part in given.split(",") if part and part.partition("=")[0].strip() not in names]
+    return " ".join(filter(None, (date, ",".join(told))))
 
 
 def _row(sample: Mapping[str, Any], task: str, model: str, item: str) -> dict[str, Any]:
@@ -123,7 +141,7 @@ def _row(sample: Mapping[str, Any], task: str, model: str, item: str) -> dict[st
     question = sample.get("input")
     question = question[0] if isinstance(question, list) and question else question
     target = sample.get("target")
-    value, parsed = _logged(sample)
+    value, parsed, metric = _logged(sample)
     return {
         "model": model,
         "harness": "lmms-eval",
@@ -134,7 +152,8 @@ def _row(sample: Mapping[str, Any], task: str, model: str, item: str) -> dict[st
         "gold": None if target is None or target == "" else str(target),
         "logged": value,
         "parsed": parsed,
-        "category": str(doc.get("category") or _inner(sample, "category", "subdomain", "data_type") or ""),
+        "metric": metric,
+        "category": str(doc.get("category") or _category(sample, metric)),
         "details": _details(doc, question),
     }
 
@@ -192,8 +211,8 @@ def _texts(value: Any) -> list[str]:
     return []
 
 
-def _logged(sample: Mapping[str, Any]) -> tuple[float, str | None]:
-    """The sample's value by the harness and what it parsed, where a metric of the sample tells."""
+def _logged(sample: Mapping[str, Any]) -> tuple[float, str | None, str]:
+    """The sample's value by the harness, what it parsed, and the metric that tells, where one does."""
     metrics = {k: v for k, v in sample.items() if k not in _OWN and "submission" not in k}
     order = sorted(metrics, key=lambda k: (not any(word in k for word in _FIRST), list(metrics).index(k)))
     for name in order:
@@ -203,20 +222,24 @@ def _logged(sample: Mapping[str, Any]) -> tuple[float, str | None]:
             (inner[k] for k in ("parsed_pred", "extraction", "prediction", "pred") if k in inner), None
         )
         parsed = parsed[0] if isinstance(parsed, list) and parsed else parsed
+        text = parsed if isinstance(parsed, str) else None
         if inner.get("question_type") == "multiple-choice" and "parsed_pred" in inner and "answer" in inner:
-            return float(parsed == inner["answer"]), parsed if isinstance(parsed, str) else None
+            return float(parsed == inner["answer"]), text, name
         for key in _INNER:
             if 0 <= (value := number(inner.get(key))) <= 1:
-                return value, parsed if isinstance(parsed, str) else None
+                return value, text, name
         if isinstance(inner.get("scores"), list) and inner["scores"]:
-            return number(inner["scores"][0]), None
-    return float("nan"), None
+            return number(inner["scores"][0]), None, name
+    return float("nan"), None, ""
 
 
-def _inner(sample: Mapping[str, Any], *names: str) -> Any:
-    for name, metric in sample.items():
-        if name not in _OWN and isinstance(metric, dict):
-            for wanted in names:
-                if metric.get(wanted):
-                    return metric[wanted]
-    return None
+def _category(sample: Mapping[str, Any], metric: str) -> str:
+    """The item's category, where a metric tells it; MMStar names a metric after it."""
+    for name, held in sample.items():
+        if name not in _OWN and isinstance(held, dict):
+            for wanted in ("category", "subdomain", "data_type"):
+                if held.get(wanted):
+                    return str(held[wanted])
+            if name != metric and "l2_category" in held:
+                return name
+    return ""

@@ -31,6 +31,7 @@ __all__ = [
     "letter_in",
     "mmmu_letter",
     "mmstar_lmms_eval",
+    "options_in",
     "vstar_lmms_eval",
 ]
 
@@ -38,6 +39,54 @@ __all__ = [
 DEFAULT_LETTERS = "ABCDEFGHIJ"
 _NEAR = 0.8  # how alike a short reply and an option must be to count as that option
 _SHORT = 200  # characters of a reply that may be compared with the options as a whole
+
+
+_MARK = re.compile(r"(\()?([A-Z])(\)|[.:])[ \t]{0,8}(?=\S)")
+_HEADING = re.compile(r"\b(?:Options|Choices)\s{0,3}:")
+
+
+def options_in(question: str) -> dict[str, str]:
+    """The options that a question lists, from A on; importers and runs read them here.
+
+    One a line (``A. red``, ``(A) red``, ``A: red``), or one after another behind "Options:" or "Choices:"
+    (``A: red, B: blue``).  The last list counts; all its marks are written alike.
+
+    >>> options_in("Which?\\nOptions: A: red, B: blue, C: (B) or none")
+    {'A': 'red', 'B': 'blue', 'C': '(B) or none'}
+    """
+    headings = list(_HEADING.finditer(question))
+    listed = question[headings[-1].end() :] if headings else ""
+    return _listed(listed, inline=True) or _listed(question, inline=False)
+
+
+def _listed(text: str, *, inline: bool) -> dict[str, str]:
+    """The last list of two or more options in a text; ``inline``: they may share a line."""
+    lists: list[list[re.Match[str]]] = []
+    latest: dict[tuple[str | None, str], list[re.Match[str]]] = {}  # by how its marks are written
+    for mark in _MARK.finditer(text):
+        before = text[: mark.start()].rstrip(" \t")[-1:]
+        if before not in ("", "\n") and not (inline and text[mark.start() - 1].isspace()):
+            continue
+        if not inline and not mark.group(0)[-1:].isspace():
+            continue  # "A:30" behind a heading is an option; on a line of its own it may be anything
+        style = (mark.group(1), mark.group(3))
+        if mark.group(2) == "A":
+            lists.append([])
+            latest[style] = lists[-1]
+        marks = latest.get(style)
+        if marks is not None and mark.group(2) == chr(ord("A") + len(marks)):
+            marks.append(mark)
+    whole = [some for some in lists if len(some) >= 2]
+    if not whole:
+        return {}
+    ends = [mark.start() for mark in whole[-1][1:]] + [len(text)]
+    found = {}
+    for mark, end in zip(whole[-1], ends):
+        option = text[mark.end() : end].strip()
+        if end == len(text):  # what follows the last option is the prompt again
+            option = option.split("\n", 1)[0]
+        found[mark.group(2)] = option.strip().rstrip(",;").strip()
+    return found
 
 
 def choice_workbench(asked: Asked) -> Score:

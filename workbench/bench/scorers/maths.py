@@ -23,7 +23,7 @@ import math
 
 from ...errors import InputError
 from .base import Asked, Score, shown
-from .choice import can_infer, choice_vlmevalkit, choice_workbench, gold_letter, mmmu_letter
+from .choice import can_infer, choice_vlmevalkit, choice_workbench, gold_letter, letter_in, mmmu_letter
 from .expression import tidied, value_of
 from .extract import decimals, last_number, number, plain, stated
 
@@ -32,9 +32,11 @@ __all__ = [
     "formula_score",
     "mathverse_harness",
     "mathverse_workbench",
+    "mathvision_checked",
     "mathvision_lmms_eval",
     "mathvision_vlmevalkit",
     "mathvision_workbench",
+    "mathvista_checked",
     "mathvista_lmms_eval",
     "mathvista_vlmevalkit",
     "mathvista_workbench",
@@ -205,22 +207,40 @@ def mathverse_harness(asked: Asked) -> Score:
 
 
 def mathvista_vlmevalkit(asked: Asked) -> Score:
-    """As VLMEvalKit's ``post_check``."""
+    """As VLMEvalKit: ``post_check`` of the whole reply, else of our extraction in place of a judge's."""
     if asked.options:
-        return choice_vlmevalkit(asked)
-    whole = _cast(asked.reply, asked.answer_type)
-    if whole is None and asked.answer_type in ("integer", "float"):
-        whole = _cast(_stand_in(asked.reply), asked.answer_type)
-        judged = True
-    elif asked.answer_type in ("integer", "float"):
-        judged = False
-    else:
+        score = choice_vlmevalkit(asked)
+        return _judged(choice_workbench(asked), "VLMEvalKit") if score.parsed is None else score
+    if asked.answer_type not in ("integer", "float"):
         return _judged(formula_score(asked), "VLMEvalKit")
-    wanted = _cast(asked.gold, asked.answer_type)
-    score = Score(
-        float(whole is not None and whole == wanted), None if whole is None else f"{whole:g}", "whole reply"
-    )
-    return _judged(score, "VLMEvalKit") if judged else score
+    if _cast(asked.reply, asked.answer_type) is not None:
+        return mathvista_checked(asked, asked.reply)
+    return _judged(mathvista_checked(asked, _stand_in(asked.reply)), "VLMEvalKit")
+
+
+def mathvista_checked(asked: Asked, extraction: str) -> Score:
+    """VLMEvalKit's ``post_check`` of MathVista: a letter by can_infer, ``int()`` or ``float()`` of a text.
+
+    At this commit an answer that is a text or a list is never right: it is compared with the text "None".
+    """
+    if asked.options:
+        found = can_infer(extraction, asked.options)
+        return Score(float(found == gold_letter(asked.gold, asked.options)), found, "can_infer")
+    kind = asked.answer_type
+    if kind not in ("integer", "float"):
+        return Score(0.0, extraction or None, "the harness compares its text with None")
+    value, wanted = _cast(extraction, kind), _cast(asked.gold, kind)
+    parsed = None if value is None else f"{value:g}"
+    return Score(float(value is not None and value == wanted), parsed, f"{kind} of {shown(extraction)}")
+
+
+def mathvision_checked(asked: Asked, extraction: str) -> Score:
+    """VLMEvalKit's ``post_check`` of MathVision: a letter by can_infer, or a formula within 1e-6."""
+    if asked.options:
+        found = can_infer(extraction, asked.options)
+        return Score(float(found == gold_letter(asked.gold, asked.options)), found, "can_infer")
+    right = bool(same(extraction, asked.gold))
+    return Score(float(right), extraction or None, f"compared with {shown(asked.gold)}")
 
 
 def _cast(text: str, kind: str) -> float | None:
@@ -231,12 +251,9 @@ def _cast(text: str, kind: str) -> float | None:
 
 
 def _stand_in(reply: str) -> str:
-    """What a judge model would extract as a number: the stated answer, or the only number."""
-    text = stated(reply) or extracted(reply) or ""
-    value = number(text)
-    if value is None:
-        value = value_of(text)
-    return text if value is None else f"{value:.12g}"
+    """What a judge model would extract as a number: what our own protocol reads."""
+    value = _number_of(reply)
+    return reply if value is None else f"{value:.12g}"
 
 
 def mathvista_lmms_eval(asked: Asked) -> Score:
@@ -246,7 +263,9 @@ def mathvista_lmms_eval(asked: Asked) -> Score:
         return _mathvista_choice(asked, reply)
     kind = asked.answer_type
     judged = _cast(reply, kind) is None
-    text = _stand_in(reply) if judged else reply
+    text = reply
+    if judged:
+        text = _stand_in(reply) if kind in ("integer", "float") else stated(reply) or extracted(reply) or ""
     value = _cast(text, "float")
     if kind == "integer" and value is not None and math.isfinite(value):
         parsed = str(int(value))
@@ -261,7 +280,8 @@ def mathvista_lmms_eval(asked: Asked) -> Score:
 def _mathvista_choice(asked: Asked, reply: str) -> Score:
     wanted = asked.options[gold_letter(asked.gold, asked.options)]
     judged = reply not in asked.options.values()
-    text = (stated(reply) or extracted(reply) or "") if judged else reply
+    found, _ = letter_in(reply, "".join(asked.options), asked.options) if judged else (None, "")
+    text = f"({found})" if found else (stated(reply) or extracted(reply) or "") if judged else reply
     bracketed = next((text[i + 1] for i in range(len(text) - 2) if text[i] == "(" and text[i + 2] == ")"), "")
     letter = bracketed.upper() if bracketed.isascii() and bracketed.isalpha() else text.strip()
     if letter in asked.options:

@@ -20,6 +20,7 @@ from typing import Any
 from ...errors import InputError, LoadError
 from ...files import local_path
 from ...types import Box
+from ..scorers.choice import options_in
 from .rows import Beside, EncodedPicture, picture_size, read_rows
 from .task import Item, Task, picture_digest
 
@@ -121,7 +122,9 @@ def hallusionbench(row: Row) -> dict[str, Any]:
 def mathverse(row: Row) -> dict[str, Any]:
     """Geometry and functions, each problem in five versions. Zhang et al. 2024."""
     choice = str(need(row, "question_type")).startswith("multi")
-    options = _choices(need(row, "question")) if choice else {}
+    # the version whose text stands in the picture has an empty question; evaluation has its own
+    text = str(row.get("question_for_eval") or need(row, "question"))
+    options = options_in(text) if choice else {}
     image = row.get("image")
     return {
         "id": str(need(row, "sample_index")),
@@ -204,7 +207,7 @@ def mmstar(row: Row) -> dict[str, Any]:
         "gold": str(need(row, "answer")).strip(),
         "images": [need(row, "image")],
         "category": str(row.get("category") or ""),
-        "scoring": {"options": options} if (options := _choices(question)) else {},
+        "scoring": {"options": options} if (options := options_in(question)) else {},
     }
 
 
@@ -229,7 +232,7 @@ def vstar(row: Row) -> dict[str, Any]:
         "gold": str(need(row, "label")),
         "images": [need(row, "image")],
         "category": str(row["category"]),
-        "scoring": {"options": dict(re.findall(r"\(([A-D])\)\s*([^\n(]+?)\s*(?=\n|\(|$)", text))},
+        "scoring": {"options": options_in(text)},
     }
 
 
@@ -273,17 +276,6 @@ def _box(value: Any) -> Box:
     except (TypeError, ValueError):
         raise InputError(f"bbox {value!r}", "four numbers") from None
     return x1, y1, x2, y2
-
-
-def _choices(question: str) -> dict[str, str]:
-    """Options that stand in a question: ``A: text, B: text`` on one line, or one a line."""
-    _, _, listed = (
-        question.rpartition("Options:") if "Options:" in question else question.rpartition("Choices:")
-    )
-    found = re.split(r"(?:^|,\s+|\n)\s*\(?([A-H])\)?\s*[:.)]?\s*(?=\S)", listed) if listed != question else []
-    pairs = dict(zip(found[1::2], (text.strip().rstrip(",.") for text in found[2::2])))
-    expected = string.ascii_uppercase[: len(pairs)]
-    return pairs if len(pairs) > 1 and "".join(pairs) == expected else {}
 
 
 @dataclass(frozen=True)

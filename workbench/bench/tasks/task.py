@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
-from ...files import local_path
+from ...files import local_path, write_bytes
 from ...images import open_image
 from ...names import Named
 from ...types import Box
@@ -82,9 +82,7 @@ def keep_picture(picture: Any, digest: str, folder: Path) -> str:
         name = digest + next((end for head, end in _SIGNATURES if bytes(data[:4]).startswith(head)), ".img")
     if not (folder / name).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{name}.{os.getpid()}.tmp"
-        beside.write_bytes(data)
-        os.replace(beside, folder / name)
+        write_bytes(folder / name, bytes(data))
     return name
 
 
