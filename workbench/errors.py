@@ -8,10 +8,12 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentError",
+    "BusyError",
     "CapabilityError",
     "CheckpointError",
     "ContextLengthError",
     "DiskError",
+    "DivergenceError",
     "InputError",
     "LoadError",
     "ModeError",
@@ -78,6 +80,14 @@ class CheckpointError(LoadError):
 
 class DiskError(WorkbenchError, OSError):
     """A file or folder that cannot be written: a full disk, a missing permission."""
+
+
+class BusyError(InputError):
+    """A folder that another process is writing."""
+
+
+class DivergenceError(WorkbenchError):
+    """A training run whose loss is no number any more, or only grows."""
 
 
 class CapabilityError(WorkbenchError):

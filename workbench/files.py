@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from .errors import DiskError, InputError
+from .errors import BusyError, DiskError, InputError
 
 __all__ = [
     "check_archive",
@@ -398,8 +398,8 @@ def locked(folder: str | os.PathLike[str], what: str = "folder") -> Iterator[Non
     """Hold a folder, so that no second process writes into it; the system lets go when this one ends.
 
     Raises:
-        InputError: if another process holds it.
-        DiskError: if the folder cannot be written to.
+        BusyError: if another process holds it.
+        DiskError: if the folder cannot be written to, or its file system has no locks.
     """
     place = local_path(folder, what)
     with writing(place, what):
@@ -409,10 +409,16 @@ def locked(folder: str | os.PathLike[str], what: str = "folder") -> Iterator[Non
         try:
             lock.acquire()
         except Timeout:
-            raise InputError(
+            raise BusyError(
                 f"{what}={str(folder)!r} is being written by another process",
                 "one writer at a time in a folder",
                 f"wait for the other one, or pass another {what}=",
+            ) from None
+        except NotImplementedError:
+            raise DiskError(
+                f"{what}={str(folder)!r} lies on a file system without locks",
+                "one that has them: without, two processes could write one folder",
+                f"pass another {what}=",
             ) from None
     try:
         yield

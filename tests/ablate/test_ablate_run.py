@@ -5,22 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from ablate_tiny import TINY
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from workbench import ablate
 from workbench.ablate import training
 from workbench.ablate.recipe import part_of
 from workbench.ablate.stream import make_plan
-from workbench.errors import InputError, WorkbenchError
+from workbench.errors import DiskError, DivergenceError, InputError, WorkbenchError
 from workbench.train.loop import Trainer
 
 SCRIPT = """
@@ -112,22 +115,89 @@ def test_a_killed_run_ends_with_the_same_weights(store: Path, finished: ablate.R
     assert steps.is_unique
 
 
-@pytest.mark.parametrize("wrapped", [OSError(errno.ENOSPC, "full"), RuntimeError("I/O error: (os error 28)")])
-def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, wrapped) -> None:
-    save = Trainer.save
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stops_the_run_with_what_it_has(store: Path, monkeypatch, number: int) -> None:
+    save, replace = Trainer.save, os.replace
+
+    def full(*_):
+        raise OSError(number, os.strerror(number))
 
     def fills(self):
-        if self.step > 4:
-            raise wrapped
+        monkeypatch.setattr(os, "replace", full if self.step > 4 else replace)
         save(self)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "save", fills)
-        with pytest.raises(WorkbenchError, match="disk is full.*goes on from there"):
-            ablate.run(TINY, store, checkpoint=4)
+    monkeypatch.setattr(Trainer, "save", fills)
+    with pytest.raises(DiskError, match="disk is full.*goes on from there"):
+        ablate.run(TINY, store, checkpoint=4)
+    monkeypatch.setattr(os, "replace", replace)
     state = json.loads((store / TINY.hash / "train" / "checkpoint.json").read_text())
     assert state["step"] == 4
-    assert ablate.runs(store).state.tolist() == ["failed"]
+    assert not list((store / TINY.hash).glob("**/*.tmp"))
+
+
+def test_a_finished_model_that_the_disk_has_no_room_for_is_told_without_reading_an_error(
+    store, monkeypatch
+) -> None:
+    def save_model(model, architecture, folder):
+        raise SafetensorError("Error while serializing")
+
+    def write_bytes(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "save_model", save_model)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(DiskError, match="disk is full"):
+        ablate.run(TINY.replace(budget=2), store)
+
+
+def test_a_store_in_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match="Not a directory"):
+        ablate.run(TINY, tmp_path / "file" / "runs")
+
+
+def test_a_run_that_diverges_fails_with_a_clear_word_and_can_be_asked_about(store: Path) -> None:
+    hot = TINY.replace(
+        optimiser={"lr": 10, "batch": 2, "warmup": 0}, stages=[{"kind": "all", "share": 1}], budget=40
+    )
+    for _ in range(2):  # the same call again says the same
+        with pytest.raises(DivergenceError, match="lower the learning rate"):
+            ablate.run(hot, store, checkpoint=2)
+    table = ablate.runs(store)
+    assert table.state.tolist() == ["failed"]
+    assert "diverged" in table.problem[0]
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_start_weights(
+    store: Path, finished, tmp_path: Path
+) -> None:
+    start = shutil.copytree(finished.folder / "model", tmp_path / "start")
+    recipe = TINY.replace(start=str(start), seed=1, budget=2, modes=["nothink"])
+    first = ablate.run(recipe, store)
+    assert ablate.run(recipe, store) == first
+    weights = load_file(start / "model.safetensors")
+    save_file({k: v + 1e-3 for k, v in weights.items()}, start / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match="began with other weights"):
+        ablate.run(recipe, store)
+    made = ablate.sweep([recipe], store, progress=False)
+    assert "began with other weights" in made.failed[recipe.hash]
+    shutil.rmtree(start)
+    assert ablate.run(recipe, store) == first, "weights that are gone cannot differ"
+
+
+def test_a_finished_run_of_other_code_is_told(store: Path, monkeypatch) -> None:
+    recipe = TINY.replace(budget=2, modes=["nothink"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        ablate.run(recipe, store)
+        ablate.run(recipe, store)
+        ablate.sweep([recipe], store, progress=False)
+    monkeypatch.setattr(sys.modules["workbench.ablate.run"], "code", lambda: {"code_sha256": "another"})
+    with pytest.warns(UserWarning, match=f"run {recipe.hash} made by other code"):
+        ablate.run(recipe, store)
+    with pytest.warns(UserWarning, match="made by other code") as told:
+        ablate.sweep([recipe], store, progress=False)
+    assert len(told) == 1
 
 
 def test_a_budget_in_flops_buys_about_that_many(store: Path, monkeypatch) -> None:

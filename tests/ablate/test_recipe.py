@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from workbench.ablate import Recipe
+from workbench.ablate import Mixture, Recipe
 from workbench.ablate.recipe import reasoning_rates
 from workbench.ablate.stream import make_plan
 from workbench.ablate.sweep import expand, read_sweep
@@ -165,6 +166,106 @@ def test_a_sweep_file_gives_every_combination(tmp_path) -> None:
 def test_a_sweep_file_with_a_typo_is_refused(fields, told) -> None:
     with pytest.raises(InputError, match=told):
         expand(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sed": 1}, "did you mean 'seed'"),
+        ({"mixture": {"general": {"recrods": 3}}}, "mixture.general.*did you mean 'records'"),
+        ({"stages": [{"kind": "all"}]}, "Stage without share"),
+        ({"budget": 10.5}, "budget.samples=10.5"),
+        ({"budget": "many"}, "budget='many'"),
+        ({"mixture": {"general": 1, "maths": 1}}, "or single records"),
+        ({"evaluation": 2.5}, "evaluation=2.5"),
+    ],
+)
+def test_by_keyword_too_a_field_is_refused_by_its_name(fields, told) -> None:
+    with pytest.raises(InputError, match=told):
+        Recipe(**fields)
+
+
+def test_a_number_is_the_same_however_it_is_written() -> None:
+    plain = Recipe(budget=10_000, seed=3, mixture={"general": 4000, "maths": 0, "computer_use": 4000})
+    for budget in (1e4, "1e4", np.int64(10_000), np.float32(1e4), {"samples": "1e4"}):
+        other = plain.replace(budget=budget)
+        assert other.hash == plain.hash
+        assert type(other.budget.samples) is int
+    numpy = Recipe(
+        budget=np.int32(10_000), seed=np.int64(3), mixture={"general": np.int64(4000), "computer_use": 4e3}
+    )
+    assert numpy.hash == plain.hash
+    assert Recipe(optimiser={"lr": np.float64(2e-3)}, reasoning=np.float64(0.2)).hash == Recipe().hash
+    assert (
+        plain.replace(architecture={"width": np.int64(64)}).hash
+        == plain.replace(architecture={"width": 64.0}).hash
+    )
+
+
+def test_one_is_a_share_where_nothing_else_says_so_and_a_record_where_it_is_meant() -> None:
+    assert Recipe(mixture={"general": 1}).mixture == Recipe(mixture={"general": 1.0}).mixture
+    assert Recipe(mixture={"general": 1, "maths": 0}).mixture.shares()["general"] == 1
+    assert Recipe(mixture={"general": {"records": 1}}).mixture.general.records == 1
+    assert Recipe(mixture={"general": 1, "maths": 3}).mixture.general.records == 1, "counts, as maths says"
+
+
+def test_a_mixture_changes_only_where_it_is_told_to() -> None:
+    counted = Recipe(mixture=COUNTS)
+    more = counted.replace(mixture={"maths": 40})
+    assert more.mixture.general == counted.mixture.general
+    assert more.mixture.computer_use == counted.mixture.computer_use
+    assert more.mixture.maths.records == 40
+    shared = Recipe(mixture={"general": 0.7, "maths": 0.3})
+    assert shared.replace(mixture={"general": 0.5, "maths": 0.5}).mixture.shares()["maths"] == 0.5
+    with pytest.raises(InputError, match="sum to 1.2"):
+        shared.replace(mixture={"maths": 0.5})
+    with pytest.raises(InputError, match="beside counts"):
+        counted.replace(mixture={"maths": 0.5})
+    assert counted.replace(mixture=Mixture(general=1.0)).mixture.shares()["general"] == 1
+    assert counted.replace(budget={"flops": 1e12}).budget.samples is None
+
+
+def test_what_was_given_in_short_is_varied_field_by_field() -> None:
+    made = expand({"recipe": {"reasoning": 0.1}, "vary": {"reasoning.domains": [["maths"], ["general"]]}})
+    assert [r.reasoning.share for r in made] == [0.1, 0.1]
+    assert [r.reasoning.domains for r in made] == [("maths",), ("general",)]
+    made = expand(
+        {"recipe": {"mixture": {"general": 40, "maths": 60}}, "vary": {"mixture.general.repeat": [1, 2]}}
+    )
+    assert [r.mixture.general.records for r in made] == [40, 40]
+    assert [r.mixture.general.repeat for r in made] == [1, 2]
+    made = expand({"recipe": {"seed": 4}, "rows": [{"optimiser.lr": 1e-3}, {"seed": 5}]})
+    assert [(r.seed, r.optimiser.lr) for r in made] == [(4, 1e-3), (5, 2e-3)], "a row is a variant"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("budget: 10\nseed: 1\nbudget: 20", "'budget' stands twice, with 10 and 20"),
+        ("recipe: {budget: 10}\nvary: {seed: [1], seed: [2]}", "'seed' stands twice"),
+        ("recipe: {reasoning: 0.3}\nvary: {reasoning.share: [0.1]}", "reasoning.share is varied, and is 0.3"),
+        ("recipe: {optimiser: {lr: 1}}\nvary: {optimiser.lr: [1e-3]}", "optimiser.lr is varied, and is 1"),
+        ("rows: [{seed: 3}]\nvary: {seed: [1, 2]}", "seed is varied, and is 3 in recipe or rows"),
+        ("recipe: {mixture: {maths: 10}}\nvary: {mixture: [{maths: 20}]}", "mixture is varied"),
+        ("recipe: {stages: []}\nvary: {stages.share: [1]}", "stages.share beside stages"),
+        ("recipe: [1]\nseeds: 2", "fields of a recipe"),
+    ],
+)
+def test_a_sweep_file_loses_nothing_silently(tmp_path, text, told) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_sweep(path)
+
+
+def test_equal_keys_are_refused_in_json_and_merged_keys_are_none_in_yaml(tmp_path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text('{"seed": 1, "seed": 2}')
+    with pytest.raises(InputError, match="'seed' stands twice"):
+        Recipe.load(path)
+    path = tmp_path / "sweep.yaml"
+    path.write_text("recipe: &base {budget: 10}\nrows:\n- {seed: 1}\n- {seed: 2, reasoning.share: 1e-1}\n")
+    assert [(r.seed, r.reasoning.share) for r in read_sweep(path)] == [(1, 0.2), (2, 0.1)]
 
 
 def test_recipes_and_recorded_runs_need_no_torch() -> None:

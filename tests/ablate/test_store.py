@@ -15,7 +15,7 @@ from ablate_tiny import TINY
 
 from workbench import ablate
 from workbench.ablate.store import held, write_json
-from workbench.errors import InputError
+from workbench.errors import BusyError, DiskError, InputError
 
 
 @pytest.fixture
@@ -119,6 +119,31 @@ def test_files_are_read_whole_while_they_are_written(tmp_path: Path) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_an_empty_table_has_the_columns_that_a_query_asks_for(tmp_path: Path) -> None:
+    table = ablate.runs(tmp_path)
+    assert table.empty
+    assert table.query("mode == 'auto' and seed == 0 and state == 'finished'").empty
+    assert {"share.maths", "architecture.width", "commit", "accuracy"} <= set(table)
+
+
+def test_the_table_says_what_each_run_was_made_with(copy: Path) -> None:
+    table = ablate.runs(copy)
+    for name in ("date", "workbench", "code_sha256", "processor", "instructions"):
+        assert table[name].notna().all(), name
+    assert table["start_sha256"].isna().all(), "it began fresh"
+
+
+def test_a_busy_run_is_told_by_the_kind_of_its_error(tmp_path: Path) -> None:
+    with (
+        held(tmp_path / "run"),
+        pytest.raises(BusyError, match="is being written by process"),
+        held(tmp_path / "run"),
+    ):
+        pass
+    with pytest.raises(DiskError), held(Path(__file__) / "run"):
+        pass
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -108,8 +111,6 @@ def test_a_worker_that_is_killed_costs_only_its_last_steps(store: Path) -> None:
         holder = store / long[0].hash / "holder.json"
         while not killed:
             if checkpoint.exists() and holder.exists():
-                import json
-
                 killed.append(json.loads(holder.read_text())["pid"])
                 os.kill(killed[0], signal.SIGKILL)
             time.sleep(0.01)
@@ -123,6 +124,32 @@ def test_a_worker_that_is_killed_costs_only_its_last_steps(store: Path) -> None:
     assert set(made.frame().state) == {"finished"}
     sessions = ablate.Run.load(store / long[0].hash).provenance
     assert sessions[-1]["from_step"] > 0, "it went on from the checkpoint"
+
+
+@pytest.mark.slow  # three processes import torch
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_is_ended_from_outside_takes_its_workers_along(store: Path, number: int) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from ablate_tiny import TINY\nfrom workbench import ablate\n"
+        f"ablate.sweep([TINY.replace(budget=100000, seed=s) for s in range(2)], {str(store)!r}, workers=2,"
+        " checkpoint=2, every=1, progress=False)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    holders = [store / TINY.replace(budget=100000, seed=s).hash / "holder.json" for s in range(2)]
+    try:
+        while not all((place.parent / "train" / "checkpoint.json").exists() for place in holders):
+            assert process.poll() is None
+            time.sleep(0.05)
+        workers = [json.loads(place.read_text())["pid"] for place in holders]
+        process.send_signal(number)
+    finally:
+        process.wait(60)
+    for place, pid in zip(holders, workers, strict=True):
+        assert pid != process.pid
+        with held(place.parent, wait=30):  # the worker is gone, or holds its run for ever
+            pass
+    assert set(ablate.runs(store).state) == {"stopped"}
 
 
 @pytest.mark.slow

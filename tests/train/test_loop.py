@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from workbench import synth
-from workbench.errors import CheckpointError
+from workbench.errors import CheckpointError, DivergenceError
 from workbench.train.data import Mix, batches
 from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
+from workbench.train.losses import Term
 from workbench.train.nano import build_nano, grow, nano_encoder, start_folder, warm_start
 from workbench.train.tokenizer import build_tokenizer
 
@@ -113,6 +114,72 @@ def test_phases_change_what_is_drawn(tokenizer, tmp_path: Path) -> None:
     plus = tokenizer.encode(" from left").ids
     rows = [row.tolist() for row in second.input_ids]
     assert all(any(row[i : i + 2] == plus for i in range(len(row))) for row in rows), "chains, as asked"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_last_checkpoint(tokenizer, tmp_path) -> None:
+    run = trainer(tokenizer, tmp_path)
+    terms = run.terms
+
+    def breaks(step: int):
+        if step < 6:
+            return terms(step)
+        return [Term(lambda seen: (seen.features.sum() * float("nan"), {"reply": 1.0}))]
+
+    run.terms = breaks
+    with pytest.raises(DivergenceError, match="step 7 of 8: norm is nan.*lower the learning rate"):
+        run.run(on_metrics=lambda _: None)
+    assert all(p.isfinite().all() for p in run.model.parameters()), "the step was not taken"
+    again = trainer(tokenizer, tmp_path)
+    again.restore()
+    assert again.step == 4
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path)
+    run.save()
+    kept = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with torch.no_grad():
+        run.model.lm_head.weight[0, 0] = float("inf")
+    with pytest.raises(DivergenceError, match="no longer finite"):
+        run.save()
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
+
+
+def test_a_run_that_is_far_worse_than_guessing_is_given_up_and_not_kept(tokenizer, tmp_path: Path) -> None:
+    run = trainer(tokenizer, tmp_path, replace(SMALL, encoder_steps=0, steps=40, warmup=1, lr=10.0))
+    with pytest.raises(DivergenceError, match="3 times that of guessing for 10 steps"):
+        run.run(on_metrics=lambda _: None)
+    assert not (tmp_path / "checkpoint.json").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:4],
+        lambda data: b"",
+        lambda data: b"\0" * len(data),
+        lambda data: data.replace(b"model.model", b"model.mudel"),
+        lambda data: data.replace(b'"step"', b'"stop"'),
+    ],
+    ids=["cut", "header cut", "empty", "zeros", "other tensors", "other header"],
+)
+def test_a_damaged_checkpoint_is_told_as_one(tokenizer, tmp_path: Path, damage) -> None:
+    run = trainer(tokenizer, tmp_path)
+    run.save()
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(CheckpointError, match="cannot be read.*begins anew"):
+        trainer(tokenizer, tmp_path).restore()
+
+
+def test_a_checkpoint_of_another_shape_is_told_as_one(tokenizer, tmp_path: Path) -> None:
+    trainer(tokenizer, tmp_path).save()
+    wider = phased_trainer(
+        build_nano(tokenizer, width=64, depth=1, tower=1), nano_encoder(tokenizer), SMALL, tmp_path
+    )
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        wider.restore()
 
 
 def test_another_runs_folder_is_refused(tokenizer, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.engines import connected
-from ..errors import InputError, WorkbenchError
+from ..errors import BusyError, WorkbenchError
 from .recipe import Recipe
 from .run import run
 
@@ -48,8 +48,8 @@ def attempt(recipe: Recipe, root: Path, options: dict[str, Any], **more: Any) ->
     """Run one recipe; its failure is an outcome, and the sweep goes on."""
     try:
         run(recipe, root, **options, **more)
-    except InputError as error:
-        return Outcome(recipe.hash, str(error), busy="is being written by" in error.given)
+    except BusyError as error:
+        return Outcome(recipe.hash, str(error), busy=True)
     except WorkbenchError as error:
         return Outcome(recipe.hash, str(error))
     except Exception as error:
@@ -244,14 +244,27 @@ def _outcome(ray: Any, future: Any, recipe: Recipe, tries: int) -> Outcome | Non
 
 
 def main() -> None:
-    """A worker of a local sweep: reads a job a line from standard input, writes its outcome a line."""
+    """A worker of a local sweep: reads a job a line from standard input, writes its outcome a line.
+
+    It ends with the process that gave it work, however that one ends: a run is then left at its last
+    checkpoint.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed must not come between the outcomes
-    for line in sys.stdin:
-        job = json.loads(line)
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    while True:
+        job = json.loads(jobs.get())
         outcome = attempt(Recipe.from_dict(job["recipe"]), Path(job["root"]), job["options"])
         answers.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
         answers.flush()
+
+
+def _listen(jobs: queue.Queue[str]) -> None:
+    """Take jobs as they come; the end of the input is the end of this process, whatever it is at."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

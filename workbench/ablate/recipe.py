@@ -1,28 +1,27 @@
-"""A recipe: everything that determines a training run, checked, with a hash that names its folder
-
-The parts of a recipe: domains and their mixture, reasoning, stages, budget, optimiser
-
-The architecture of a recipe: what is built, how pictures are fed to it, and what cannot go together
-"""
+"""A recipe: everything that determines a training run, checked, with a hash that names its folder."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from .. import synth
 from ..errors import InputError
 from ..files import read_bytes
 from ..names import Named
+from ..records import closest, refuse_unknown
+from ..records import plain as plain_values
 from ..types import Mode
-from .fields import build, closest, plain, refuse_unknown
 from .resolution import Feed, default_tile, feed, least_tokens, method_name
 
 __all__ = [
@@ -45,6 +44,8 @@ __all__ = [
     "reasoning_rates",
 ]
 
+
+T = TypeVar("T")
 
 #: The domains of the published data mixture, as `synth.FAMILIES` names them.
 DOMAINS = ("general", "maths", "computer_use")
@@ -69,6 +70,66 @@ WRITTEN = (
 )  # fmt: skip
 
 
+def _fields_by_name(kind: type[T]) -> type[T]:
+    """Let a record refuse an unknown or missing field by its name, and take numpy's numbers as Python's."""
+    make, known = kind.__init__, [each.name for each in fields(kind)]  # type: ignore[arg-type]
+
+    @functools.wraps(make)
+    def checked(self: Any, *args: Any, **given: Any) -> None:
+        given = {**dict(zip(known, args, strict=False)), **named_now(kind, given)}
+        refuse_unknown(given, known, kind.__name__)
+        for each in fields(kind):  # type: ignore[arg-type]
+            if each.name not in given and each.default is dataclasses.MISSING:
+                raise InputError(f"{kind.__name__} without {each.name}", f"all of {', '.join(known)}")
+        make(self, **{name: _as_python(value) for name, value in given.items()})
+
+    type.__setattr__(kind, "__init__", checked)
+    return kind
+
+
+def _as_python(value: Any) -> Any:
+    """The value itself; of numpy's numbers and arrays, also inside mappings and lists, Python's."""
+    if isinstance(value, Mapping):
+        return {key: _as_python(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_python(item) for item in value)
+    return plain_values(value) if isinstance(value, (np.generic, np.ndarray)) else value
+
+
+def written(each: dataclasses.Field[Any]) -> str:
+    """The key of a field in JSON and YAML: its name, or the one under which recipes were hashed before."""
+    return str(each.metadata.get("written", each.name))
+
+
+def named_now(kind: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields under their names of now; those of a file may have the key that they are written with."""
+    now = {written(each): each.name for each in fields(kind)}
+    return {now.get(name, name): part for name, part in value.items()}
+
+
+def plain(value: Any) -> Any:
+    """Records as dicts with the keys that they are written with, tuples as lists: what JSON and YAML hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {written(each): plain(getattr(value, each.name)) for each in fields(value)}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def build(kind: type[T], value: Any, where: str) -> T:
+    """A record of a kind from a mapping of its fields, or the record itself.
+
+    Raises:
+        InputError: for what is neither, and for unknown or missing fields.
+    """
+    if isinstance(value, kind):
+        return value
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}={value!r}", f"a mapping with some of {', '.join(names)}")
+    given = named_now(kind, value)
+    refuse_unknown(given, names, where)
+    return kind(**given)
+
+
 def number(value: Any, name: str, low: float, high: float, *, whole: bool = False) -> None:
     """Refuse what is no number from ``low`` to ``high``.
 
@@ -83,17 +144,32 @@ def number(value: Any, name: str, low: float, high: float, *, whole: bool = Fals
 
 
 def as_floats(record: Any, *names: str) -> None:
-    """Make some fields of a frozen record floats: 3 and 3.0 are one recipe, and YAML reads 2e-3 as text."""
+    """Make some fields of a frozen record floats: 3 and 3.0 are one recipe."""
     for name in names:
-        value = getattr(record, name)
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                value = float(value)
+        value = as_number(getattr(record, name))
         if isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         object.__setattr__(record, name, value)
 
 
+def as_whole(record: Any, *names: str) -> None:
+    """Make some fields of a frozen record whole numbers, where they are: 1e4 and 10000 are one recipe."""
+    for name in names:
+        value = as_number(getattr(record, name))
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        object.__setattr__(record, name, value)
+
+
+def as_number(value: Any) -> Any:
+    """A number that stands as text, which is how YAML reads 1e4; anything else as it is."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+@_fields_by_name
 @dataclass(frozen=True)
 class Domain:
     """What one domain gives to the mixture: a count of records, or a share of all that is drawn.
@@ -112,6 +188,7 @@ class Domain:
 
     def __post_init__(self) -> None:
         as_floats(self, "share", "repeat", "cap")
+        as_whole(self, "records")
         if (self.records is None) == (self.share is None):
             raise InputError(f"records={self.records}, share={self.share} of one domain", "one of the two")
         if self.records is not None:
@@ -131,20 +208,39 @@ class Domain:
 
 def _domain(value: Any, where: str) -> Domain:
     try:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return build(Domain, value, where)
-        return Domain(records=value) if isinstance(value, int) else Domain(share=value)
+        return build(Domain, spelled_out(("mixture", where), value), f"mixture.{where}")
     except InputError as error:
-        if error.given.startswith(where):
-            raise
-        raise InputError(f"{where}: {error.given}", error.expected, error.fix) from None
+        raise InputError(f"mixture.{where}: {error.given}", error.expected, error.fix) from None
 
 
+def spelled_out(path: Sequence[str], value: Any) -> Any:
+    """A field as the mapping of its own fields that it is short for: reasoning=0.2, budget=1e4, general=4000.
+
+    Args:
+        path: names down to the field, ("mixture", "general") for instance.
+        value: of it; returned as it is where it is short for nothing.
+    """
+    number = as_number(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return value
+    if tuple(path) == ("reasoning",):
+        return {"share": number}
+    if tuple(path) == ("budget",):
+        return {"samples": number}
+    if len(path) == 2 and path[0] == "mixture":
+        counted = isinstance(number, int) or (number > 1 and number.is_integer())
+        return {"records" if counted else "share": number}
+    return value
+
+
+@_fields_by_name
 @dataclass(frozen=True)
 class Mixture:
     """The three domains; each a `Domain`, its fields, a whole number (records) or a fraction (share).
 
-    Shares of all domains sum to one; counts and shares do not mix.  A domain that is left out has none.
+    Shares of all domains sum to one; counts and shares do not mix.  A domain that is left out has none.  Bare
+    numbers of which one is 1 and the others are 0 are shares, and so is a bare 0 or 1 beside shares: for a
+    single record say ``{"records": 1}``.
     """
 
     general: Domain = None  # type: ignore[assignment]
@@ -157,10 +253,17 @@ class Mixture:
             given = dict.fromkeys(DOMAINS, Domain(share=1 / 3))
         made = {k: _domain(v, f"mixture.{k}") for k, v in given.items() if v is not None}
         # A bare 0 or 1 beside shares is a share: YAML and JSON do not keep 0.0 apart from 0 for everyone.
-        if any(d.share is not None for d in made.values()):
-            for name, value in given.items():
-                if isinstance(value, int) and not isinstance(value, bool) and value in (0, 1):
-                    made[name] = Domain(share=float(value))
+        bare = {name: v for name, v in given.items() if type(v) is int and v in (0, 1)}
+        alone = len(bare) == len(made)
+        if alone and sum(bare.values()) > 1:
+            raise InputError(
+                f"mixture of {', '.join(f'{name} {v}' for name, v in bare.items())}: shares that sum to "
+                f"{sum(bare.values())}, or single records?",
+                "fractions that sum to one, or counts of records",
+                'say {"records": 1} if that is meant',
+            )
+        if (alone and sum(bare.values()) == 1) or any(d.share is not None for d in made.values()):
+            made |= {name: Domain(share=float(value)) for name, value in bare.items()}
         shared = [name for name, domain in made.items() if domain.share is not None]
         if shared and len(shared) < len(made):
             raise InputError(
@@ -189,6 +292,7 @@ class Mixture:
         return {name: weight / total for name, weight in weights.items()}
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Reasoning:
     """How much of the data carries a thought.
@@ -219,6 +323,7 @@ class Reasoning:
             raise InputError(f"reasoning.share={self.share} and no reasoning.domains", "a domain to carry it")
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Stage:
     """One stage of training.
@@ -252,6 +357,7 @@ class Stage:
                 )
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Budget:
     """How long to train: in samples (records seen), or in floating-point operations of training."""
@@ -263,12 +369,14 @@ class Budget:
         as_floats(self, "flops")
         if (self.samples is None) == (self.flops is None):
             raise InputError(f"budget with samples={self.samples}, flops={self.flops}", "one of the two")
+        as_whole(self, "samples")
         if self.samples is not None:
             number(self.samples, "budget.samples", 1, math.inf, whole=True)
         else:
             number(self.flops, "budget.flops", 1, math.inf)
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Optimiser(Named, guide="attention_supervision"):
     """Muon and AdamW with one schedule; see `workbench.train.loop.TrainConfig`.
@@ -293,6 +401,7 @@ class Optimiser(Named, guide="attention_supervision"):
 
     def __post_init__(self) -> None:
         as_floats(self, *(f.name for f in fields(self) if f.name != "batch"))
+        as_whole(self, "batch")
         number(self.batch, "optimiser.batch", 1, 65536, whole=True)
         limits = {"lr": (1e-9, 10), "warmup": (0, 1), "decay": (0, 1), "clip": (1e-6, math.inf)}
         for each in fields(self):
@@ -315,6 +424,7 @@ FUSIONS = ("mid", "early")
 IMAGE_ATTENTION = ("causal", "bidirectional")
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Architecture:
     """The small model's shape.  Only what acts stands here; a new choice is a new field.
@@ -354,6 +464,7 @@ class Architecture:
     def __post_init__(self) -> None:
         limits = {"width": (1, 4096), "depth": (1, 64), "vision_layer": (0, 64)}
         limits |= {"projector_depth": (1, 8), "token_budget": (1, 4096)}
+        as_whole(self, *limits, "tile")
         for name, (low, high) in limits.items():
             number(getattr(self, name), f"architecture.{name}", low, high, whole=True)
         if self.width % 8:
@@ -429,6 +540,7 @@ _PARTS = {
 }
 
 
+@_fields_by_name
 @dataclass(frozen=True)
 class Recipe:
     """Everything that determines a run.  Parts may be given as mappings of their fields.
@@ -472,7 +584,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, kind in _PARTS.items():
-            object.__setattr__(self, name, build(kind, _short(name, getattr(self, name)), name))
+            object.__setattr__(self, name, build(kind, spelled_out((name,), getattr(self, name)), name))
+        as_whole(self, "evaluation", "seed", "difficulty")
         object.__setattr__(self, "stages", _stages(self.stages))
         known = [*synth.FAMILIES, *synth.LARGE]
         object.__setattr__(self, "families", _some("families", self.families, known))
@@ -562,13 +675,21 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def replace(self, **changes: Any) -> Recipe:
-        """A copy with some fields changed; a mapping changes only the fields of a part that it names."""
+        """A copy with some fields changed; a mapping changes only the fields of a part that it names.
+
+        A mixture's other domains stay as they are, so shares must be changed together; `Mixture` replaces it
+        whole.  A budget is one field: samples or FLOPs.
+        """
         refuse_unknown(changes, [f.name for f in dataclasses.fields(self)], "Recipe")
         for name, value in changes.items():
-            if name in _PARTS and name not in ("mixture", "budget") and isinstance(value, Mapping):
+            if name in _PARTS and name != "budget" and isinstance(value, Mapping):
                 part = getattr(self, name)
+                value = named_now(type(part), value)
                 refuse_unknown(value, [f.name for f in dataclasses.fields(part)], name)
-                changes[name] = dataclasses.replace(part, **value)
+                kept = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+                if name == "mixture":  # a domain without data is neither counted nor shared
+                    kept = {domain: one for domain, one in kept.items() if one.records or one.share}
+                changes[name] = type(part)(**{**kept, **value})
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -624,7 +745,12 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
     data = read_bytes(path, "recipe", max_bytes=2**24)
     try:
-        value = json.loads(data) if str(path).endswith(".json") else yaml.safe_load(data.decode("utf-8"))
+        if str(path).endswith(".json"):
+            value = json.loads(data, object_pairs_hook=_once)
+        else:
+            value = yaml.load(data.decode("utf-8"), Loader=_yaml_loader())
+    except InputError:
+        raise
     except RecursionError:
         raise InputError(f"{str(path)!r} is nested too deeply", "a mapping of fields") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -633,6 +759,35 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{str(path)!r} holds {type(value).__name__}", "a mapping of fields")
     return value
+
+
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping of some pairs.
+
+    Raises:
+        InputError: for a key that stands there twice: one of its values would be lost.
+    """
+    made: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise InputError(f"{key!r} stands twice, with {made[key]!r} and {value!r}", "each field once")
+        made[key] = value
+    return made
+
+
+def _yaml_loader() -> Any:
+    """PyYAML's safe loader, made to refuse equal keys, of which it would silently take the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
+        return _once([tuple(loader.construct_object(one, deep=True) for one in pair) for pair in node.value])
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return Loader
 
 
 def reasoning_rates(recipe: Recipe, share: float | None = None) -> dict[tuple[str, bool], float]:
@@ -664,13 +819,6 @@ def reasoning_rates(recipe: Recipe, share: float | None = None) -> dict[tuple[st
     rate = {True: steps, False: look}
     carrying = recipe.reasoning.domains
     return {(d, several): rate[several] if d in carrying else 0.0 for d in DOMAINS for several in rate}
-
-
-def _short(name: str, value: Any) -> Any:
-    """A bare number where it says enough: reasoning=0.2, budget=10000."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and name in ("reasoning", "budget"):
-        return {"share" if name == "reasoning" else "samples": value}
-    return value
 
 
 def _stages(value: Any) -> tuple[Stage, ...]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..models.layout import Block, whole
+from ..records import closest
 from ..types import Box
-from .fields import closest
 
 __all__ = ["FEEDINGS", "Feed", "View", "default_tile", "feed", "least_tokens", "method_name"]
 

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, WorkbenchError
+from ..errors import DiskError, InputError
 from ..files import local_path
 from ..names import verb
+from ..provenance import code
 from .recipe import Recipe
-from .store import FILES, held, read_lines, read_recipe, read_result, seal, write_json
+from .store import (
+    FILES,
+    WEIGHTS,
+    file_digest,
+    held,
+    read_json,
+    read_lines,
+    read_recipe,
+    read_result,
+    seal,
+    start_weights,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,8 +135,11 @@ def run(
         on_metrics: called with each line of metrics.
 
     Raises:
-        InputError: for a folder that was edited, or that another process still holds after ``wait``.
-        WorkbenchError: when the disk is full; the last checkpoint is there, and the same call goes on.
+        InputError: for a folder that was edited; a finished run whose ``start`` holds other weights now.
+        BusyError: if another process still holds the run after ``wait``.
+        DivergenceError: if the loss is no number any more; the last checkpoint is from before.
+        DiskError: when the disk is full or cannot be written to; the last checkpoint is there, and the same
+            call goes on.
     """
     recipe = as_recipe(recipe)
     for name, value in (("checkpoint", checkpoint), ("every", every)):
@@ -132,11 +148,30 @@ def run(
     root = local_path(folder)
     place = root / recipe.hash
     if _finished(place):
-        return Run.load(place)
-    with told_of_full_disk(place), held(place, wait=wait):
+        return _read(place)
+    with told_what_is_kept(place), held(place, wait=wait):
         if not _finished(place):  # it may have been finished while this process waited
             _run_here(recipe, place, device, checkpoint, every, keep_model, on_metrics)
-    return Run.load(place)
+    return _read(place)
+
+
+def _read(place: Path) -> Run:
+    """A finished run; other code than this is warned of."""
+    done = Run.load(place)
+    if not as_it_was_made(place, done.recipe, done.provenance):
+        warn_of_other_code([done.folder.name], done.provenance[-1])
+    return done
+
+
+def warn_of_other_code(names: Sequence[str], made: Mapping[str, Any]) -> None:
+    """Say that finished runs are read that other code made."""
+    told = f"run {names[0]}" if len(names) == 1 else f"{len(names)} runs ({names[0]}, ...)"
+    version, commit = made.get("workbench", "unknown"), (made.get("commit") or "unknown")[:8]
+    warnings.warn(
+        f"{told} made by other code than this (version {version}, commit {commit}, {made.get('date')}): read "
+        "as it is; another folder, or deleting it, runs the recipe anew",
+        stacklevel=4,
+    )
 
 
 def as_recipe(value: Any) -> Recipe:
@@ -193,31 +228,71 @@ def noted(place: Path) -> Iterator[None]:
 
 
 def _note(place: Path, state: str, error: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk takes no note either
+    with contextlib.suppress(OSError, InputError):  # a full disk takes no note either
         path = place / FILES["state"]
-        before = json.loads(path.read_text()) if path.exists() else {}
+        before = read_json(path) if path.exists() else {}
         write_json(path, {**before, "state": state, "error": error})
 
 
 @contextlib.contextmanager
-def told_of_full_disk(place: Path) -> Iterator[None]:
-    """Turn a full disk into what to do about it.
+def told_what_is_kept(place: Path) -> Iterator[None]:
+    """Add to what goes wrong with the disk what is kept, and what to do about it.
 
     Raises:
-        WorkbenchError: when there is no space left.
+        DiskError: for a full disk, a missing permission, and the like.
     """
     try:
         yield
-    except Exception as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        # safetensors has an error of its own, with the system's number in its text
-        if not (full or "(os error 28)" in str(error)):
+    except OSError as error:
+        source = error.__cause__ if isinstance(error, DiskError) else error
+        full = isinstance(source, OSError) and source.errno in (errno.ENOSPC, errno.EDQUOT)
+        if isinstance(error, DiskError) and not full:
             raise
-        with contextlib.suppress(OSError):
-            for left in (place / FILES["train"]).glob("*.new"):
-                left.unlink()
-        raise WorkbenchError(
-            f"the disk is full; run {place.name} stopped with its last checkpoint in {str(place)!r}",
-            "space for checkpoints and the finished model",
-            "free some and make the same call: it goes on from there",
+        raise DiskError(
+            f"the disk is full; run {place.name} stopped with its last checkpoint in {str(place)!r}"
+            if full
+            else f"run {place.name} in {str(place)!r}: {error.strerror or error}",
+            "space for checkpoints and the finished model" if full else "a folder that can be written to",
+            "free some and make the same call: it goes on from there"
+            if full
+            else "change it, and call again",
         ) from error
+
+
+def as_it_was_made(place: Path, recipe: Recipe, provenance: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a finished run was made by this code; refuse one that began with other weights than now.
+
+    Args:
+        place: the run's folder.
+        recipe: of the run.
+        provenance: of its sessions.
+
+    Raises:
+        InputError: if the recipe's ``start`` holds other weights now.
+    """
+    last = provenance[-1] if provenance else {}
+    if recipe.start != "fresh":
+        with contextlib.suppress(LookupError):
+            now = start_digest(recipe, place.parent)
+            if last["start_sha256"] != now:
+                raise InputError(
+                    f"run {place.name} is finished, and began with other weights than start={recipe.start!r} "
+                    f"holds now ({last['start_sha256'][:8]}, now {now[:8]})",
+                    "the same weights: the recipe's hash does not tell them apart",
+                    f"use another folder, or delete {str(place)!r}; Run.load reads it as it is",
+                )
+    return bool(last.get("code_sha256") == code()["code_sha256"])
+
+
+def start_digest(recipe: Recipe, root: Path) -> str:
+    """SHA-256 of the weights that a recipe begins with.
+
+    Raises:
+        LookupError: if they are no longer there.
+    """
+    try:
+        folder = start_weights(recipe, root)
+    except InputError as error:
+        raise LookupError(recipe.start) from error
+    assert folder is not None, recipe.start
+    return file_digest(folder / WEIGHTS)

@@ -1,4 +1,4 @@
-"""The run store: one folder a run, whole files only, one writer at a time, all runs as one table"""
+"""The run store: one folder a run, whole files only, one writer at a time, all runs as one table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import files
-from ..errors import InputError
-from ..files import local_path, locked, write_bytes
+from ..errors import BusyError, DiskError, InputError
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FILES", "flat", "held", "read_json", "read_recipe", "read_result", "runs", "seal", "write_json"]
+__all__ = [
+    "FILES",
+    "file_digest",
+    "flat",
+    "held",
+    "read_json",
+    "read_lines",
+    "read_recipe",
+    "read_result",
+    "runs",
+    "seal",
+    "start_weights",
+    "write_json",
+]
 
 #: What a run's folder holds.
 FILES = {
@@ -32,17 +44,27 @@ FILES = {
     "train": "train",
     "model": "model",
 }
+#: The first columns of `runs`.
+SCORES = ["run", "state", "problem", "domain", "mode", "n", "accuracy", "low", "high"]
+
+#: What of a run's provenance `runs` shows, of its last session.
+MADE_WITH = ("date", "workbench", "commit", "code_sha256", "start_sha256", "processor", "instructions")
+
+#: The file of a model's weights, in its folder.
+WEIGHTS = "model.safetensors"
+
 FORMAT = {"format": "workbench.ablate.run", "version": 1}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside a file's place, synced, and move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    """Write JSON whole or not at all; see `workbench.files.write_json`."""
+    with files.writing(path.parent, "folder"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, value, "file")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """A JSON object from a run's file.
 
     Raises:
         InputError: if it is missing, damaged, or no object.
@@ -125,17 +147,18 @@ def held(place: Path, *, wait: float = 0.0) -> Iterator[None]:
         wait: seconds to wait for another holder.
 
     Raises:
-        InputError: if another process still holds it then.
+        BusyError: if another process still holds it then.
+        DiskError: if the folder cannot be written to.
     """
     deadline = time.monotonic() + wait
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(locked(place))
+                stack.enter_context(files.locked(place))
                 break
-            except InputError as error:
+            except BusyError as error:
                 if time.monotonic() >= deadline:
-                    raise InputError(
+                    raise BusyError(
                         f"run {place.name} is being written by {_holder(place)}", error.expected, error.fix
                     ) from None
                 time.sleep(0.2)
@@ -158,16 +181,17 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
 
     A row for each run, domain and mode: the hash, the state ("finished", "running", "stopped", "failed",
     "damaged"), every field of the recipe as ``part.field``, the shares of the mixture, accuracy with its
-    interval, tokens, seconds, and the totals of training.  A run without a result has one row without
-    scores.  A damaged or edited folder has one row whose ``problem`` says what is wrong; it is warned of
-    by name too.  A folder of something else is left out, with a warning.
+    interval, tokens, seconds, the totals of training, and what the run was made with (date, version and
+    commit of the workbench, digests of code and start weights).  A run without a result has one row without
+    scores.  A damaged or edited folder has one row whose ``problem`` says what is wrong; it is warned of by
+    name too.  A folder of something else is left out, with a warning.
 
     Raises:
         InputError: if there is no such folder.
     """
     import pandas as pd
 
-    root = local_path(folder)
+    root = files.local_path(folder)
     if not root.is_dir():
         raise InputError(
             f"no folder {str(root)!r}", "a folder of runs", "workbench.ablate.run(recipe, folder)"
@@ -183,9 +207,8 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
         except InputError as error:
             rows.append({"run": place.name, "state": "damaged", "problem": str(error)})
             warnings.warn(f"run {place.name}: {error}", stacklevel=2)
-    first = ["run", "state", "problem", "domain", "mode", "n", "accuracy", "low", "high"]
-    table = pd.DataFrame(rows, columns=None if rows else first)
-    return table[[c for c in first if c in table] + [c for c in table if c not in first]]
+    table = pd.DataFrame(rows, columns=None if rows else [*SCORES, *flat(Recipe()), *MADE_WITH])
+    return table[[c for c in SCORES if c in table] + [c for c in table if c not in SCORES]]
 
 
 def _rows(place: Path) -> list[dict[str, Any]]:
@@ -207,15 +230,18 @@ def _rows(place: Path) -> list[dict[str, Any]]:
             }
         ]
     totals = {f"train_{k}" if k in ("seconds", "tokens") else k: v for k, v in result["totals"].items()}
-    return [{**common, "state": "finished", **totals, **row} for row in result["domains"]]
+    made = {name: result["provenance"][-1].get(name) for name in MADE_WITH}
+    return [{**common, "state": "finished", **totals, **made, **row} for row in result["domains"]]
 
 
 def _is_held(place: Path) -> bool:
     try:
-        with locked(place):
+        with files.locked(place):
             return False
-    except InputError:
+    except BusyError:
         return True
+    except DiskError:  # a store that can only be read: nobody here writes it
+        return False
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
@@ -234,3 +260,39 @@ def flat(recipe: Recipe) -> dict[str, Any]:
         else:
             columns[name] = ", ".join(value) if isinstance(value, list) else value
     return columns
+
+
+def start_weights(recipe: Recipe, root: Path) -> Path | None:
+    """The folder whose weights a recipe begins with; None for fresh ones.
+
+    Args:
+        recipe: names them in ``start``.
+        root: the store, for "run:HASH".
+
+    Raises:
+        InputError: if it holds no weights.
+    """
+    start = recipe.start
+    if start == "fresh":
+        return None
+    if start.startswith("run:"):
+        name = start.removeprefix("run:")
+        folder = root / name / FILES["model"]
+        if not (root / name / FILES["result"]).is_file() or not (folder / WEIGHTS).is_file():
+            raise InputError(
+                f"start={start!r}, which is no finished run of this store with its model",
+                "a run that is finished and has kept its model",
+                "run its recipe first, in the same folder",
+            )
+        return folder
+    folder = files.data_path("nano") if start == "nano" else files.local_path(start)
+    if not (folder / WEIGHTS).is_file():
+        told = "'fresh', 'nano', 'run:HASH', or a folder with model.safetensors"
+        raise InputError(f"start={start!r}", told)
+    return folder
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -169,7 +169,8 @@ def write_example(
         thinks = float(rng.random() < rates[domain, synth.family(family).several_steps])
         mix = Mix(think_steps=thinks, think_look=thinks, questions=QUESTIONS, budget=TOKENS)
         drawing, _ = synth.draw(family, seed=seed, difficulty=recipe.difficulty)
-        encoder.add(example, _told(drawing) if kind == "text" else drawing, family, rng, mix)
+        shown = _told(drawing) if kind == "text" else drawing
+        encoder.add(example, shown, family=family, rng=rng, mix=mix)
     modes = (encoder.think, encoder.direct)
     for i, (token, weight) in enumerate(zip(example.ids, example.weights, strict=True)):
         if weight and token in modes:

@@ -34,8 +34,8 @@ from scipy.stats import t as student
 
 from ..errors import InputError
 from ..files import data_path
+from ..records import closest
 from ..terminal import run_one, write
-from .fields import closest
 from .mixture import named_mixtures
 from .recipe import DOMAINS, Recipe
 from .resolution import FEEDINGS

@@ -1,9 +1,4 @@
-"""A sweep: many recipes, here or on a cluster; finished runs are kept, lost ones go on
-
-A sweep as a file: one recipe, and the fields that are varied
-
-How far a sweep is: runs finished, the share of the work done, and the time left
-"""
+"""A sweep: many recipes, here or on a cluster; finished runs are kept, lost ones go on."""
 
 from __future__ import annotations
 
@@ -20,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..files import local_path
 from ..progress import time_words
-from .engines import Outcome, here, in_processes
-from .fields import refuse_unknown
-from .recipe import Recipe, read_mapping
-from .run import as_recipe
-from .store import FILES, read_result
+from ..records import refuse_unknown
+from .engines import Outcome, here, in_processes, on_cluster
+from .recipe import Recipe, read_mapping, spelled_out
+from .run import as_it_was_made, as_recipe, warn_of_other_code
+from .store import FILES, read_result, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +32,8 @@ def read_sweep(path: str | Path) -> list[Recipe]:
     """The recipes of a .yaml or .json file: a single recipe, or a sweep.
 
     A sweep has the keys ``recipe`` (fields that all share), ``vary`` (dotted field -> list of values; all
-    combinations), ``rows`` (a list of fields, each a variant) and ``seeds`` (a number of replicates, or a
-    list)::
+    combinations), ``rows`` (a list of fields, each a variant, which count before those of ``recipe``) and
+    ``seeds`` (a number of replicates, or a list).  A field that is varied stands nowhere else::
 
         recipe: {budget: 10000, reasoning: {domains: [maths, computer_use]}}
         vary:
@@ -62,24 +57,52 @@ def expand(fields: Mapping[str, Any]) -> list[Recipe]:
         raise InputError(f"vary={vary!r}", "fields, each with a list of values")
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f"rows={rows!r}", "a list of fields")
+    shared = fields.get("recipe") or {}
+    if not isinstance(shared, Mapping):
+        raise InputError(f"recipe={shared!r}", "fields of a recipe")
     made = []
     for row in rows:
+        own = copy.deepcopy(dict(shared))
+        for name, value in row.items():
+            _put(own, name, value)
+        for name in vary:
+            _refuse_twice(own, name)
         for values in itertools.product(*vary.values()):
-            own = copy.deepcopy(dict(fields.get("recipe") or {}))
-            for name, value in [*row.items(), *zip(vary, values, strict=True)]:
-                _put(own, name, value)
-            made += [Recipe.from_dict({**own, "seed": seed}) for seed in _seeds(fields, own)]
+            one = copy.deepcopy(own)
+            for name, value in zip(vary, values, strict=True):
+                _put(one, name, value)
+            made += [Recipe.from_dict({**one, "seed": seed}) for seed in _seeds(fields, one)]
     return made
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Set a dotted field."""
+    """Set a dotted field; a part that was given in short ("reasoning: 0.3") is spelled out first."""
     *path, last = str(name).split(".")
-    for part in path:
-        inner = fields.get(part)
-        fields[part] = dict(inner) if isinstance(inner, Mapping) else {}
+    for depth, part in enumerate(path):
+        inner = spelled_out(path[: depth + 1], fields.get(part, {}))
+        if not isinstance(inner, Mapping):
+            raise InputError(
+                f"{name} beside {'.'.join(path[: depth + 1])}={inner!r}",
+                "one of the two, or a mapping of fields",
+            )
+        fields[part] = dict(inner)
         fields = fields[part]
     fields[last] = value
+
+
+def _refuse_twice(fields: Mapping[str, Any], name: str) -> None:
+    """Refuse to vary a field that has a value already: one of the two would be lost."""
+    inner: Any = fields
+    path = str(name).split(".")
+    for depth, part in enumerate(path):
+        if not isinstance(inner, Mapping) or part not in inner:
+            return
+        inner = spelled_out(path[: depth + 1], inner[part]) if depth + 1 < len(path) else inner[part]
+    raise InputError(
+        f"{name} is varied, and is {inner!r} in recipe or rows",
+        "one of the two",
+        f"leave {name} out of the other",
+    )
 
 
 def _seeds(fields: Mapping[str, Any], own: Mapping[str, Any]) -> list[Any]:
@@ -194,8 +217,6 @@ class Sweep:
 
     def frame(self) -> pd.DataFrame:
         """The sweep's runs as one table; see `workbench.ablate.runs`."""
-        from .store import runs
-
         table = runs(self.folder)
         return table[table["run"].isin([*self.finished, *self.failed, *self.skipped])].reset_index(drop=True)
 
@@ -294,12 +315,18 @@ def _waiting(wanted: dict[str, Recipe], root: Path) -> tuple[dict[str, str], dic
     """Runs that cannot be used as they lie there, and those that are to be run."""
     failed: dict[str, str] = {}
     waiting: dict[str, Recipe] = {}
+    other: dict[str, dict[str, Any]] = {}
     for name, recipe in wanted.items():
         try:
-            if read_result(root / name) is None:
+            result = read_result(root / name)
+            if result is None:
                 waiting[name] = recipe
+            elif not as_it_was_made(root / name, recipe, result["provenance"]):
+                other[name] = result["provenance"][-1]
         except InputError as error:
             failed[name] = str(error)
+    if other:
+        warn_of_other_code([*other], next(iter(other.values())))
     return failed, waiting
 
 
@@ -315,8 +342,6 @@ def _outcomes(
     if not recipes:
         return here([], root, options, look=bar.look)
     if engine == "ray":
-        from .engines import on_cluster
-
         return on_cluster(recipes, root, options, workers=workers, address=address, look=bar.look)
     if min(workers or 1, len(recipes)) == 1:
         return here(recipes, root, options, look=bar.look)

@@ -10,17 +10,20 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
 
 from .. import synth
-from ..errors import InputError
+from ..errors import DiskError, InputError
+from ..files import new_folder, write_text, writing
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..provenance import provenance
 from ..train.data import Batch, Encoder
@@ -30,22 +33,18 @@ from ..train.losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, 
 from ..train.optim import Schedule
 from ..types import Mode
 from .recipe import Recipe, part_of
-from .store import FILES, read_lines, write_json
+from .store import FILES, WEIGHTS, file_digest, read_json, read_lines, start_weights, write_json
 from .stream import Plan, make_plan, write_example
 from .variant import (
     VariantForward,
     base_folder,
     build_model,
     encoder_of,
-    file_digest,
     open_model,
     save_model,
-    start_weights,
 )
 
 __all__ = ["Metrics", "Work", "flops_per_sample", "part_sizes", "recipe_trainer", "samples_of", "step_flops"]
-
-WEIGHTS = "model.safetensors"
 
 
 def recipe_trainer(
@@ -83,7 +82,7 @@ def recipe_trainer(
         heads,
         folder=folder,
         schedule=schedule,
-        forward=lambda batch: kind(model, batch, encoder.image_token),
+        forward=lambda batch: kind(model, batch, image_token=encoder.image_token),
         batches=lambda step: plan.batches(encoder, step),
         terms=lambda step: alone if plan.stage(step).kind == "encoder" else together,
         learning=lambda step: _learning(model, heads, plan, step),
@@ -243,7 +242,7 @@ class Metrics:
         self._place, self._every, self._report = place, every, report
         self._path = place / FILES["metrics"]
         kept = [line for line in read_lines(self._path) if line["step"] <= step]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept), "metrics")
 
     def note(self, step: int, steps: int, metrics: dict[str, Any]) -> None:
         """A step is done."""
@@ -303,7 +302,7 @@ class Work:
         self._start = start_weights(recipe, place.parent)
         encoder = encoder_of(recipe.architecture, tokenizer)
         model = build_model(recipe, tokenizer, start=self._start)
-        self.samples = samples_of(recipe, encoder, part_sizes(model))
+        self.samples = samples_of(recipe, encoder, sizes=part_sizes(model))
         self.plan = make_plan(recipe, self.samples)
         self.trainer = recipe_trainer(
             model,
@@ -321,9 +320,10 @@ class Work:
     def _note_session(self) -> list[dict[str, Any]]:
         """Add this session to those that the run took; a run may move to another machine and go on."""
         path = self.place / "sessions.json"
-        sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
+        sessions = read_json(path)["sessions"] if path.exists() else []
         session = {"from_step": self.trainer.step, "device": self.device, **provenance()}
         session["bf16"] = self.trainer.bf16
+        session["tokenizer_sha256"] = file_digest(self._base / "tokenizer.json")
         if self._start is not None:
             session["start_sha256"] = file_digest(self._start / WEIGHTS)
         if any(s.get("start_sha256") != session.get("start_sha256") for s in sessions):
@@ -331,6 +331,12 @@ class Work:
                 f"start={self.recipe.start!r} holds other weights than when run {self.place.name} began",
                 "the same weights for all of a run",
                 f"delete {str(self.place)!r} to begin anew",
+            )
+        if sessions and sessions[-1].get("code_sha256") != session["code_sha256"]:
+            warnings.warn(
+                f"run {self.place.name} began under other code (commit {sessions[-1].get('commit')}) and "
+                "goes on under this one",
+                stacklevel=2,
             )
         sessions = [s for s in sessions if s["from_step"] < self.trainer.step] + [session]
         write_json(path, {"sessions": sessions})
@@ -379,13 +385,14 @@ class Work:
 
     def _save(self) -> None:
         """The finished model, as a folder that `workbench.load` takes."""
-        folder = self.place / FILES["model"]
-        new = self.place / "model.new"
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.copytree(self._base, new)
-        save_model(self.trainer.model.eval().to("cpu"), self.recipe.architecture, new)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(new, folder)
+        model = self.trainer.model.eval().to("cpu")
+        with new_folder(self.place / FILES["model"], "model") as new, writing(new, "model"):
+            shutil.copytree(self._base, new, dirs_exist_ok=True)
+            try:
+                save_model(model, self.recipe.architecture, new)
+            except SafetensorError as error:  # it has no number of the system's: a write of our own does
+                (new / "probe").write_bytes(bytes(sum(p.nbytes for p in model.parameters())))
+                raise DiskError(f"model={str(new)!r}: {error}", "a place for the finished model") from error
 
 
 def ask_all(vlm: Any, recipe: Recipe) -> list[Scored]:

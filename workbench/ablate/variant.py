@@ -8,7 +8,6 @@ wider (Shi et al. 2024, arXiv 2403.13043).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..errors import CheckpointError, InputError
-from ..files import data_path, local_path
+from ..files import data_path, new_folder
 from ..images import open_image
 from ..models.build import progress_bar
 from ..models.families.phi4_rv import SPEC, Phi4RV
@@ -46,7 +45,7 @@ from ..train.nano import IMAGE_TOKEN, build_nano, nano_config
 from ..types import Box, TokenLayout
 from .recipe import Architecture, Recipe, part_of
 from .resolution import MERGE, SCALES, Feed, View, method_name
-from .store import FILES, held
+from .store import held
 
 __all__ = [
     "FedEncoder",
@@ -58,7 +57,6 @@ __all__ = [
     "base_folder",
     "build_model",
     "encoder_of",
-    "file_digest",
     "image_mask",
     "joined",
     "load_variant",
@@ -68,7 +66,6 @@ __all__ = [
     "projector_width",
     "save_model",
     "save_variant",
-    "start_weights",
     "token_layout",
     "variant_of",
     "view_pixels",
@@ -529,43 +526,10 @@ def base_folder(root: Path) -> Path:
     if not base.exists():
         with held(root / ".base-lock", wait=600):
             if not base.exists():
-                new = root / ".base-new"
-                shutil.rmtree(new, ignore_errors=True)
-                new.mkdir()
-                for name in SHARED:
-                    shutil.copyfile(data_path("nano", name), new / name)
-                new.replace(base)
+                with new_folder(base) as new:
+                    for name in SHARED:
+                        shutil.copyfile(data_path("nano", name), new / name)
     return base
-
-
-def start_weights(recipe: Recipe, root: Path) -> Path | None:
-    """The folder whose weights a recipe begins with; None for fresh ones.
-
-    Args:
-        recipe: names them in ``start``.
-        root: the store, for "run:HASH".
-
-    Raises:
-        InputError: if it holds no weights.
-    """
-    start = recipe.start
-    if start == "fresh":
-        return None
-    if start.startswith("run:"):
-        name = start.removeprefix("run:")
-        folder = root / name / FILES["model"]
-        if not (root / name / FILES["result"]).is_file() or not (folder / "model.safetensors").is_file():
-            raise InputError(
-                f"start={start!r}, which is no finished run of this store with its model",
-                "a run that is finished and has kept its model",
-                "run its recipe first, in the same folder",
-            )
-        return folder
-    folder = data_path("nano") if start == "nano" else local_path(start)
-    if not (folder / "model.safetensors").is_file():
-        told = "'fresh', 'nano', 'run:HASH', or a folder with model.safetensors"
-        raise InputError(f"start={start!r}", told)
-    return folder
 
 
 def build_model(
@@ -644,12 +608,6 @@ def save_model(model: Phi4RVForConditionalGeneration, architecture: Architecture
     else:
         assert isinstance(model, Variant), type(model)
         save_variant(model, folder)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encoder_of(architecture: Architecture, tokenizer: Tokenizer) -> Encoder:

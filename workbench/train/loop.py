@@ -9,7 +9,8 @@ JSON, written beside and renamed; a run that was cut resumes at its last one.
 from __future__ import annotations
 
 import json
-import os
+import math
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +22,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DivergenceError
+from ..files import write_bytes, write_json
 from .attention import PRODUCTS
 from .data import Batch, Encoder, Mix, batches, batches_of, examples, one_thread
 from .losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, reply_loss
@@ -34,6 +37,9 @@ from .optim import Schedule, build_optimisers, fast_bf16
 __all__ = ["Phase", "TrainConfig", "Trainer", "count", "phased_trainer"]
 
 T = TypeVar("T")
+
+#: A run is given up whose replies are this many times worse than guessing, for so many steps on end.
+LOST, PATIENCE = 3.0, 10
 
 
 def ahead(items: Iterator[T], count: int, most: int = 4) -> Iterator[T]:
@@ -113,6 +119,7 @@ class Trainer:
             [self.model, self.heads], lr=schedule.lr, weight_decay=weight_decay, bf16=self.bf16
         )
         self.step, self.seconds = 0, 0.0
+        self._lost = 0
         self.work: dict[str, float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -139,7 +146,8 @@ class Trainer:
                 self.seconds = before + time.perf_counter() - begun
                 if self.step % every == 0:
                     on_metrics({"step": self.step, "seconds": round(self.seconds, 2), **metrics})
-            self.save()
+            if not self._lost:  # a run that may be diverging is not kept
+                self.save()
 
     def update(self, drawn: Sequence[Batch]) -> dict[str, float]:
         """One optimiser step on several batches, each of which weighs as much as its conversations."""
@@ -160,6 +168,7 @@ class Trainer:
                 (loss * (len(batch.input_ids) / conversations)).backward()
                 told.append((len(batch.input_ids), metrics))
         norm = nn.utils.clip_grad_norm_(self._parameters(), self.clip)
+        self._refuse_divergence({**_means(told), "norm": norm.item()})
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -180,32 +189,75 @@ class Trainer:
         assert total is not None, f"no terms at step {self.step}"
         return total, metrics
 
+    def _refuse_divergence(self, metrics: dict[str, float]) -> None:
+        """Stop before a step whose loss is no number, or a run whose replies are far worse than guessing."""
+        broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+        guessing = math.log(self.model.config.text_config.vocab_size)
+        self._lost = self._lost + 1 if metrics.get("reply", 0.0) > LOST * guessing else 0
+        if not broken and self._lost < PATIENCE:
+            return
+        what = f"the reply loss has been above {LOST:g} times that of guessing for {PATIENCE} steps"
+        if broken:
+            what = f"{broken[0]} is {metrics[broken[0]]}"
+        raise DivergenceError(
+            f"training diverged at step {self.step + 1} of {self.total}: {what} "
+            f"(learning rate {self.schedule.rate(self.step):.3g})",
+            "a loss that falls",
+            "lower the learning rate, or give it a longer warm-up; the last checkpoint is from before",
+        )
+
     def _parameters(self) -> list[nn.Parameter]:
         return [p for o in self.optimisers for group in o.param_groups for p in group["params"]]
 
     def save(self) -> None:
-        """Write a checkpoint beside the last one, then put it in its place."""
+        """Write a checkpoint beside the last one, then put it in its place.
+
+        Raises:
+            DivergenceError: for weights that are no numbers: they are not written.
+            DiskError: if it cannot be written.
+        """
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
         for i, optimiser in enumerate(self.optimisers):
             for number, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{i}.{number}.{k}": v for k, v in state.items()}
         tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
-        new = self.folder / "checkpoint.safetensors.new"
+        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise DivergenceError(
+                f"training diverged by step {self.step} of {self.total}: {broken[0]} is no longer finite",
+                "finite weights",
+                "lower the learning rate, or give it a longer warm-up; the last checkpoint is from before",
+            )
         told = {"step": self.step, "seconds": self.seconds, "work": self.work}
-        save_file(tensors, new, {name: json.dumps(value) for name, value in told.items()})
-        os.replace(new, self.folder / "checkpoint.safetensors")
-        (self.folder / "checkpoint.json.new").write_text(json.dumps(told))
-        os.replace(self.folder / "checkpoint.json.new", self.folder / "checkpoint.json")
+        header = {name: json.dumps(value) for name, value in told.items()}
+        write_bytes(self.folder / "checkpoint.safetensors", serialised(tensors, header), "checkpoint")
+        write_json(self.folder / "checkpoint.json", told, "checkpoint")
 
     def restore(self) -> None:
-        """Go on from the checkpoint in the folder."""
+        """Go on from the checkpoint in the folder.
+
+        Raises:
+            CheckpointError: if it is damaged, or of another model.
+        """
         file = self.folder / "checkpoint.safetensors"
-        with safe_open(file, "pt") as header:
-            told = {name: json.loads(value) for name, value in header.metadata().items()}
+        try:
+            with safe_open(file, "pt") as header:
+                told = {name: json.loads(value) for name, value in header.metadata().items()}
+            self._take(load_file(file))
+            self.step, self.seconds, self.work = told["step"], told["seconds"], told.get("work", {})
+        except (SafetensorError, OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+            reason = textwrap.shorten(str(error), 200)  # a list of all tensors otherwise
+            raise CheckpointError(
+                f"the checkpoint in {str(self.folder)!r} cannot be read: {reason}",
+                "the file as it was written, for the same model",
+                f"delete {str(self.folder)!r}: the run then begins anew",
+            ) from error
+
+    def _take(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Load the tensors of a checkpoint into model, heads and optimisers."""
         parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "heads": {}}
         moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.optimisers]
-        for name, tensor in load_file(file).items():
+        for name, tensor in tensors.items():
             part, rest = name.split(".", 1)
             if part == "optimiser":
                 i, number, key = rest.split(".")
@@ -216,7 +268,6 @@ class Trainer:
         self.heads.load_state_dict(parts["heads"])
         for optimiser, found in zip(self.optimisers, moments, strict=True):
             optimiser.load_state_dict({**optimiser.state_dict(), "state": found})
-        self.step, self.seconds, self.work = told["step"], told["seconds"], told.get("work", {})
 
 
 @dataclass(frozen=True)
