@@ -514,7 +514,7 @@ def _save(table: pd.DataFrame, path: Path) -> None:
     write_bytes(path, data)
 
 
-def _inert(cell: Any) -> Any:
+def _inert(cell: object) -> Any:
     """A cell that no spreadsheet takes for a formula: text that looks like one begins with an apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
 

@@ -208,7 +208,7 @@ def _json_kind(kind: type) -> str:
     return names.get(kind, "a number" if kind in (int, float) else "any JSON")
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _deeper_than(value: object, limit: int) -> bool:
     level = [value]
     for _ in range(limit):
         level = [
@@ -348,7 +348,7 @@ def write_text(path: str | os.PathLike[str], text: str, what: str = "path") -> P
 
 
 def write_json(
-    path: str | os.PathLike[str], value: Any, what: str = "path", *, indent: int | None = 1
+    path: str | os.PathLike[str], value: object, what: str = "path", *, indent: int | None = 1
 ) -> Path:
     """Write JSON as `write_bytes` does; it is serialised before the disk is touched.
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InputError
 from .files import read_bytes
+from .types import ImageLike, ImagesLike
 
 __all__ = ["MAX_PIXELS", "open_image", "open_images"]
 
@@ -37,7 +38,7 @@ ACCEPTED = "a path, bytes, a PIL image, or an array [height, width] or [height, 
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error)
 
 
-def open_image(picture: Any, *, name: str = "picture") -> Image.Image:
+def open_image(picture: ImageLike, *, name: str = "picture") -> Image.Image:
     """Open one picture as upright RGB, in a copy that nobody else holds.
 
     The EXIF rotation is applied; transparency is laid on white; 16-bit values are scaled to 8 bits;
@@ -71,7 +72,7 @@ def open_image(picture: Any, *, name: str = "picture") -> Image.Image:
     raise InputError(f"{name} is a {_type_name(picture)}", ACCEPTED, _hint(picture))
 
 
-def open_images(pictures: Any) -> list[Image.Image]:
+def open_images(pictures: ImagesLike) -> list[Image.Image]:
     """Open no picture (None), one picture, or a sequence of them.
 
     Raises:
@@ -274,11 +275,11 @@ def _damaged(name: str, error: Exception) -> InputError:
     )
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def _hint(value: Any) -> str:
+def _hint(value: object) -> str:
     if type(value).__module__.partition(".")[0] == "torch":
         return "pass tensor.permute(1, 2, 0).cpu().numpy() with values 0..1 or 0..255 as uint8"
     return "open it with PIL.Image.open, or pass its path"

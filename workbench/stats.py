@@ -109,7 +109,7 @@ class Interval:
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def clustered_error(values: Any, clusters: Any = None) -> float:
+def clustered_error(values: object, clusters: object = None) -> float:
     """Standard error of a mean whose items come in clusters.
 
     The sum of deviations in each cluster is one draw (Liang and Zeger 1986; for language models Miller
@@ -133,8 +133,8 @@ def clustered_error(values: Any, clusters: Any = None) -> float:
 
 @verb(resamples="n_resamples")
 def mean_interval(
-    values: Any,
-    clusters: Any = None,
+    values: object,
+    clusters: object = None,
     *,
     method: str = "auto",
     level: float = 0.95,
@@ -216,8 +216,8 @@ def resampled(codes: np.ndarray, *, n_resamples: int, seed: int) -> Any:
 
 
 def bootstrap_means(
-    values: Any,
-    clusters: Any = None,
+    values: object,
+    clusters: object = None,
     *,
     statistic: Callable[[np.ndarray], np.ndarray] | None = None,
     n_resamples: int = 2000,
@@ -281,7 +281,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def paired_interval(
-    differences: Any, clusters: Any = None, *, level: float = 0.95
+    differences: object, clusters: object = None, *, level: float = 0.95
 ) -> tuple[float, float, float, float]:
     """Mean difference of the same items, its interval and standard error: (difference, low, high, error).
 
@@ -471,7 +471,7 @@ def check_power(d: float, items: float, *, p: float, alpha: float, comparisons: 
         )
 
 
-def _values(values: Any) -> np.ndarray:
+def _values(values: object) -> np.ndarray:
     array = np.asarray(values, dtype=float).ravel()
     if not len(array):
         raise InputError("no scores", "at least one item")
@@ -483,7 +483,7 @@ def _values(values: Any) -> np.ndarray:
     return array
 
 
-def _codes(clusters: Any, items: int) -> np.ndarray:
+def _codes(clusters: object, items: int) -> np.ndarray:
     labels = np.asarray(clusters)
     if labels.shape != (items,):
         raise InputError(f"clusters of shape {labels.shape} for {items} items", "one label an item")

@@ -7,14 +7,38 @@ into ``Answer.token_ids``; boxes are ``(x1, y1, x2, y2)`` in pixels of the *orig
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from .errors import InputError, ModeError
 
-__all__ = ["Box", "Mode", "PatchGrid", "Piece", "Region", "Span", "TokenLayout", "Turn"]
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = [
+    "ImageLike",
+    "ImagesLike",
+    "Box",
+    "Mode",
+    "PatchGrid",
+    "Piece",
+    "Region",
+    "Span",
+    "TokenLayout",
+    "Turn",
+]
+
+ImageLike: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray"
+)
+"""What `workbench.images.open_image` takes: a path, bytes, an open binary file, a PIL image, or an array."""
+
+ImagesLike: TypeAlias = "ImageLike | Sequence[ImageLike] | None"
+"""No image, one, or several."""
 
 Box = tuple[float, float, float, float]
 

@@ -51,7 +51,7 @@ class Shape:
     vocabulary: int
 
     @classmethod
-    def of(cls, source: Any) -> Shape:
+    def of(cls, source: object) -> Shape:
         """The shape of a model of Phi-4-reasoning-vision's classes.
 
         Args:
@@ -150,7 +150,7 @@ class Cost:
 
 
 def cost(
-    shape: Any,
+    shape: object,
     feed: Feed,
     *,
     text: int = 100,
@@ -199,7 +199,7 @@ def cost(
     )
 
 
-def cost_table(shape: Any, feeds: Iterable[Feed], **options: Any) -> pandas.DataFrame:
+def cost_table(shape: object, feeds: Iterable[Feed], **options: Any) -> pandas.DataFrame:
     """A row a plan with the fields of `Cost`, ``label`` and ``prompt_flops``; options as of `cost`."""
     import pandas
 
@@ -249,7 +249,7 @@ class Timing:
 
 @verb(repeats="n_repeats")
 def calibrate(
-    model: Any,
+    model: object,
     *,
     sizes: Sequence[int] = (64, 256, 576, 1024),
     held_out: Sequence[int] = (144, 400, 784),
@@ -287,7 +287,7 @@ def calibrate(
 
 
 def _measure(
-    model: Any, sizes: Sequence[int], n_repeats: int, clock: Callable[[], float]
+    model: object, sizes: Sequence[int], n_repeats: int, clock: Callable[[], float]
 ) -> dict[int, list[float]]:
     """Least seconds of tower, prompt and one step at each size; in rounds, so that all share the noise."""
     best = {n: [float("inf")] * 3 for n in sizes}

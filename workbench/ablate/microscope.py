@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..errors import InputError
 from ..images import open_image
 from ..names import verb
+from ..types import ImageLike
 from .resolution import FEEDINGS, Feed, feed, method_name
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class Microscope:
 
 @verb(picture="image")
 def microscope(
-    image: Any, *, budget: int = 3600, methods: Sequence[str] = tuple(FEEDINGS), tile: int | None = None
+    image: ImageLike, *, budget: int = 3600, methods: Sequence[str] = tuple(FEEDINGS), tile: int | None = None
 ) -> Microscope:
     """Show what several ways to feed a large image make of it.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +39,7 @@ __all__ = [
 TOLERANCE = 0.01
 
 
-def checked_shares(shares: Any, domains: Sequence[str] | None = None) -> pd.DataFrame:
+def checked_shares(shares: object, domains: Sequence[str] | None = None) -> pd.DataFrame:
     """Shares as a frame of floats whose rows sum to one exactly.
 
     Args:
@@ -96,7 +95,7 @@ def _refuse(frame: pd.DataFrame, wrong: np.ndarray, what: str, expected: str, fi
         raise InputError(f"row {', '.join(rows)}{more} {what}", expected, fix)
 
 
-def checked_metric(metric: Any, index: pd.Index) -> pd.Series:
+def checked_metric(metric: object, index: pd.Index) -> pd.Series:
     """The metric of each run, in the order of the shares.
 
     Raises:
@@ -434,7 +433,7 @@ class Noise:
         )
 
 
-def replicate_noise(shares: Any, metric: Any) -> Noise:
+def replicate_noise(shares: object, metric: object) -> Noise:
     """The noise of a run, from mixtures that were run more than once.
 
     Raises:

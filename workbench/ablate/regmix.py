@@ -116,7 +116,7 @@ def _unseen(folder: Path, target: str, methods: tuple[str, ...], seed: int) -> l
     return rows
 
 
-def _short(value: Any) -> Any:
+def _short(value: object) -> Any:
     return round(float(value), 4) if isinstance(value, float) else value
 
 

@@ -108,7 +108,13 @@ class CrossValidation(Named, repeats="n_repeats"):
 
 @verb("method", repeats="n_repeats")
 def cross_validate(
-    shares: Any, metric: Any, *, method: str = "log-ridge", folds: int = 5, n_repeats: int = 1, seed: int = 0
+    shares: object,
+    metric: object,
+    *,
+    method: str = "log-ridge",
+    folds: int = 5,
+    n_repeats: int = 1,
+    seed: int = 0,
 ) -> CrossValidation:
     """Nested cross-validation of one method.
 
@@ -149,8 +155,8 @@ def cross_validate(
 
 @verb(repeats="n_repeats")
 def learning_curve(
-    shares: Any,
-    metric: Any,
+    shares: object,
+    metric: object,
     *,
     methods: Iterable[str] = METHODS,
     sizes: Sequence[int] = (32, 64, 128, 256),
@@ -533,7 +539,7 @@ class Response:
 
 @verb("method")
 def fit_response(
-    shares: Any, metric: Any, *, method: str = "log-ridge", goal: str | None = None, seed: int = 0
+    shares: object, metric: object, *, method: str = "log-ridge", goal: str | None = None, seed: int = 0
 ) -> Response:
     """Fit how a metric answers to the shares of a mixture.
 
@@ -612,8 +618,8 @@ class Agreement:
 
 
 def agreement(
-    shares: Any,
-    metric: Any,
+    shares: object,
+    metric: object,
     *,
     methods: Iterable[str] | None = None,
     goal: str | None = None,
@@ -658,7 +664,7 @@ def agreement(
 
 
 def _all_fits(
-    frame: pd.DataFrame, metric: Any, methods: Iterable[str] | None, goal: str | None, seed: int
+    frame: pd.DataFrame, metric: object, methods: Iterable[str] | None, goal: str | None, seed: int
 ) -> tuple[dict[str, Response], list[str]]:
     """The fits that can be made; a method that was named is never left out silently."""
     if methods is not None:

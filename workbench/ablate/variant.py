@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ from ..types import Box, TokenLayout
 from .recipe import Architecture, Recipe, part_of
 from .resolution import MERGE, SCALES, Feed, View, method_name
 from .store import held
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 __all__ = [
     "FedEncoder",
@@ -442,7 +445,7 @@ class _Family(Phi4RV):
     architecture: Architecture = Architecture()
 
     def process(
-        self, processor: Any, texts: list[str], pictures: list[list[Image.Image]]
+        self, processor: ProcessorMixin, texts: list[str], pictures: list[list[Image.Image]]
     ) -> Mapping[str, torch.Tensor]:
         plans = [[self.architecture.plan(picture.size) for picture in row] for row in pictures]
         ids = [
@@ -458,7 +461,7 @@ class _Family(Phi4RV):
         return batch
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         return list(self.architecture.plan(size).blocks)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def region_positions(layout: TokenLayout, region: Region | Box) -> tuple[np.ndar
     return np.asarray(sorted(found), dtype=int), region
 
 
-def _index(value: Any, name: str) -> int:
+def _index(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise InputError(f"{name}={value!r}", "a whole number")
     return operator.index(value)

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..files import local_path
 from ..images import open_image
 from ..names import verb
+from ..types import ImageLike
 from .results import Results
 from .tasks.task import Task
 
@@ -42,7 +43,7 @@ class PictureHash:
 
 
 @verb(picture="image")
-def image_hash(image: Any) -> PictureHash:
+def image_hash(image: ImageLike) -> PictureHash:
     """Hash of an image, by differences between neighbours (dHash, Krawetz 2013) at 16 by 16.
 
     Half of the bits compare neighbours across and half down, on the grey picture scaled to 16 by 16; of a

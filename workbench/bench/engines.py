@@ -87,7 +87,7 @@ def _failure(error: WorkbenchError) -> dict[str, Any]:
     return {"error": f"{type(error).__name__}: {error}"}
 
 
-def ask_in_batches(vlm: Any, askings: Sequence[Asking], *, batch_size: int) -> Replies:
+def ask_in_batches(vlm: object, askings: Sequence[Asking], *, batch_size: int) -> Replies:
     """Ask a model here, a batch at a time; neighbours of the same mode and options go together.
 
     While a batch is written, the pictures of the next are read.  A batch that fails is asked one by one, so

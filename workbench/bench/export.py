@@ -133,7 +133,7 @@ def _sample(row: Mapping[str, Any], number: int) -> dict[str, Any]:
     return sample
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return None if isinstance(value, float) and value != value else value

@@ -149,7 +149,7 @@ def _text(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series([_as_text(value, absent) for value in values], dtype=object)
 
 
-def _as_text(value: Any, absent: str | None) -> str | None:
+def _as_text(value: object, absent: str | None) -> str | None:
     if isinstance(value, Mode):
         return value.value
     if isinstance(value, str):
@@ -187,7 +187,7 @@ def _refs(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
 
 
-def _details(value: Any) -> dict[str, Any]:
+def _details(value: object) -> dict[str, Any]:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return {}
     if not isinstance(value, Mapping):
@@ -523,7 +523,7 @@ def _lines(table: pd.DataFrame, header: Mapping[str, Any]) -> Iterator[bytes]:
         yield (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
 
-def _is_absent(value: Any) -> bool:
+def _is_absent(value: object) -> bool:
     return value is None or value in ("", (), [], {}) or (isinstance(value, float) and math.isnan(value))
 
 

@@ -26,7 +26,7 @@ from ..journal import Journal
 from ..models.generate import Settings
 from ..names import verb
 from ..progress import time_words
-from ..types import Mode
+from ..types import ImageLike, Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
 from .results import Results
 from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint
@@ -105,7 +105,7 @@ def write_items(
     )
 
 
-def _kept(picture: Any, digest: str, folder: Path) -> str:
+def _kept(picture: ImageLike, digest: str, folder: Path) -> str:
     path = keep_picture(picture, digest, folder / PICTURES)
     return path if Path(path).is_absolute() else f"{PICTURES}/{path}"
 
@@ -479,7 +479,7 @@ def run(
     return open_run(place, protocol=protocol)
 
 
-def _model(vlm: Any) -> Any:
+def _model(vlm: object) -> Any:
     if isinstance(vlm, (str, os.PathLike)):
         from ..models.load import load
 
@@ -524,7 +524,7 @@ def _names(asking: Asking) -> dict[str, Any]:
     }
 
 
-def _engine(vlm: Any, engine: str, *, batch_size: int, workers: int) -> Callable[[list[Asking]], Replies]:
+def _engine(vlm: object, engine: str, *, batch_size: int, workers: int) -> Callable[[list[Asking]], Replies]:
     if engine == "ray":
         from .engines import ask_on_cluster
 

@@ -30,7 +30,9 @@ SCORING = (
 
 
 @verb("gold", rules="protocol")
-def score(benchmark: str, prediction: Any, *, gold: Any, protocol: str = "workbench", **item: Any) -> Score:
+def score(
+    benchmark: str, prediction: object, *, gold: object, protocol: str = "workbench", **item: Any
+) -> Score:
     """What a reply is worth.
 
     Args:
@@ -80,7 +82,7 @@ def score(benchmark: str, prediction: Any, *, gold: Any, protocol: str = "workbe
     return scorer_of(name, protocol)(asked)
 
 
-def _drawn(prediction: Any, gold: Any, protocol: str, item: Mapping[str, Any]) -> Score:
+def _drawn(prediction: object, gold: object, protocol: str, item: Mapping[str, Any]) -> Score:
     from .tasks.drawn import score_drawn
 
     golds = golds_of(gold)

@@ -58,12 +58,12 @@ def model_fingerprint(vlm: Any) -> str:
     return found
 
 
-def is_remote(vlm: Any) -> bool:
+def is_remote(vlm: object) -> bool:
     """Whether a model answers from elsewhere: it streams, but there is nothing here to look into."""
     return _weights(vlm) is None and hasattr(vlm, "stream")
 
 
-def _weights(vlm: Any) -> Any:
+def _weights(vlm: object) -> Any:
     """The Transformers model, or None where there is none to look into."""
     from ..errors import CapabilityError
 

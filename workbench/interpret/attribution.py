@@ -303,9 +303,9 @@ def attribute(
     vlm: models.VLM,
     answer: Answer,
     *,
-    target: Any = None,
+    target: object = None,
     method: str = "occlusion",
-    regions: Any = "patches",
+    regions: object = "patches",
     baseline: Baseline = "mean",
     superpixels: int = 64,
     batch_size: int = 16,
@@ -405,7 +405,7 @@ def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
         )
 
 
-def _checked(method: Any, baseline: Any, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _checked(method: object, baseline: object, seed: object, options: dict[str, Any]) -> dict[str, Any]:
     """The method's settings, defaults filled in.
 
     Raises:

@@ -218,7 +218,7 @@ class _Made:
 
 
 def _maps(
-    vlm: VLM, answer: Answer, target: Any, settings: LeaderboardSettings, *, seed: int
+    vlm: VLM, answer: Answer, target: object, settings: LeaderboardSettings, *, seed: int
 ) -> tuple[dict[str, Attribution | _Made], dict[str, str]]:
     """Each method's map, and what a method said that this model does not allow."""
     made: dict[str, Attribution | _Made] = {}

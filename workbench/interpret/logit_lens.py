@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from ..types import Mode
 from .lens_record import LogitLens
 from .replay import Decoder, Replay, forward, held, reading
 from .targets import Place, positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["logit_lens", "token_texts"]
 
@@ -74,7 +77,7 @@ def logit_lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", ch
     )
 
 
-def token_texts(tokenizer: Any, ids: list[int]) -> dict[int, str]:
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> dict[int, str]:
     """The text of each token; of one that is only part of a character, the tokenizer's own name for it."""
     known = len(tokenizer)
     texts = {}

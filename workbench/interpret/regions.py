@@ -37,7 +37,7 @@ ACCEPTED = (
 )
 
 
-def read_baseline(baseline: Any, *others: str) -> Baseline:
+def read_baseline(baseline: object, *others: str) -> Baseline:
     """A baseline, checked: one of `BASELINES` (or of others), a grey level, or a colour.
 
     Raises:
@@ -216,7 +216,7 @@ def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int =
     return _boxes(_read_boxes(regions, answer.images), answer.images)
 
 
-def _is_grid(regions: Any) -> bool:
+def _is_grid(regions: object) -> bool:
     if not isinstance(regions, (tuple, list)) or len(regions) != 2:
         return False
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in regions):
@@ -280,7 +280,7 @@ def _four(box: Any) -> Box:
     return x1, y1, x2, y2
 
 
-def _as_labels(regions: Any) -> list[np.ndarray] | None:
+def _as_labels(regions: object) -> list[np.ndarray] | None:
     """Label images, one a picture, if that is what was given."""
     several = regions if isinstance(regions, (list, tuple)) else [regions]
     arrays = [np.asarray(one) for one in several if isinstance(one, (np.ndarray, Image.Image))]
@@ -304,7 +304,7 @@ def _labelled(labels: Sequence[np.ndarray], images: Sequence[Image.Image]) -> Re
     return Regions("labels", tuple(numbered), tuple(whole(image.size) for image in images))
 
 
-def _as_masks(regions: Any) -> np.ndarray | None:
+def _as_masks(regions: object) -> np.ndarray | None:
     """Masks ``[regions, height, width]`` of the first picture, if that is what was given."""
     if isinstance(regions, np.ndarray) and regions.dtype == bool:
         return regions if regions.ndim == 3 else regions[None]

@@ -47,7 +47,7 @@ __all__ = [
 _TRIMMED = ("pixel_values", "pixel_attention_mask")
 
 
-def check_vlm(vlm: Any) -> VLM:
+def check_vlm(vlm: object) -> VLM:
     """Refuse what cannot be looked into.
 
     Raises:
@@ -474,9 +474,9 @@ def _submodule(model: nn.Module, path: str) -> nn.Module | None:
         return None
 
 
-def _first(module: Any, names: Sequence[str]) -> Any:
+def _first(module: object, names: Sequence[str]) -> Any:
     return next((found for name in names if (found := getattr(module, name, None)) is not None), None)
 
 
-def _depth(body: Any) -> int | None:
+def _depth(body: object) -> int | None:
     return getattr(getattr(body, "config", None), "num_hidden_layers", None)

@@ -279,7 +279,7 @@ class Engine:
         cut = layout.images[changed[0]].start if len(changed) else 0
         return cut if cut >= PREFIX else 0
 
-    def _cache(self, cut: int, ids: Any, features: list[torch.Tensor]) -> Any:
+    def _cache(self, cut: int, ids: object, features: list[torch.Tensor]) -> Any:
         """Keys and values of the first ``cut`` positions, for each row; computed once per length."""
         if self._prefix is None or self._prefix[0] != cut:
             embeds = self.embedded(ids, [f[:1] for f in features])[:, :cut]
@@ -446,7 +446,7 @@ class Scorer:
         InputError: for an empty answer, an answer of another model, or a target out of range.
     """
 
-    def __init__(self, vlm: VLM, answer: Answer, target: Any = None, *, batch_size: int = 16) -> None:
+    def __init__(self, vlm: VLM, answer: Answer, target: object = None, *, batch_size: int = 16) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
         self.prompt = Prompt.of(vlm, answer)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..answer import Answer
 from ..attention.select import region_positions as attention_positions
 from ..errors import CapabilityError, InputError
 from ..types import Box, Region, Span, TokenLayout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = [
     "Contrast",
@@ -122,7 +125,9 @@ def check_answer(answer: Answer) -> None:
         raise InputError("an empty answer: the reply has no token", "an answer with a reply", "ask again")
 
 
-def make_target(answer: Answer, target: Any = None, *, tokenizer: Any = None) -> Target:
+def make_target(
+    answer: Answer, target: object = None, *, tokenizer: PreTrainedTokenizerBase = None
+) -> Target:
     """Read a target.
 
     Args:
@@ -203,7 +208,7 @@ def _span(answer: Answer, span: Span, kind: str, label: str) -> Target:
     return Target(kind, label, (Scored(answer.token_ids, span),))
 
 
-def _contrast(answer: Answer, other: Answer | str, tokenizer: Any) -> Target:
+def _contrast(answer: Answer, other: Answer | str, tokenizer: PreTrainedTokenizerBase) -> Target:
     own = _named(answer, "answer").sequences[0]
     if isinstance(other, str):
         ids = tuple(tokenizer.encode(other, add_special_tokens=False)) if other else ()

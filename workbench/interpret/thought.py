@@ -28,7 +28,7 @@ from ..files import local_path
 from ..html import framed, table
 from ..names import verb
 from ..synth import Sample
-from ..types import Box, PatchGrid, Region, Span
+from ..types import Box, ImagesLike, PatchGrid, Region, Span
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -404,7 +404,7 @@ class ModePair:
 
 
 @verb("question")
-def compare_thinking(vlm: models.VLM, images: Any, *, question: str, **options: Any) -> ModePair:
+def compare_thinking(vlm: models.VLM, images: ImagesLike, *, question: str, **options: Any) -> ModePair:
     """Ask one question in both modes and keep the attention of both.
 
     Args:

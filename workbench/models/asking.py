@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..answer import Answer
 from ..errors import InputError, OutOfMemoryError
 from ..images import open_images
-from ..types import Mode, Piece, Turn
+from ..types import ImageLike, ImagesLike, Mode, Piece, Turn
 from .device import is_out_of_memory, release_memory
 from .generate import Settings
 
@@ -77,7 +77,7 @@ def make_request(
     return Request((*past, Turn("user", question, tuple(pictures))), mode, settings)
 
 
-def check_images(images: Any) -> list[Any]:
+def check_images(images: ImagesLike) -> list[Any]:
     """Open the pictures of a question.
 
     Raises:
@@ -92,7 +92,7 @@ def check_images(images: Any) -> list[Any]:
     return open_images(images)
 
 
-def check_question(question: Any) -> None:
+def check_question(question: object) -> None:
     """Refuse what is no question.
 
     Raises:
@@ -131,7 +131,11 @@ def pair(images: Any, questions: str | Sequence[str]) -> list[tuple[Any, str]]:
 
 
 def make_requests(
-    images: Any, questions: str | Sequence[str], *, mode: str | Mode, settings: Settings
+    images: ImageLike | Sequence[ImagesLike] | None,
+    questions: str | Sequence[str],
+    *,
+    mode: str | Mode,
+    settings: Settings,
 ) -> Iterator[Request]:
     """The requests of `Model.ask_many`; a picture that is given twice is opened once.
 

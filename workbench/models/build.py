@@ -122,8 +122,8 @@ def build_model(
     *,
     dtype: torch.dtype,
     attention: str,
-    device_map: Any,
-    quantization: Any = None,
+    device_map: object,
+    quantization: object = None,
     trust_remote_code: bool = False,
     **more: Any,
 ) -> torch.nn.Module:
@@ -173,7 +173,7 @@ def build_model(
     return model.eval().requires_grad_(False)
 
 
-def issubclass_of_pretrained(cls: Any) -> bool:
+def issubclass_of_pretrained(cls: object) -> bool:
     """Whether this is a model class (and not one of the Auto classes)."""
     return isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
 
@@ -202,7 +202,7 @@ def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code
         ) from error
 
 
-def load_processor(source: Any, **kwargs: Any) -> Any:
+def load_processor(source: object, **kwargs: Any) -> Any:
     """The processor of a checkpoint, without its video part where that cannot be built here.
 
     Args:
@@ -233,7 +233,7 @@ def load_processor(source: Any, **kwargs: Any) -> Any:
     return processor
 
 
-def _unusable(source: Any, error: Exception) -> LoadError:
+def _unusable(source: object, error: Exception) -> LoadError:
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     given = f"the processor of {source}, which cannot be built here: {line}"
     if "torchvision" in str(error).lower():
@@ -243,7 +243,7 @@ def _unusable(source: Any, error: Exception) -> LoadError:
     return LoadError(given, "tokenizer and preprocessor files beside config.json")
 
 
-def _without_video(source: Any, error: Exception, kwargs: dict[str, Any]) -> Any:
+def _without_video(source: object, error: Exception, kwargs: dict[str, Any]) -> Any:
     """Build the processor's own class, with one part fewer."""
     from transformers import AutoConfig
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,9 @@ from ..errors import CapabilityError, InputError
 from ..types import PatchGrid, Span, TokenLayout
 from .families import Encoded, FamilySpec
 from .layout import Crop
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 __all__ = [
     "CAPTURE",
@@ -473,7 +476,7 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     return np.array(tensor.numpy(), copy=True)
 
 
-def token_texts(tokenizer: Any, prompt: Sequence[int], reply: Sequence[int]) -> list[str]:
+def token_texts(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], reply: Sequence[int]) -> list[str]:
     """Text of each token alone; in the reply with the spaces that decoding all of it would give.
 
     A character that several tokens spell is given to the last of them.
@@ -637,7 +640,7 @@ class ReplyCapture:
     def __init__(
         self,
         model: PreTrainedModel,
-        processor: Any,
+        processor: ProcessorMixin,
         *,
         family: FamilySpec,
         encoded: Encoded,

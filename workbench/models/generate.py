@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -37,6 +37,9 @@ from transformers import (
 from ..errors import InputError
 from ..types import Piece
 from .families import Encoded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = [
     "DEFAULT_MAX_TOKENS",
@@ -241,7 +244,7 @@ class Settings:
         return asdict(self)
 
 
-def _check_integer(name: str, value: Any, *, least: int) -> None:
+def _check_integer(name: str, value: object, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
         raise InputError(f"{name}={value!r}", f"a whole number, at least {least}")
 
@@ -392,7 +395,7 @@ class _Note(StoppingCriteria):
     def __init__(self, control: ReplyControl) -> None:
         self.control = control
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: Any) -> torch.Tensor:
         done = self.control.note(input_ids[:, -1].tolist())
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
@@ -403,7 +406,7 @@ def run_generation(
     rows: Sequence[Row],
     settings: Settings,
     *,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     device: torch.device,
     stop: threading.Event,
     on_pieces: OnPieces | None = None,
@@ -478,14 +481,14 @@ def on_device(
     }
 
 
-def end_ids(model: PreTrainedModel, tokenizer: Any) -> set[int]:
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Ids that end a reply: those that the checkpoint names, and the tokenizer's."""
     named = model.generation_config.eos_token_id
     ids = set(named) if isinstance(named, (list, tuple)) else {named}
     return {int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None}
 
 
-def pad_id(model: PreTrainedModel, tokenizer: Any, eos: set[int]) -> int:
+def pad_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, eos: set[int]) -> int:
     """The id that fills a row that is done."""
     for found in (model.generation_config.pad_token_id, tokenizer.pad_token_id, *sorted(eos)):
         if found is not None:

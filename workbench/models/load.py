@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,6 +28,9 @@ from .memory import free_ram
 from .memory_plan import MemoryPlan, PlanRow, plan_of_source
 from .sources import Source, folder_headers, hub_folder, parse_source, shard_files
 from .vlm import VLM, Model
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 __all__ = ["load"]
 
@@ -206,7 +209,7 @@ def _load(
     return handle
 
 
-def _image_budget(asked: Any) -> tuple[int | None, int | None]:
+def _image_budget(asked: object) -> tuple[int | None, int | None]:
     """(least, most) tokens of a picture, from a number, a pair or None."""
     pair = (None, asked) if not isinstance(asked, (tuple, list)) else tuple(asked)
     numbers = [n for n in pair if n is not None]
@@ -217,7 +220,11 @@ def _image_budget(asked: Any) -> tuple[int | None, int | None]:
 
 
 def _quantization(
-    config: Any, spec: FamilySpec, options: dict[str, Any], target: torch.device, dtype: torch.dtype
+    config: PretrainedConfig,
+    spec: FamilySpec,
+    options: dict[str, Any],
+    target: torch.device,
+    dtype: torch.dtype,
 ) -> Any:
     """The quantizer's configuration; None where nothing is to be quantized."""
     if options["quantize"] and getattr(config, "quantization_config", None):

@@ -40,6 +40,9 @@ from .memory import free_ram
 from .sources import Source, folder_headers, hub_folder, hub_headers, parse_source
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+if TYPE_CHECKING:
     import pandas
 
 
@@ -282,7 +285,7 @@ def memory_plan(
 def plan_of_source(
     source: Source,
     *,
-    device: Any = "auto",
+    device: object = "auto",
     context: int | None = None,
     image_tokens: int | None = None,
     batch: int = 1,
@@ -426,7 +429,7 @@ def quantizable(tensor: str, shape: tuple[int, ...]) -> bool:
     return linear and part_of(tensor) == "decoder"
 
 
-def kv_cache(config: Any, tokens: int, *, width: int) -> int:
+def kv_cache(config: PretrainedConfig, tokens: int, *, width: int) -> int:
     """Bytes of the key-value cache of one sequence of ``tokens`` tokens.
 
     Counts grouped key-value heads; layers with a sliding window hold no more than the window,
@@ -473,7 +476,7 @@ class ImageBudget:
 
 
 def image_budget(
-    config: Any, preprocessor: Mapping[str, Any], image_tokens: int | None = None
+    config: PretrainedConfig, preprocessor: Mapping[str, Any], image_tokens: int | None = None
 ) -> ImageBudget:
     """The image budget of a model, from its config and its preprocessor's settings.
 
@@ -501,7 +504,7 @@ def image_budget(
     return ImageBudget(tokens, patches * tokens // per_tile, False)
 
 
-def tile_count(config: Any, preprocessor: Mapping[str, Any], side: int) -> int:
+def tile_count(config: PretrainedConfig, preprocessor: Mapping[str, Any], side: int) -> int:
     """Most tiles that one picture is cut into, the overview included; 1 where nothing is cut."""
     pinpoints = _get(config, "image_grid_pinpoints") or preprocessor.get("image_grid_pinpoints")
     if pinpoints:
@@ -515,7 +518,7 @@ def tile_count(config: Any, preprocessor: Mapping[str, Any], side: int) -> int:
     return 1
 
 
-def vision_activations(config: Any, budget: ImageBudget, *, width: int, batch: int = 1) -> int:
+def vision_activations(config: PretrainedConfig, budget: ImageBudget, *, width: int, batch: int = 1) -> int:
     """Estimated peak bytes while the vision tower reads one picture at its budget.
 
     Per patch, in one layer at a time (inference, memory-efficient attention): the residual, its
@@ -533,7 +536,7 @@ def vision_activations(config: Any, budget: ImageBudget, *, width: int, batch: i
     return budget.patches * batch * numbers
 
 
-def prefill_activations(config: Any, tokens: int, *, width: int, batch: int = 1) -> int:
+def prefill_activations(config: PretrainedConfig, tokens: int, *, width: int, batch: int = 1) -> int:
     """Estimated peak bytes while the decoder reads ``tokens`` prompt tokens.
 
     Per token, in one layer at a time: residual and copy, queries, keys and values, keys and values
@@ -549,13 +552,13 @@ def prefill_activations(config: Any, tokens: int, *, width: int, batch: int = 1)
     return batch * (tokens * max(attention, 2 * hidden + 4 * inner) * width + 4 * config.vocab_size)
 
 
-def vision_config(config: Any) -> Any:
+def vision_config(config: PretrainedConfig) -> Any:
     """The part of a config that describes the vision tower, or the config itself."""
     found = _get(config, "vision_config", "visual")
     return config if found is None else found
 
 
-def _get(config: Any, *names: str) -> Any:
+def _get(config: PretrainedConfig, *names: str) -> Any:
     """The first of these attributes (or keys) that is there and not None."""
     for name in names:
         value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
@@ -628,7 +631,7 @@ class Weights:
     notes: tuple[str, ...] = ()
 
 
-def read_weights(source: Source, folder: Path, config: Any, *, revision: str | None) -> Weights:
+def read_weights(source: Source, folder: Path, config: PretrainedConfig, *, revision: str | None) -> Weights:
     """Count a checkpoint's parameters from its headers, or from its config where it has no weights."""
     tensors = hub_headers(source.repo, revision=revision) if source.kind == "hub" else folder_headers(folder)
     notes: list[str] = []
@@ -663,7 +666,7 @@ def read_weights(source: Source, folder: Path, config: Any, *, revision: str | N
     )
 
 
-def config_shapes(config: Any, folder: Path) -> dict[str, tuple[int, ...]]:
+def config_shapes(config: PretrainedConfig, folder: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all parameters that a config describes; the model is built without memory.
 
     Raises:

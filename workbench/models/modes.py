@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModeError
 from ..types import Mode, Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["AS_IS", "ModeRule", "Modes", "Reply", "check_mode", "split_reply"]
 
@@ -107,7 +110,7 @@ def _find(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:
     return -1
 
 
-def _first_prefix(tokenizer: Any, ids: Sequence[int], start: int, text: str) -> int:
+def _first_prefix(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], start: int, text: str) -> int:
     """Length of the shortest prefix of ``ids`` whose text from ``start`` on contains ``text``; -1 if none.
 
     A delimiter of several tokens may be merged with its neighbours, so that its own ids never
@@ -126,7 +129,9 @@ def _first_prefix(tokenizer: Any, ids: Sequence[int], start: int, text: str) -> 
     return low
 
 
-def _delimiter(tokenizer: Any, ids: Sequence[int], start: int, text: str) -> tuple[int, int] | None:
+def _delimiter(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], start: int, text: str
+) -> tuple[int, int] | None:
     """(first position, position after) of a delimiter in the reply, or None."""
     token = tokenizer.convert_tokens_to_ids(text) if text else None
     if isinstance(token, int) and token != tokenizer.unk_token_id:
@@ -143,7 +148,7 @@ def _delimiter(tokenizer: Any, ids: Sequence[int], start: int, text: str) -> tup
 
 def split_reply(
     reply_ids: Sequence[int],
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     *,
     thought: tuple[str, str],
     markers: Sequence[str] = (),
@@ -190,5 +195,5 @@ def split_reply(
     return Reply(text, answer, Span(first, closing[0]), Span(start, end))
 
 
-def _text(tokenizer: Any, ids: Sequence[int]) -> str:
+def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return tokenizer.decode(list(ids), skip_special_tokens=True).strip()

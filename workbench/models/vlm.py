@@ -25,7 +25,7 @@ from ..errors import ContextLengthError, InputError, ModeError, OutOfMemoryError
 from ..html import framed
 from ..html import table as html_table
 from ..names import Named, refuse_argument, verb
-from ..types import Mode, Piece, Span, Turn
+from ..types import ImageLike, ImagesLike, Mode, Piece, Span, Turn
 from .asking import Request, Stream, Work, Worker, check_images, make_request, make_requests
 from .capture import ReplyCapture, check_capture
 from .device import available_memory, release_memory
@@ -33,6 +33,9 @@ from .families import Encoded, FamilySpec
 from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
 from .memory_plan import kv_cache
 from .modes import Modes
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
 
 if TYPE_CHECKING:
     import pandas
@@ -65,7 +68,7 @@ class Model(Named, ABC):
     @verb()
     def ask(
         self,
-        images: Any,
+        images: ImagesLike,
         question: str,
         *,
         mode: str | Mode = "auto",
@@ -118,7 +121,7 @@ class Model(Named, ABC):
     @verb()
     def stream(
         self,
-        images: Any,
+        images: ImagesLike,
         question: str,
         *,
         mode: str | Mode = "auto",
@@ -143,7 +146,7 @@ class Model(Named, ABC):
     @verb()
     def ask_many(
         self,
-        images: Any,
+        images: ImageLike | Sequence[ImagesLike] | None,
         questions: str | Sequence[str],
         *,
         mode: str | Mode = "auto",
@@ -191,7 +194,7 @@ class Model(Named, ABC):
             raise _about(error, len(requests)) from None
         return self._ask_all(requests, batch_size, capture=capture, progress=progress)
 
-    def compare_modes(self, images: Any, question: str, **options: Any) -> ModeComparison:
+    def compare_modes(self, images: ImagesLike, question: str, **options: Any) -> ModeComparison:
         """Ask in every mode that the model has, one after the other.
 
         An interruption ends the comparison: modes not yet asked are then left out.
@@ -298,7 +301,7 @@ class Chat:
         self._vlm, self._options = vlm, options
         self._answers: list[Answer] = []
 
-    def ask(self, question: str, images: Any = None, **options: Any) -> Answer:
+    def ask(self, question: str, images: ImagesLike = None, **options: Any) -> Answer:
         """Ask the next question; new pictures come with it, earlier ones are still seen.
 
         Raises:
@@ -423,7 +426,7 @@ class VLM(Model):
         self,
         *,
         model: PreTrainedModel,
-        processor: Any,
+        processor: ProcessorMixin,
         family: FamilySpec,
         source: str = "",
         name: str = "",
@@ -802,19 +805,19 @@ class Job:
         )
 
 
-def _shown_text(tokenizer: Any, *delimiters: list[int]) -> Callable[[list[int]], str]:
+def _shown_text(tokenizer: PreTrainedTokenizerBase, *delimiters: list[int]) -> Callable[[list[int]], str]:
     """Token ids to text without special tokens; but parts of a delimiter that is found by its text stay."""
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     hidden = special.union(tokenizer.all_special_ids).difference(*(ids for ids in delimiters if len(ids) > 1))
     return lambda ids: tokenizer.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
 
 
-def context_length(config: Any) -> int | None:
+def context_length(config: PretrainedConfig) -> int | None:
     """Positions that a model was built for, prompt and reply together; None where it does not say."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
-def reply_room(config: Any, *, prompt: int, image_tokens: int, max_tokens: int | None) -> int:
+def reply_room(config: PretrainedConfig, *, prompt: int, image_tokens: int, max_tokens: int | None) -> int:
     """Most tokens that a reply to this prompt may have.
 
     Args:
@@ -843,7 +846,12 @@ def reply_room(config: Any, *, prompt: int, image_tokens: int, max_tokens: int |
 
 
 def no_room(
-    config: Any, prompts: Sequence[int], max_tokens: int, *, device: torch.device, dtype: torch.dtype
+    config: PretrainedConfig,
+    prompts: Sequence[int],
+    max_tokens: int,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> OutOfMemoryError:
     """The error for replies that ran out of memory, saying what would fit.
 

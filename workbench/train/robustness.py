@@ -134,7 +134,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 
 def robustness(
-    vlm: Any,
+    vlm: object,
     families: Iterable[str] = tuple(synth.FAMILIES),
     *,
     n: int = 30,

@@ -77,7 +77,7 @@ class FailureBrowser(ipywidgets.VBox):
         on.on_click(lambda _: self.turn(1))
         return ipywidgets.HBox([back, self._place, on])
 
-    def _changed(self, _: Any) -> None:
+    def _changed(self, _: object) -> None:
         wanted = {"benchmark": self.benchmark.value, "category": self.category.value}
         table = self._results.table
         there = all((table[name] == value).any() for name, value in wanted.items() if value is not None)

@@ -279,7 +279,7 @@ def quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(scaled).astype(np.uint8), peaks
 
 
-def _is_index(value: Any, count: int) -> bool:
+def _is_index(value: object, count: int) -> bool:
     """Whether a value is a whole number from 0 to ``count - 1``."""
     return isinstance(value, SupportsIndex) and not isinstance(value, bool) and 0 <= value.__index__() < count
 

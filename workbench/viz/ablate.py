@@ -32,7 +32,7 @@ __all__ = [
 LOOKS = dict(zip(("ridge", "log-ridge", "quadratic", "LightGBM", "Gaussian process"), SERIES))
 
 
-def published_mixtures(scores: Any) -> Figure:
+def published_mixtures(scores: object) -> Figure:
     """The published mixture table with error bars, a panel a benchmark, mixtures by their records.
 
     Args:
@@ -71,7 +71,7 @@ def _counts(row: Mapping[str, Any]) -> str:
     return f"{row['name']}: {' / '.join(parts)}" if parts else str(row["name"])
 
 
-def learning_curve(curve: Any) -> Figure:
+def learning_curve(curve: object) -> Figure:
     """Rank correlation with unseen runs by the number of training runs, a line a method.
 
     Args:
@@ -243,7 +243,7 @@ def _corners(axes: Axes, domains: Sequence[str]) -> None:
     axes.set_xlim(-0.15, 1.15)
 
 
-def agreement(found: Any, *, most: int = 6) -> Figure:
+def agreement(found: object, *, most: int = 6) -> Figure:
     """Where each method puts the best mixture, and how alike the methods rank mixtures.
 
     Args:
@@ -293,7 +293,7 @@ MADE_BY = "workbench.ablate.studies.per_run(...)"
 
 
 def runs_by_amount(
-    values: Any, x: str, *, value: str, line: str, label: str, title: str, panel: str = ""
+    values: object, x: str, *, value: str, line: str, label: str, title: str, panel: str = ""
 ) -> Figure:
     """A quantity that grows: each run a dot, a line through the means, bars for their 95% interval.
 
@@ -332,7 +332,7 @@ def runs_by_amount(
 
 
 def runs_by_kind(
-    values: Any, kind: str, *, value: str, panel: str, title: str, order: Sequence[Any] = ()
+    values: object, kind: str, *, value: str, panel: str, title: str, order: Sequence[Any] = ()
 ) -> Figure:
     """Kinds of runs below each other, a panel each for another column: dots, mean and 95% interval.
 
@@ -374,7 +374,7 @@ def runs_by_kind(
     return drawn
 
 
-def _shares(runs: Any) -> tuple[float, float, float]:
+def _shares(runs: object) -> tuple[float, float, float]:
     """Mean of some shares and its interval, which is drawn only as far as shares go."""
     mean, low, high = interval(runs)
     return (mean, max(0.0, low), min(1.0, high)) if np.isfinite(low) else (mean, low, high)

@@ -34,7 +34,7 @@ STATISTICS = "workbench.bench.statistics"
 SURE, UNSURE = "#004488", "#888888"
 
 
-def forest(table: Any, *, series: str | None = None, rows: str = "benchmark") -> Figure:
+def forest(table: pd.DataFrame, *, series: str | None = None, rows: str = "benchmark") -> Figure:
     """Scores with their 95% intervals, a line a benchmark (a forest plot; Lewis and Clarke 2001).
 
     Args:
@@ -76,7 +76,7 @@ def forest(table: Any, *, series: str | None = None, rows: str = "benchmark") ->
     return drawn
 
 
-def differences(table: Any, *, first: str = "first", second: str = "second") -> Figure:
+def differences(table: pd.DataFrame, *, first: str = "first", second: str = "second") -> Figure:
     """Paired differences of two runs with their 95% intervals; filled where Holm's correction leaves them.
 
     Args:
@@ -112,7 +112,7 @@ def differences(table: Any, *, first: str = "first", second: str = "second") -> 
     return drawn
 
 
-def mode_lens(table: Any) -> Figure:
+def mode_lens(table: pd.DataFrame) -> Figure:
     """What thinking changes: items helped and hurt, and the accuracies of the modes beside the oracle's.
 
     Args:
@@ -153,7 +153,7 @@ def mode_lens(table: Any) -> Figure:
     return drawn
 
 
-def pareto(table: Any, *, unit: str = "output tokens", log: bool = True) -> Figure:
+def pareto(table: pd.DataFrame, *, unit: str = "output tokens", log: bool = True) -> Figure:
     """Accuracy against cost with 95% intervals, the front, and how often each point is on it.
 
     Args:
@@ -202,7 +202,7 @@ def pareto(table: Any, *, unit: str = "output tokens", log: bool = True) -> Figu
     return drawn
 
 
-def router(curve: Any, gain: Any = None) -> Figure:
+def router(curve: object, gain: object = None) -> Figure:
     """Accuracy of a threshold on p_think against the share of questions that it thinks on.
 
     Args:
@@ -316,7 +316,7 @@ PUBLISHED = "workbench.bench.published"
 OURS, OTHERS = "#BB5566", "#555555"
 
 
-def rank_stability(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
+def rank_stability(table: pd.DataFrame, *, highlight: str = "Phi-4-reasoning-vision") -> Figure:
     """Each entry's rank by mean score, with the ranks that 95% of simulated draws give it.
 
     Args:
@@ -353,7 +353,7 @@ def rank_stability(table: Any, *, highlight: str = "Phi-4-reasoning-vision") -> 
     return drawn
 
 
-def four_of_ten(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> Figure:
+def four_of_ten(table: pd.DataFrame, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> Figure:
     """Ranks by the article's four benchmarks beside those by all ten, a line an entry.
 
     Args:
@@ -390,7 +390,7 @@ def four_of_ten(table: Any, *, highlight: str = "Phi-4-reasoning-vision-15B auto
     return drawn
 
 
-def benchmark_subsets(table: Any) -> Figure:
+def benchmark_subsets(table: pd.DataFrame) -> Figure:
     """How an entry stands by every choice of some benchmarks, and where the article's choice lies.
 
     Args:
@@ -423,7 +423,7 @@ def benchmark_subsets(table: Any) -> Figure:
     return drawn
 
 
-def mode_margins(table: Any) -> Figure:
+def mode_margins(table: pd.DataFrame) -> Figure:
     """Auto against each forced mode by benchmark, with the unpaired 95% error.
 
     Args:

@@ -251,7 +251,7 @@ NEEDED = (
 )
 
 
-def leaderboard(table: Any) -> Figure:
+def leaderboard(table: pd.DataFrame) -> Figure:
     """Each method's faithfulness, plausibility and seconds, with 95% intervals over questions.
 
     Args:

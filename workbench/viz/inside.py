@@ -117,7 +117,7 @@ def knockout(cut: Knockout, *, width: float = 8.0) -> Figure:
     return drawn
 
 
-def knockout_matrix(table: Any, *, width: float = 5.6) -> Figure:
+def knockout_matrix(table: pd.DataFrame, *, width: float = 5.6) -> Figure:
     """What hiding step ``j``'s evidence costs the word of step ``i``, over samples.
 
     Args:
@@ -160,7 +160,7 @@ def knockout_matrix(table: Any, *, width: float = 5.6) -> Figure:
     return drawn
 
 
-def thought(frame: Any, answer: Answer, *, image: int = 0, most: int = 12, width: float = 6.6) -> Figure:
+def thought(frame: object, answer: Answer, *, image: int = 0, most: int = 12, width: float = 6.6) -> Figure:
     """The thought step by step: where each sentence looked, how much, and whether at its evidence.
 
     Args:

@@ -24,7 +24,7 @@ from ..images import open_images
 from ..interpret.attribution import Attribution
 from ..names import verb
 from ..synth import Sample
-from ..types import Box, PatchGrid, Region, Span
+from ..types import Box, ImagesLike, PatchGrid, Region, Span
 from .style import FAINT, INK, SERIES, Figure, panels, record, titled, wrapped
 from .tables import percent
 
@@ -49,7 +49,7 @@ MOST = 200  # cells up to which every patch gets its token's number
 
 
 def show(
-    images: Any,
+    images: ImagesLike,
     *,
     boxes: Mapping[str, Iterable[Region | Box]] | None = None,
     titles: Sequence[str] = (),
@@ -176,7 +176,7 @@ def _picture(axes: Axes, picture: Image.Image) -> None:
     axes.spines[:].set_color("#bbbbbb")
 
 
-def _frame(box: Box, colour: str, line: Any, *, label: str | None = None, fill: bool = False) -> Rectangle:
+def _frame(box: Box, colour: str, line: object, *, label: str | None = None, fill: bool = False) -> Rectangle:
     x1, y1, x2, y2 = box
     face = (*_rgb(colour), 0.25) if fill else "none"
     return Rectangle(
@@ -295,7 +295,7 @@ def overlay(
     return drawn
 
 
-def _laid(shown: Answer | Attribution, map: Any, image: int) -> tuple[Answer, Any, str]:  # Any: any array
+def _laid(shown: Answer | Attribution, map: object, image: int) -> tuple[Answer, Any, str]:  # Any: any array
     """The answer, the map on one of its pictures, and what its values are."""
     if isinstance(shown, Attribution):
         if map is not None:
@@ -332,7 +332,7 @@ def grid_of(answer: Answer, image: int, grid: PatchGrid | None = None) -> PatchG
     return answer.layout.images[image]
 
 
-def checked_map(map: Any, grid: PatchGrid) -> np.ndarray:
+def checked_map(map: object, grid: PatchGrid) -> np.ndarray:
     """A map as floats ``[rows, cols]``.
 
     Raises:
@@ -430,7 +430,7 @@ def colour_bar(axes: Axes, top: float, *, signed: bool, label: str) -> None:
     axes.spines[:].set_color(FAINT)
 
 
-def _outline(axes: Axes, inside: np.ndarray, grid: PatchGrid, line: Any) -> None:
+def _outline(axes: Axes, inside: np.ndarray, grid: PatchGrid, line: object) -> None:
     """A line between patches inside and patches not, dark on white so that it shows on anything."""
     x1, y1, x2, y2 = grid.region
     xs, ys = np.linspace(x1, x2, grid.cols + 1), np.linspace(y1, y2, grid.rows + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -11,12 +10,13 @@ from matplotlib.patches import Rectangle
 from ..ablate.microscope import Microscope
 from ..errors import InputError
 from ..images import open_image
+from ..types import ImageLike
 from .style import INK, SERIES, Figure, columns, panels, plain, titled
 
 __all__ = ["microscope", "published_resolution", "resolution_costs", "survives"]
 
 
-def microscope(image: Any, record: Microscope, *, height: float = 2.6) -> Figure:
+def microscope(image: ImageLike, record: Microscope, *, height: float = 2.6) -> Figure:
     """The picture once a method, with its crops and two of its tokens' cells drawn on it.
 
     Args:
@@ -117,7 +117,7 @@ def survives(records: Mapping[str, Microscope]) -> Figure:
     return drawn
 
 
-def resolution_costs(table: Any) -> Figure:
+def resolution_costs(table: object) -> Figure:
     """FLOPs of tower and decoder a method, stacked, with its tokens.
 
     Args:
@@ -152,7 +152,7 @@ def resolution_costs(table: Any) -> Figure:
     return drawn
 
 
-def published_resolution(table: Any) -> Figure:
+def published_resolution(table: object) -> Figure:
     """The published comparison of the ways to feed a picture, with each score's 95% sampling error.
 
     Args:

@@ -124,7 +124,7 @@ def record(given: object, kind: type[R], made_by: str) -> R:
     )
 
 
-def columns(table: Any, needed: Sequence[str], made_by: str) -> pd.DataFrame:
+def columns(table: pd.DataFrame, needed: Sequence[str], made_by: str) -> pd.DataFrame:
     """A table (data frame, or list of dicts) that has rows and these columns.
 
     Raises:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +128,7 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     return p - q, low, high
 
 
-def gains(table: Any) -> pd.DataFrame:
+def gains(table: pd.DataFrame) -> pd.DataFrame:
     """What thinking changes in each family: accuracy when thinking minus accuracy when answering directly.
 
     Args:

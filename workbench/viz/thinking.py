@@ -20,7 +20,7 @@ SUMMARISE = "workbench.train.evaluate.summarise(scored)"
 GROUPS = {True: "several steps", False: "one look"}
 
 
-def accuracy(table: Any) -> Figure:
+def accuracy(table: pd.DataFrame) -> Figure:
     """Accuracy by family and mode with 95% intervals, several-step families first.
 
     Args:
@@ -39,7 +39,7 @@ def accuracy(table: Any) -> Figure:
     return drawn
 
 
-def cost(table: Any) -> Figure:
+def cost(table: pd.DataFrame) -> Figure:
     """Tokens and seconds of a reply by family and mode.
 
     Args:
@@ -60,7 +60,7 @@ def cost(table: Any) -> Figure:
     return drawn
 
 
-def choice(table: Any) -> Figure:
+def choice(table: pd.DataFrame) -> Figure:
     """What the model does when the choice is its own: p_think and the share of thoughts, by family.
 
     Args:
@@ -91,7 +91,7 @@ def choice(table: Any) -> Figure:
     return drawn
 
 
-def budget(table: Any) -> Figure:
+def budget(table: pd.DataFrame) -> Figure:
     """Accuracy against the thinking budget, a line a family.
 
     Args:
@@ -119,7 +119,7 @@ def budget(table: Any) -> Figure:
     return drawn
 
 
-def steps(table: Any) -> Figure:
+def steps(table: pd.DataFrame) -> Figure:
     """Accuracy by the number of steps that a question takes, a line a mode; a panel a family.
 
     Args:
@@ -153,7 +153,7 @@ def steps(table: Any) -> Figure:
     return drawn
 
 
-def _grouped(table: Any, needed: tuple[str, ...], made_by: str) -> pd.DataFrame:
+def _grouped(table: pd.DataFrame, needed: tuple[str, ...], made_by: str) -> pd.DataFrame:
     """A table whose families are told apart by ``several_steps``; synth knows it of its own families."""
     rows = columns(table, needed, made_by)
     if "several_steps" not in rows and set(rows["family"]) <= set(FAMILIES):

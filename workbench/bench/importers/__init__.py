@@ -309,7 +309,7 @@ def _load(file: Path, kind: str, notes: Notes, **given: Any) -> Results:
     )
 
 
-def _safe_refs(refs: Any, notes: Notes) -> tuple[str, ...]:
+def _safe_refs(refs: object, notes: Notes) -> tuple[str, ...]:
     """Picture references that stay below the folder; a log may not point elsewhere on this machine."""
     kept = []
     for ref in refs if isinstance(refs, (list, tuple)) else []:

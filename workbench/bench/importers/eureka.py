@@ -112,7 +112,7 @@ def _details(row: Mapping[str, Any], prompt: str) -> dict[str, Any]:
     return details
 
 
-def _epoch(name: Any) -> int:
+def _epoch(name: object) -> int:
     match = re.search(r"(\d+)$", str(name)) if name is not None else None
     return int(match.group(1)) if match else 0
 

@@ -31,7 +31,7 @@ def is_sample(row: Mapping[str, Any]) -> bool:
     return "doc_id" in row and ("filtered_resps" in row or "resps" in row)
 
 
-def is_results(data: Any) -> bool:
+def is_results(data: object) -> bool:
     """Whether a JSON document is a file of totals."""
     return isinstance(data, dict) and isinstance(data.get("results"), dict) and (
         "n-samples" in data or "configs" in data or "versions" in data
@@ -158,7 +158,7 @@ def _row(sample: Mapping[str, Any], task: str, model: str, item: str) -> dict[st
     }
 
 
-def _details(doc: Mapping[str, Any], question: Any) -> dict[str, Any]:
+def _details(doc: Mapping[str, Any], question: object) -> dict[str, Any]:
     details = {
         name: doc[name]
         for name in ("answer_type", "question_type", "precision", "set_id", "figure_id", "question_id")
@@ -202,7 +202,7 @@ def _exported(row: dict[str, Any], sample: Mapping[str, Any], ours: Mapping[str,
     return {**dict.fromkeys(COLUMNS), **theirs, **reply, **kept}
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: object) -> list[str]:
     """The replies in ``resps``: a text, a list of texts, or lists in lists."""
     if isinstance(value, str):
         return [value]

@@ -191,7 +191,7 @@ def _literal(text: str) -> list[Any]:
     return value[:26] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -104,7 +104,7 @@ def without_thought(text: str) -> str:
 _LMMS_TAGS = (("<think>", "</think>"), ("<analysis>", "</analysis>"))
 
 
-def reply_for(protocol: str, prediction: Any) -> str:
+def reply_for(protocol: str, prediction: object) -> str:
     """The text that is scored, as each harness cuts it out of a prediction by default.
 
     VLMEvalKit scores the prediction with its thought unless SPLIT_THINK is set (``vlmeval/inference.py``);
@@ -170,7 +170,7 @@ def _list_in(text: str) -> list[Any] | None:
     return None
 
 
-def _no_gold(gold: Any) -> InputError:
+def _no_gold(gold: object) -> InputError:
     return InputError(
         f"gold={gold!r}",
         "the item's right answer",
@@ -178,7 +178,7 @@ def _no_gold(gold: Any) -> InputError:
     )
 
 
-def options_of(options: Any) -> dict[str, str]:
+def options_of(options: object) -> dict[str, str]:
     """Letter -> text, from a mapping or a list (the first is A).
 
     Raises:

@@ -38,7 +38,7 @@ SHOWN = ("benchmark", "item")
 MADE_BY = "workbench.bench.run(vlm, tasks) or workbench.bench.load_results(path)"
 
 
-def scored(data: Any, needed: Sequence[str] = ("benchmark", "item", "value")) -> Any:
+def scored(data: object, needed: Sequence[str] = ("benchmark", "item", "value")) -> Any:
     """Rows of scored items, ready for arithmetic.
 
     Args:
@@ -165,7 +165,7 @@ def _first(rows: pd.DataFrame) -> str:
 
 @verb(resamples="n_resamples")
 def scores(
-    data: Any,
+    data: object,
     *,
     by: Sequence[str] | None = None,
     method: str = "auto",
@@ -212,7 +212,7 @@ def scores(
     return pd.DataFrame(found)
 
 
-def _unscored(data: Any, names: Sequence[str]) -> dict[Any, int]:
+def _unscored(data: object, names: Sequence[str]) -> dict[Any, int]:
     frame = pd.DataFrame(data.frame() if hasattr(data, "frame") else data)
     without = frame[pd.to_numeric(frame["value"], errors="coerce").isna()]
     return {key: len(one) for key, one in without.groupby(list(names), dropna=False)}

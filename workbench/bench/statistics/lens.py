@@ -16,7 +16,7 @@ from .intervals import averaged, clusters_of, groups_of, one_version, scored, wa
 __all__ = ["efficiency", "matthews", "mode_lens", "modes_wide"]
 
 
-def matthews(needed: Any, thought: Any) -> float:
+def matthews(needed: object, thought: object) -> float:
     """Matthews' correlation of two yes-or-no columns (Matthews 1975): 1 always alike, 0 as by chance.
 
     NaN where one of them never changes: then there was no choice to judge.
@@ -27,7 +27,7 @@ def matthews(needed: Any, thought: Any) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def modes_wide(data: Any) -> pd.DataFrame:
+def modes_wide(data: object) -> pd.DataFrame:
     """One row an item, the modes side by side.
 
     Args:
@@ -83,7 +83,7 @@ def _thinks(rows: pd.DataFrame) -> pd.Series:
 
 
 @verb(resamples="n_resamples")
-def mode_lens(data: Any, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def mode_lens(data: object, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """What thinking changes in each benchmark, and how good the model's own choice of mode is.
 
     An item is *helped* where the thinking reply scores higher than the direct one, *hurt* where lower. The
@@ -182,7 +182,7 @@ def _phi(means: np.ndarray) -> np.ndarray:
 
 
 @verb(resamples="n_resamples")
-def efficiency(data: Any, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def efficiency(data: object, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Accuracy for what it costs: right answers per 1000 output tokens, and what each further 1000 buy.
 
     Args:

@@ -83,8 +83,8 @@ def power(
 
 @verb(resamples="n_resamples")
 def compare(
-    first: Any,
-    second: Any = None,
+    first: object,
+    second: object = None,
     *,
     test: str = "auto",
     level: float = 0.95,
@@ -140,7 +140,7 @@ def compare(
     return table
 
 
-def _joined(first: Any, second: Any) -> tuple[pd.DataFrame, list[str]]:
+def _joined(first: object, second: object) -> tuple[pd.DataFrame, list[str]]:
     """Both runs side by side, a row an item (``value_a``, ``value_b``, ``_merge``), and what joined them."""
     a, b = scored(first), scored(second)
     one_version(a, b)
@@ -181,7 +181,7 @@ def _joined(first: Any, second: Any) -> tuple[pd.DataFrame, list[str]]:
     return both, on
 
 
-def _split(data: Any, column: Mapping[str, tuple[Any, Any]]) -> list[pd.DataFrame]:
+def _split(data: object, column: Mapping[str, tuple[Any, Any]]) -> list[pd.DataFrame]:
     """The rows of one table with the first and with the second of two values of a column."""
     rows = pd.DataFrame(data.frame() if hasattr(data, "frame") else data)
     (name, values), *more = column.items()
@@ -197,7 +197,7 @@ def _split(data: Any, column: Mapping[str, tuple[Any, Any]]) -> list[pd.DataFram
     return [side.drop(columns=name) if name == "mode" else side for side in sides]
 
 
-def between(data: Any, column: str, first: Any, second: Any, **options: Any) -> pd.DataFrame:
+def between(data: object, column: str, first: object, second: object, **options: Any) -> pd.DataFrame:
     """`compare` with a column, as it was written before."""
     deprecated("between(results, column, first, second)", "compare(results, column=(first, second))")
     options[column] = (first, second)

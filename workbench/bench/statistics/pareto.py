@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from .intervals import averaged, clusters_of, one_version, scored, warn
 __all__ = ["on_front", "pareto"]
 
 
-def on_front(accuracy: Any, cost: Any) -> np.ndarray:
+def on_front(accuracy: object, cost: object) -> np.ndarray:
     """Which points no other point beats: as good and cheaper, or better and no dearer.
 
     Args:
@@ -41,7 +40,7 @@ def on_front(accuracy: Any, cost: Any) -> np.ndarray:
 
 @verb(resamples="n_resamples")
 def pareto(
-    data: Any,
+    data: object,
     *,
     cost: str = "tokens",
     points: Sequence[str] | None = None,

@@ -19,7 +19,7 @@ __all__ = ["router_curve", "router_gain"]
 
 
 def router_curve(
-    data: Any, *, thresholds: Sequence[float] | None = None, pooled: bool = False, level: float = 0.95
+    data: object, *, thresholds: Sequence[float] | None = None, pooled: bool = False, level: float = 0.95
 ) -> pd.DataFrame:
     """Accuracy and tokens if a thought is opened exactly where p_think reaches a threshold.
 
@@ -55,7 +55,7 @@ def router_curve(
 
 @verb(repeats="n_repeats", resamples="n_resamples")
 def router_gain(
-    data: Any,
+    data: object,
     *,
     folds: int = 5,
     n_repeats: int = 10,
@@ -205,7 +205,7 @@ def _deals(codes: np.ndarray, folds: int, n_repeats: int, seed: int) -> Iterator
             yield part[codes] == number
 
 
-def _groups(data: Any, pooled: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _groups(data: object, pooled: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     wide = modes_wide(data)
     if "p_think" not in wide or wide["p_think"].isna().any():
         lacking = len(wide) if "p_think" not in wide else int(wide["p_think"].isna().sum())

@@ -433,7 +433,7 @@ def _item(drafted: dict[str, Any], number: int, beside: Beside) -> Item:
     return item
 
 
-def _picture(given: Any, beside: Beside) -> Any:
+def _picture(given: object, beside: Beside) -> Any:
     """A picture as it stands in a row: in a cell, as base64, or by its file's name."""
     if not isinstance(given, str):
         return given

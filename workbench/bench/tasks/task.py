@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...files import local_path, write_bytes
 from ...images import open_image
 from ...names import Named
-from ...types import Box
+from ...types import Box, ImageLike
 
 __all__ = ["Item", "Task", "keep_picture", "picture_digest", "read_picture"]
 
@@ -30,7 +30,7 @@ __all__ = ["Item", "Task", "keep_picture", "picture_digest", "read_picture"]
 _SIGNATURES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"GIF8", ".gif"), (b"RIFF", ".webp"))
 
 
-def read_picture(picture: Any) -> Any:
+def read_picture(picture: ImageLike) -> Any:
     """What `open_image` takes: one that is fetched when it is needed is fetched, others are themselves."""
     fetch = getattr(picture, "read", None)
     return fetch() if fetch is not None and not isinstance(picture, (io.IOBase, Image.Image)) else picture
@@ -60,7 +60,7 @@ def picture_digest(picture: Any) -> str:
     return hashlib.sha256(head.encode() + data).hexdigest()[:32]
 
 
-def keep_picture(picture: Any, digest: str, folder: Path) -> str:
+def keep_picture(picture: ImageLike, digest: str, folder: Path) -> str:
     """A path under which a picture can be found again.
 
     A picture that is a file stays where it is; others are written into ``folder``, once, by their digest.

@@ -60,7 +60,7 @@ def _input(job: Job, batch: int) -> Outcome:
 def _embedded(embedding: torch.nn.Module, words: torch.Tensor) -> Iterator[None]:
     """Within this context the prompt's embeddings are ``words [1, prompt tokens, hidden]``."""
 
-    def swap(_: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+    def swap(_: object, args: object, out: torch.Tensor) -> torch.Tensor:
         return torch.cat([words.expand(len(out), -1, -1), out[:, words.shape[1] :]], dim=1)
 
     handle = embedding.register_forward_hook(swap)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...plugins import Table
@@ -16,6 +16,9 @@ from .kimi import SPEC as KIMI_VL
 from .llava import SPEC as LLAVA_ONEVISION
 from .phi4_rv import SPEC as PHI4_RV
 from .qwen import QWEN2_5, QWEN3
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 __all__ = [
     "EXAMPLES",
@@ -69,7 +72,9 @@ def register_family(spec: FamilySpec, *, example: Callable[[], tuple[Any, Any]] 
     return spec
 
 
-def family_of(config_or_model_type: Any, name: str = "", *, processor: Any = None) -> FamilySpec:
+def family_of(
+    config_or_model_type: object, name: str = "", *, processor: ProcessorMixin = None
+) -> FamilySpec:
     """The spec of a model's family; a general one for a model that no family claims.
 
     Args:

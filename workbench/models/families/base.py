@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -26,6 +26,9 @@ from .prompt import (
     split_generation_prompt,
 )
 from .thinking import Thinking, read_thinking
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
 
 __all__ = ["Encoded", "FamilySpec"]
 
@@ -101,7 +104,7 @@ class FamilySpec:
             return self
         return replace(self, modes={**self.modes, **shown.modes}, thought=shown.thought)
 
-    def image_ids(self, processor: Any, config: Any = None) -> set[int]:
+    def image_ids(self, processor: ProcessorMixin, config: PretrainedConfig = None) -> set[int]:
         """Ids of the tokens that stand for image features."""
         for holder in (config, processor, processor.tokenizer):
             for key in ("image_token_id", "image_token_index"):
@@ -113,17 +116,17 @@ class FamilySpec:
             "pass config=model.config",
         )
 
-    def messages(self, turns: Sequence[Turn], processor: Any = None) -> list[dict[str, Any]]:
+    def messages(self, turns: Sequence[Turn], processor: ProcessorMixin = None) -> list[dict[str, Any]]:
         """Turns as the family's template (that of ``processor``, where families differ) takes them."""
         return list_messages(turns)
 
-    def call_kwargs(self, text: str, tokenizer: Any) -> dict[str, Any]:
+    def call_kwargs(self, text: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Settings for the processor; a template that writes the first token writes it alone."""
         bos = tokenizer.bos_token
         return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
 
     def process(
-        self, processor: Any, texts: list[str], pictures: list[list[Image.Image]]
+        self, processor: ProcessorMixin, texts: list[str], pictures: list[list[Image.Image]]
     ) -> Mapping[str, torch.Tensor]:
         """Run the processor on rendered prompts and their pictures, padded on the left."""
         images = pictures if any(pictures) else None
@@ -133,7 +136,7 @@ class FamilySpec:
         )
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         """How one picture's tokens stand on grids.
 
@@ -147,24 +150,24 @@ class FamilySpec:
 
     def layout(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         ids: Sequence[int],
         sizes: Sequence[tuple[int, int]],
         infos: Sequence[Mapping[str, Any]],
-        config: Any = None,
+        config: PretrainedConfig = None,
     ) -> TokenLayout:
         """Where everything of one prompt stands."""
         alone = len(sizes) == 1
         blocks = [self.blocks(processor, size, info, alone) for size, info in zip(sizes, infos, strict=True)]
         return place(ids, self.image_ids(processor, config) if sizes else (), sizes=sizes, blocks=blocks)
 
-    def crops(self, processor: Any, layout: TokenLayout) -> list[Crop]:
+    def crops(self, processor: ProcessorMixin, layout: TokenLayout) -> list[Crop]:
         """What the vision tower takes in for one conversation, in its order."""
         return [
             Crop(g.image, g.rows, g.cols, g.size, g.region, overview=g in layout.images) for g in layout.grids
         ]
 
-    def patch_order(self, tower: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    def patch_order(self, tower: object, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Where the tower keeps each patch, crop after crop and row after row; None: in that order.
 
         Args:
@@ -176,7 +179,7 @@ class FamilySpec:
         """
         return None
 
-    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+    def with_image_tokens(self, processor: ProcessorMixin, most: int, least: int | None = None) -> Any:
         """A copy of the processor with another budget of tokens per picture.
 
         Raises:
@@ -192,7 +195,7 @@ class FamilySpec:
 
     def for_processor(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         name: str = "",
         *,
         thought: tuple[str, str] | None = None,
@@ -229,11 +232,11 @@ class FamilySpec:
 
     def encode(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         conversations: Sequence[Sequence[Turn]],
         *,
         mode: Mode = Mode.AUTO,
-        config: Any = None,
+        config: PretrainedConfig = None,
     ) -> Encoded:
         """Turn conversations into model inputs with their layout.
 
@@ -288,7 +291,7 @@ class FamilySpec:
         return [text for text in (*self.thought, *forced, self.placeholder) if text]
 
     def _prompt(
-        self, processor: Any, turns: Sequence[Turn], rule: ModeRule, shield: Shield
+        self, processor: ProcessorMixin, turns: Sequence[Turn], rule: ModeRule, shield: Shield
     ) -> tuple[str, str]:
         """The rendered prompt, and what opens the reply, both as text."""
         hidden = [
@@ -318,7 +321,7 @@ class FamilySpec:
             )
         return text, forced
 
-    def _render(self, processor: Any, turns: Sequence[Turn], rule: ModeRule) -> tuple[str, str]:
+    def _render(self, processor: ProcessorMixin, turns: Sequence[Turn], rule: ModeRule) -> tuple[str, str]:
         if chat_template_of(processor) is None:
             return render_plain(turns, self.placeholder or processor.image_token), rule.forced
         messages = self.messages(turns, processor)
@@ -331,11 +334,11 @@ class FamilySpec:
 
     def _layouts(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         rows: Sequence[Row],
         pictures: Sequence[Sequence[Image.Image]],
         batch: Mapping[str, Any],
-        config: Any,
+        config: PretrainedConfig,
     ) -> list[TokenLayout]:
         layouts, first = [], 0
         for row, images in zip(rows, pictures, strict=True):
@@ -345,7 +348,9 @@ class FamilySpec:
             first += len(images)
         return layouts
 
-    def split(self, reply_ids: Sequence[int], tokenizer: Any, *, mode: Mode = Mode.AUTO) -> Reply:
+    def split(
+        self, reply_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, mode: Mode = Mode.AUTO
+    ) -> Reply:
         """Take a reply (forced tokens included) apart into thought and answer."""
         markers = [
             rule.forced for rule in self.modes.values() if rule.forced and rule.forced != self.thought[0]
@@ -357,7 +362,7 @@ def _with_text(turn: Turn, text: str, thought: str | None) -> Turn:
     return replace(turn, text=text, thought=thought)
 
 
-def _pad_id(tokenizer: Any) -> int:
+def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     pad = tokenizer.pad_token_id
     return pad if pad is not None else (tokenizer.eos_token_id or 0)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CapabilityError
 from ...types import Box, Mode, TokenLayout, Turn
@@ -20,6 +20,9 @@ from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .prompt import list_messages, string_messages, takes_parts
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, ProcessorMixin
+
 __all__ = ["SPEC", "General"]
 
 
@@ -27,18 +30,18 @@ __all__ = ["SPEC", "General"]
 class General(FamilySpec):
     """A family by what its checkpoint shows."""
 
-    def messages(self, turns: Sequence[Turn], processor: Any = None) -> list[dict[str, Any]]:
+    def messages(self, turns: Sequence[Turn], processor: ProcessorMixin = None) -> list[dict[str, Any]]:
         if processor is None or takes_parts(processor):
             return list_messages(turns)
         return string_messages(turns, processor.image_token)
 
     def layout(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         ids: Sequence[int],
         sizes: Sequence[tuple[int, int]],
         infos: Sequence[Mapping[str, Any]],
-        config: Any = None,
+        config: PretrainedConfig = None,
     ) -> TokenLayout:
         if not sizes:
             return TokenLayout(len(ids))
@@ -76,7 +79,7 @@ def _runs(positions: Sequence[int]) -> list[int]:
     return lengths
 
 
-def _told_grid(processor: Any, info: Mapping[str, Any]) -> tuple[int, int] | None:
+def _told_grid(processor: ProcessorMixin, info: Mapping[str, Any]) -> tuple[int, int] | None:
     """(rows, cols) of a picture's tokens as the processor tells them."""
     merge = getattr(processor.image_processor, "merge_size", None)
     if "image_grid_thw" not in info or not isinstance(merge, int):
@@ -90,7 +93,7 @@ def _guessed_grid(count: int) -> tuple[int, int]:
     return (side, side) if side * side == count else (1, count)
 
 
-def _shown(image_processor: Any, size: tuple[int, int]) -> Box:
+def _shown(image_processor: object, size: tuple[int, int]) -> Box:
     """What is left of a picture after resizing its shorter edge and cropping the middle (as CLIP does)."""
     crop = getattr(image_processor, "crop_size", None)
     edge = _setting(getattr(image_processor, "size", None), "shortest_edge")
@@ -103,7 +106,7 @@ def _shown(image_processor: Any, size: tuple[int, int]) -> Box:
     return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
-def _setting(settings: Any, name: str) -> int | None:
+def _setting(settings: object, name: str) -> int | None:
     """One number of an image processor's size, which is a dictionary or a record."""
     return settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
 

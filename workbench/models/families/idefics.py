@@ -11,12 +11,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...types import Mode, TokenLayout
 from ..layout import Block, image_positions, place, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, ProcessorMixin
 
 __all__ = ["SPEC", "Idefics3"]
 
@@ -29,11 +32,11 @@ class Idefics3(FamilySpec):
 
     def layout(
         self,
-        processor: Any,
+        processor: ProcessorMixin,
         ids: Sequence[int],
         sizes: Sequence[tuple[int, int]],
         infos: Sequence[Mapping[str, Any]],
-        config: Any = None,
+        config: PretrainedConfig = None,
     ) -> TokenLayout:
         image_ids = self.image_ids(processor, config)
         side = math.isqrt(processor.image_seq_len)
@@ -54,7 +57,7 @@ class Idefics3(FamilySpec):
         blocks = [tile_blocks(size, cut, side) for size, cut in zip(sizes, pictures, strict=True)]
         return place(ids, image_ids, sizes=sizes, blocks=blocks)
 
-    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+    def with_image_tokens(self, processor: ProcessorMixin, most: int, least: int | None = None) -> Any:
         changed = copy.copy(processor)
         changed.image_processor = copy.copy(processor.image_processor)
         tile = changed.image_processor.max_image_size["longest_edge"]

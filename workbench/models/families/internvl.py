@@ -6,13 +6,16 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...types import Mode
 from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .idefics import tile_blocks
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 __all__ = ["SPEC", "InternVL", "best_tiling"]
 
@@ -22,7 +25,7 @@ class InternVL(FamilySpec):
     """A picture whose shape asks for one tile is shown by that tile alone."""
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         side = math.isqrt(processor.image_seq_length)
         images = processor.image_processor
@@ -33,7 +36,7 @@ class InternVL(FamilySpec):
         tiles = [(row + 1, col + 1) for row in range(rows) for col in range(cols)]
         return tile_blocks(size, tiles, side)
 
-    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+    def with_image_tokens(self, processor: ProcessorMixin, most: int, least: int | None = None) -> Any:
         changed = copy.copy(processor)
         changed.image_processor = copy.copy(processor.image_processor)
         fit = most // processor.image_seq_length  # the thumbnail is one of them

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -18,6 +18,9 @@ from ..layout import Block, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .thinking import Thinking
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, ProcessorMixin
 
 __all__ = ["SPEC", "KimiVL"]
 
@@ -31,18 +34,18 @@ class KimiVL(FamilySpec):
             return super().for_checkpoint(shown, name)
         return replace(self, modes=_THINKING if "thinking" in name.lower() else _INSTRUCT)
 
-    def image_ids(self, processor: Any, config: Any = None) -> set[int]:
+    def image_ids(self, processor: ProcessorMixin, config: PretrainedConfig = None) -> set[int]:
         return {processor.tokenizer.convert_tokens_to_ids("<|media_pad|>")}
 
     def process(
-        self, processor: Any, texts: list[str], pictures: list[list[Image.Image]]
+        self, processor: ProcessorMixin, texts: list[str], pictures: list[list[Image.Image]]
     ) -> Mapping[str, torch.Tensor]:
         # Its processor takes one flat list; on which side it pads does not matter here.
         images = [image for row in pictures for image in row] or None
         return processor(text=texts, images=images, padding=True, return_tensors="pt")
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         rows, cols = (int(n) for n in info["image_grid_hws"])
         return [Block(rows // 2, cols // 2, whole(size))]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...types import Box, Mode, TokenLayout
 from ..layout import Block, Crop, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 __all__ = ["SPEC", "LlavaOneVision", "fine_grid"]
 
@@ -25,7 +28,7 @@ class LlavaOneVision(FamilySpec):
     """Grids follow from the picture's size and the processor's list of resolutions."""
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         side = math.isqrt(processor.num_image_tokens)
         if not alone:
@@ -36,7 +39,7 @@ class LlavaOneVision(FamilySpec):
         rows, cols, region = fine_grid(size, processor.image_processor.image_grid_pinpoints, edge, side, most)
         return [Block(side, side, whole(size)), Block(rows, cols, region, overview=False, newline=1)]
 
-    def crops(self, processor: Any, layout: TokenLayout) -> list[Crop]:
+    def crops(self, processor: ProcessorMixin, layout: TokenLayout) -> list[Crop]:
         if not layout.tiles:
             return super().crops(processor, layout)
         (grid,) = layout.images

@@ -15,12 +15,15 @@ import functools
 import re
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
 
 from ...errors import InputError
 from ...types import Turn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 __all__ = [
     "Shield",
@@ -49,14 +52,14 @@ _copies: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 _stand_ins: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
-def chat_template_of(processor: Any) -> str | None:
+def chat_template_of(processor: ProcessorMixin) -> str | None:
     """The chat template of a processor or of its tokenizer; the default one of several."""
     template = getattr(processor, "chat_template", None)
     template = template or getattr(processor.tokenizer, "chat_template", None)
     return template.get("default") if isinstance(template, dict) else template
 
 
-def control_strings(processor: Any, extra: Iterable[str] = ()) -> list[str]:
+def control_strings(processor: ProcessorMixin, extra: Iterable[str] = ()) -> list[str]:
     """Texts that would change a conversation's structure if they were taken as tokens.
 
     These are the special tokens, the added tokens that the chat template writes (white space aside,
@@ -81,7 +84,7 @@ class Shield:
         controls: what `control_strings` gave.
     """
 
-    def __init__(self, processor: Any, controls: Sequence[str]) -> None:
+    def __init__(self, processor: ProcessorMixin, controls: Sequence[str]) -> None:
         self._processor = processor
         self._pattern = re.compile("|".join(map(re.escape, (*controls, _MARK))))
         added = processor.tokenizer.get_added_vocab()
@@ -145,7 +148,7 @@ class Shield:
         return [i for i in ids if i in self._ids]
 
 
-def _guarded_copy(tokenizer: Any) -> Any:
+def _guarded_copy(tokenizer: PreTrainedTokenizerBase) -> Any:
     """A copy of the tokenizer that may learn stand-ins, made once."""
     if tokenizer not in _copies:
         guarded = copy.deepcopy(tokenizer)
@@ -205,7 +208,11 @@ def string_messages(turns: Sequence[Turn], placeholder: str) -> list[dict[str, A
 
 
 def render(
-    processor: Any, messages: Sequence[Mapping[str, Any]], *, generation: bool = True, **variables: Any
+    processor: ProcessorMixin,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    generation: bool = True,
+    **variables: Any,
 ) -> str:
     """The prompt that the checkpoint's own chat template makes of some messages.
 
@@ -230,7 +237,7 @@ def render(
         ) from error
 
 
-def takes_parts(processor: Any) -> bool:
+def takes_parts(processor: ProcessorMixin) -> bool:
     """Whether a chat template takes content as a list of parts; else it wants a string."""
     try:
         text = render(processor, list_messages([Turn("user", "probe")]))

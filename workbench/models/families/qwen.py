@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.vision_utils import get_vision_window_index
@@ -16,6 +16,9 @@ from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .thinking import Thinking
 
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
+
 __all__ = ["QWEN2_5", "QWEN3", "QwenVL"]
 
 
@@ -24,7 +27,7 @@ class QwenVL(FamilySpec):
     """The picture is resized to a multiple of the merged patch, as a whole."""
 
     def blocks(
-        self, processor: Any, size: tuple[int, int], info: Mapping[str, Any], alone: bool
+        self, processor: ProcessorMixin, size: tuple[int, int], info: Mapping[str, Any], alone: bool
     ) -> list[Block]:
         _, rows, cols = (int(n) for n in info["image_grid_thw"])
         merge = processor.image_processor.merge_size
@@ -50,7 +53,7 @@ class QwenVL(FamilySpec):
         unit = merge * merge
         return torch.argsort(windows.cpu())[order // unit] * unit + order % unit
 
-    def with_image_tokens(self, processor: Any, most: int, least: int | None = None) -> Any:
+    def with_image_tokens(self, processor: ProcessorMixin, most: int, least: int | None = None) -> Any:
         changed = copy.copy(processor)
         changed.image_processor = copy.copy(processor.image_processor)
         pixels = (changed.image_processor.patch_size * changed.image_processor.merge_size) ** 2

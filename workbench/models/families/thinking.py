@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...types import Mode, Turn
 from ..modes import ModeRule
 from .prompt import chat_template_of, list_messages, render, string_messages, takes_parts
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 __all__ = ["DELIMITERS", "Thinking", "check_thought", "generation_prompt", "read_thinking"]
 
@@ -52,7 +55,7 @@ class Thinking:
 
 
 def read_thinking(
-    processor: Any,
+    processor: ProcessorMixin,
     *,
     thought: tuple[str, str] | None = None,
     template: Mapping[str, Any] | None = None,
@@ -108,7 +111,7 @@ def check_thought(thought: Any, template: Any) -> None:
 _EXAMPLE = "pass, for example, thought=('<think>', '</think>')"
 
 
-def generation_prompt(processor: Any, **variables: Any) -> str:
+def generation_prompt(processor: ProcessorMixin, **variables: Any) -> str:
     """What the chat template writes after the question for the model to go on from."""
     messages = _probe(processor)
     text = render(processor, messages, **variables)
@@ -128,7 +131,7 @@ class _Switch:
     off: Any
 
 
-def _switch(processor: Any, source: str, given: Mapping[str, Any]) -> _Switch | None:
+def _switch(processor: ProcessorMixin, source: str, given: Mapping[str, Any]) -> _Switch | None:
     """The variable that switches thoughts: its two values give different prompts."""
     for name, values in sorted(_variables(source).items()):
         for on, off in values:
@@ -177,7 +180,9 @@ def _compared(tree: Any, name: str) -> Iterator[str]:
             )
 
 
-def _switched(processor: Any, switch: _Switch, forced: str, given: Mapping[str, Any]) -> dict[Mode, ModeRule]:
+def _switched(
+    processor: ProcessorMixin, switch: _Switch, forced: str, given: Mapping[str, Any]
+) -> dict[Mode, ModeRule]:
     """The rules of a checkpoint whose template has a switch."""
     name = switch.name
     default, on, off = (
@@ -195,7 +200,7 @@ def _switched(processor: Any, switch: _Switch, forced: str, given: Mapping[str, 
     return {Mode.AUTO: auto, Mode.THINK: think, Mode.NOTHINK: direct}
 
 
-def _rendered(processor: Any, variables: Mapping[str, Any]) -> str | None:
+def _rendered(processor: ProcessorMixin, variables: Mapping[str, Any]) -> str | None:
     """The prompt of a small conversation; None where the template does not take these values."""
     try:
         return render(processor, _probe(processor), **variables)
@@ -203,16 +208,16 @@ def _rendered(processor: Any, variables: Mapping[str, Any]) -> str | None:
         return None
 
 
-def _single(processor: Any, pair: tuple[str, str]) -> bool:
+def _single(processor: ProcessorMixin, pair: tuple[str, str]) -> bool:
     """Whether both delimiters are tokens of their own, added to the vocabulary."""
     added = processor.tokenizer.get_added_vocab()
     return all(text in added for text in pair)
 
 
-def _probe(processor: Any) -> list[dict[str, Any]]:
+def _probe(processor: ProcessorMixin) -> list[dict[str, Any]]:
     turns = [Turn("user", "x")]
     return list_messages(turns) if takes_parts(processor) else string_messages(turns, "")
 
 
-def _word(name: Any) -> bool:
+def _word(name: object) -> bool:
     return isinstance(name, str) and name.isidentifier()
