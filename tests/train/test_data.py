@@ -12,6 +12,7 @@ import torch
 from workbench import synth
 from workbench.synth.canvas import Canvas
 from workbench.synth.words import NAMES
+from workbench.train import data
 from workbench.train.data import Encoder, Mix, batches, dealt, examples, patchify
 from workbench.train.nano import nano_encoder
 from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
@@ -173,3 +174,13 @@ def test_a_large_picture_takes_no_questions_place(encoder: Encoder) -> None:
         mix=Mix(think_look=0.0, questions=6, budget=100),
     )
     assert short.ids.count(encoder.direct) == 1, "full at the text's share all the same"
+
+
+def test_a_pool_that_a_process_sends_is_what_it_drew(encoder: Encoder) -> None:
+    drawn = data.pool_of(encoder, Mix(), "pack", size=5)
+    sent = [[data._unpacked(one) for one in step] for step in data._packed_pool(encoder, Mix(), "pack", 5)]
+    for step, other in zip(drawn, sent, strict=True):
+        for batch, again in zip(step, other, strict=True):
+            for name, tensor in vars(batch).items():
+                assert torch.equal(tensor, getattr(again, name)), name
+                assert tensor.dtype == getattr(again, name).dtype
