@@ -75,7 +75,9 @@ def test_training_and_asking_see_the_same(name: str, tmp_path: Path) -> None:
     trainer, encoder = trainer_of(name, tmp_path), encoder_for(name)
     drawing, _ = synth.draw("read_sign", seed=3)
     example = encoder.start()
-    encoder.add(example, drawing, "read_sign", random.Random(0), Mix(think_look=0.0, questions=1))
+    encoder.add(
+        example, drawing, family="read_sign", rng=random.Random(0), mix=Mix(think_look=0.0, questions=1)
+    )
     batch = collate([example], encoder.pad)
     trainer.model.eval()
     with torch.no_grad():

@@ -92,9 +92,6 @@ def load(
         OutOfMemoryError: if the plan says that it does not fit; the message holds the plan.
         CapabilityError: for a quantization or attention that this device does not have.
         ServerError: if a server is down or does not speak the protocol.
-
-    Example:
-        >>> vlm = load("nano")  # doctest: +SKIP
     """
     parsed = parse_source(source)
     if parsed.kind == "server":

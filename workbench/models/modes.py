@@ -24,14 +24,14 @@ class ModeRule:
         template: arguments for the chat template ({"enable_thinking": False}).
         refused: why this model cannot do the mode; empty when it can.
         instead: checkpoint (or family) that can, for the error message.
-        how: how the mode is reached, in words; made from the rest where it is empty.
+        words: how the mode is reached; made from the rest where it is empty.
     """
 
     forced: str = ""
     template: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     instead: str = ""
-    how: str = ""
+    words: str = ""
 
     def __str__(self) -> str:
         if self.refused:
@@ -39,7 +39,7 @@ class ModeRule:
         switches = ", ".join(f"{name}={value!r}" for name, value in self.template.items())
         ways = [f"the template's {switches}"] if switches else []
         ways += [f"the reply is made to begin with {self.forced!r}"] if self.forced else []
-        return self.how or " and ".join(ways) or "the model replies so without being told"
+        return self.words or " and ".join(ways) or "the model replies so without being told"
 
 
 AS_IS = ModeRule()

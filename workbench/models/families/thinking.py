@@ -78,13 +78,13 @@ def read_thinking(
     if pair is None:
         return None
     shown = "given" if thought else "named" if named else "vocabulary"
-    auto = ModeRule(template=given, how="the model decides: nothing in its template switches thoughts")
+    auto = ModeRule(template=given, words="the model decides: nothing in its template switches thoughts")
     no_think = ModeRule(refused="nothing in its chat template keeps it from thinking")
     if source and pair[0] in generation_prompt(processor, **given):
-        opens = ModeRule(template=given, how="its template opens a thought in every reply")
+        opens = ModeRule(template=given, words="its template opens a thought in every reply")
         refused = ModeRule(refused="its template opens a thought in every reply")
         return Thinking(pair, {Mode.AUTO: opens, Mode.THINK: opens, Mode.NOTHINK: refused}, "opened")
-    think = ModeRule(forced=forced, template=given, how=f"the reply is made to begin with {forced!r}")
+    think = ModeRule(forced=forced, template=given, words=f"the reply is made to begin with {forced!r}")
     if not forced:
         think = ModeRule(refused=f"{pair[0]!r} is no token of its vocabulary, so that it cannot be forced")
     return Thinking(pair, {Mode.AUTO: auto, Mode.THINK: think, Mode.NOTHINK: no_think}, shown)
@@ -189,14 +189,14 @@ def _switched(
         _rendered(processor, {**given, **more}) for more in ({}, {name: switch.on}, {name: switch.off})
     )
     like = "on" if default == on else "off" if default == off else "neither on nor off"
-    auto = ModeRule(template=given, how=f"the template's default, which is {name} {like}")
-    think = ModeRule(template={**given, name: switch.on}, how=f"the template's {name}={switch.on!r}")
+    auto = ModeRule(template=given, words=f"the template's default, which is {name} {like}")
+    think = ModeRule(template={**given, name: switch.on}, words=f"the template's {name}={switch.on!r}")
     if forced and forced not in generation_prompt(processor, **think.template):
-        how = f"{think.how}, and the reply is made to begin with {forced!r}"
-        think = replace(think, forced=forced, how=how)
+        how = f"{think.words}, and the reply is made to begin with {forced!r}"
+        think = replace(think, forced=forced, words=how)
     elif like == "on" and not forced:
-        think = replace(think, how=f"{think.how}, its default; whether it thinks is the model's choice")
-    direct = ModeRule(template={**given, name: switch.off}, how=f"the template's {name}={switch.off!r}")
+        think = replace(think, words=f"{think.words}, its default; whether it thinks is the model's choice")
+    direct = ModeRule(template={**given, name: switch.off}, words=f"the template's {name}={switch.off!r}")
     return {Mode.AUTO: auto, Mode.THINK: think, Mode.NOTHINK: direct}
 
 
