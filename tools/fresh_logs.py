@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import base64
+import importlib.util
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +22,7 @@ from pathlib import Path
 
 REQUIREMENTS = {
     "inspect": ["inspect_ai", "pillow"],
-    "lmms-eval": ["torch==2.13.0", "torchvision", "lmms-eval"],
+    "lmms-eval": ["torch==2.13.0", "filelock<3.21", "lmms-eval"],
 }
 QUESTIONS = (
     # question, options, the right letter, what the model replies
@@ -170,7 +172,61 @@ def _graded():  # noqa: ANN202
 
 def lmms_logs() -> None:
     """Two runs of one model, with and without thinking, on four items of MMStar's layout."""
-    raise NotImplementedError
+    note_version("lmms-eval")
+    task = Path("tasks")
+    task.mkdir()
+    rows = []
+    for number, (question, options, letter, _) in enumerate(QUESTIONS):
+        listed = ", ".join(f"{name}: {text}" for name, text in zip("ABCD", options))
+        rows.append(
+            {
+                "index": number,
+                "question": f"{question}\nOptions: {listed}",
+                "answer": letter,
+                "category": "instance reasoning" if number % 2 else "math",
+                "l2_category": "localization" if number % 2 else "geometry",
+                "image": base64.b64encode(picture()).decode(),
+            }
+        )
+    Path("rows.json").write_text(json.dumps(rows), "utf-8")
+    package = importlib.util.find_spec("lmms_eval")
+    assert package is not None
+    assert package.origin is not None
+    installed = Path(package.origin).parent / "tasks" / "mmstar"
+    for name in ("utils.py", "_default_template_yaml"):
+        shutil.copy(installed / name, task)
+    (task / "mmstar_local.yaml").write_text(LMMS_TASK, "utf-8")
+    for arguments in ("response=A,enable_thinking=True", "response=<think>Look.</think>B"):
+        subprocess.run(
+            [
+                sys.executable, "-m", "lmms_eval", "--model", "dummy", "--model_args", arguments, "--tasks",
+                "mmstar_local", "--include_path", "tasks", "--output_path", "logs", "--log_samples",
+                "--batch_size", "1",
+            ],
+            check=True, env={**os.environ, "HF_DATASETS_OFFLINE": "1", "HF_HOME": os.path.abspath("hub")},
+        )  # fmt: skip
+
+
+LMMS_TASK = """\
+include: _default_template_yaml
+task: mmstar_local
+dataset_path: json
+dataset_kwargs:
+  data_files: {val: rows.json}
+doc_to_visual: !function utils.mmstar_oc_doc_to_visual
+doc_to_text: !function utils.mmstar_doc_to_text
+process_results: !function utils.mmstar_process_results
+metric_list:
+  - metric: average
+    aggregation: !function utils.mmstar_aggregate_results
+    higher_is_better: true
+  - metric: math
+    aggregation: !function utils.mmstar_aggregate_results
+    higher_is_better: true
+  - metric: instance reasoning
+    aggregation: !function utils.mmstar_aggregate_results
+    higher_is_better: true
+"""
 
 
 if __name__ == "__main__":

@@ -145,6 +145,20 @@ def test_two_runs_of_lmms_eval_are_told_apart_by_date_and_arguments(tmp_path: Pa
     assert _runs(results) == {"M 20260301_101530 enable_thinking=True": 4, "M 20260302_101530": 4}
 
 
+def test_fresh_runs_of_lmms_eval_are_read_whole_and_agree_with_their_totals() -> None:
+    results = load_results(FRESH / "lmms-eval")
+    frame = results.frame()
+    assert len(results) == 8
+    thinking, other = sorted(set(frame["run"]), key=lambda run: "enable_thinking" not in run)
+    assert thinking.endswith("response=A,enable_thinking=True")
+    assert set(frame.loc[frame["run"] == other, "thought"]) == {"Look."}
+    assert set(frame.loc[frame["run"] == other, "response"]) == {"B"}
+    assert set(frame["category"]) == {"math", "instance reasoning"}
+    assert frame["details"][0]["options"]["B"] == "blue"
+    assert frame["value"].mean() == 0.25
+    assert not any(w.startswith("totals:") for w in results.warnings)
+
+
 def test_one_run_keeps_the_models_name(tmp_path: Path) -> None:
     _lmms(tmp_path, "20260301_101530", "pretrained=M", ["5", "6"])
     assert _runs(load_results(tmp_path)) == {"M": 4}

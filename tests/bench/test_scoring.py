@@ -60,7 +60,7 @@ def values(benchmark: str, reply: Any, gold: Any, **item: Any) -> tuple[float, f
         (math.nan, "12", (0, 0, 0)),
         (12, 12, (1, 1, 1)),
         ("12", ["11", "12"], (1, 1, 1)),
-        ("12", "['11', '12']", (1, 1, 1)),
+        ("12", "['11', '12']", (1, 1, 0)),  # lmms-eval compares with the text of the list
         ("\N{MINUS SIGN}3", "-3", (1, 0, 0)),
         ("**12**", "12", (1, 0, 0)),
     ],

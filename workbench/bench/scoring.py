@@ -78,6 +78,7 @@ def score(
         image_size=_size(item.get("image_size")),
         gold_format=str(item.get("gold_format") or ""),
         coordinates=str(item.get("coordinates") or ""),
+        written=gold if isinstance(gold, str) else "",
     )
     return scorer_of(name, protocol)(asked)
 

@@ -66,7 +66,8 @@ class Score:
 class Asked:
     """A reply with all that a scorer may look at.
 
-    ``reply`` is the text as the chosen protocol sees it (see `reply_for`); ``golds`` is never empty.
+    ``reply`` is the text as the chosen protocol sees it (see `reply_for`); ``golds`` is never empty, and
+    ``written`` is the gold answer as it was given: a list that was written as text is still that text.
     """
 
     benchmark: str
@@ -80,6 +81,7 @@ class Asked:
     image_size: tuple[float, float] | None = None
     gold_format: str = ""
     coordinates: str = ""
+    written: str = ""
 
     @property
     def gold(self) -> str:

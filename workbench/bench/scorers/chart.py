@@ -12,7 +12,7 @@ A numeric answer is right within 5% of the gold one, any other if it is equal ap
 from __future__ import annotations
 
 from .base import Asked, Score, shown
-from .extract import number, numbers_in, plain, stated
+from .extract import narrow, number, numbers_in, opening, plain, said, stated
 
 __all__ = ["chart_lmms_eval", "chart_vlmevalkit", "chart_workbench"]
 
@@ -23,14 +23,17 @@ def chart_workbench(asked: Asked) -> Score:
     """Relaxed accuracy of the number or word that the reply gives."""
     if not asked.reply:
         return Score(0.0, None, "the reply is empty")
-    scores = [_one(asked.reply, gold) for gold in asked.golds]
+    reply = narrow(asked.reply)
+    scores = [_one(reply, gold) for gold in asked.golds]
     return max(scores, key=lambda score: score.value)
 
 
 def _one(reply: str, gold: str) -> Score:
     wanted = number(gold)
     if wanted is None:
-        for given in (reply, stated(reply) or ""):
+        claim = stated(reply)
+        # a statement counts alone; without one, what the reply begins with or says of its subject
+        for given in (reply, claim) if claim else (reply, opening(reply), said(reply) or ""):
             if plain(given) == plain(gold):
                 return Score(1.0, given.strip(), "equal apart from case")
         return Score(0.0, shown(reply), f"the gold answer {shown(gold)} is not a number and the texts differ")
@@ -41,8 +44,8 @@ def _one(reply: str, gold: str) -> Score:
 
 
 def _number_of(reply: str) -> float | None:
-    """The number that a reply is, states, or is the only one in."""
-    for text in (reply, stated(reply) or ""):
+    """The number that a reply is, states, says of its subject, or is the only one in."""
+    for text in (reply, stated(reply) or "", said(reply) or ""):
         if (value := number(text)) is not None:
             return value
         if len(found := set(numbers_in(text))) == 1:
@@ -67,7 +70,7 @@ def chart_vlmevalkit(asked: Asked) -> Score:
 
 def chart_lmms_eval(asked: Asked) -> Score:
     """As lmms-eval: ``relaxed_correctness`` on the reply."""
-    scores = [_harness(asked.reply, gold) for gold in asked.golds]
+    scores = [_harness(asked.reply, gold) for gold in ([asked.written] if asked.written else asked.golds)]
     return max(scores, key=lambda score: score.value)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from ...errors import InputError
 from .base import Asked, Score, shown
-from .extract import plain, stated
+from .extract import narrow, plain, stated
 
 __all__ = [
     "ai2d_lmms_eval",
@@ -131,6 +131,7 @@ def gold_letter(gold: str, options: Mapping[str, str]) -> str:
 
 def letter_in(reply: str, letters: str, options: Mapping[str, str]) -> tuple[str | None, str]:
     """The letter that a reply chooses and how it was found; (None, "") where there is none."""
+    reply = narrow(reply)
     if not reply.strip():
         return None, ""
     claim = stated(reply)
@@ -141,7 +142,24 @@ def letter_in(reply: str, letters: str, options: Mapping[str, str]) -> tuple[str
     for text, how in ((claim, "the stated option's text"), (reply, "the reply is an option's text")):
         if text and (found := _as_option(text, options)):
             return found, how
+    if not reply.isascii() and (chosen := _chosen(reply, letters)):
+        return chosen, "named as the choice"
     return _anywhere(reply, letters, options)
+
+
+# "the answer is", "one should choose", in Chinese, Japanese and Korean
+_CHOSEN = (
+    "\u7b54\u6848(?:\u662f|\u4e3a|\u61c9\u70ba)?|\u9009(?:\u62e9)?|\u9078(?:\u64c7)?|\u6b63\u89e3\u306f|\u7b54\u3048\u306f"
+    "|\uc815\ub2f5\uc740|\ub2f5\uc740"
+)
+
+
+def _chosen(reply: str, letters: str) -> str | None:
+    """The letter behind the last word of choosing in a reply that is written in no Latin script."""
+    found = re.findall(rf"(?:{_CHOSEN})[\s:\uff1a*(]{{0,4}}([{letters}])(?![A-Za-z])", reply)
+    if not found and (alone := re.fullmatch(rf"\W*([{letters}])\W*", reply)):
+        found = [alone.group(1)]
+    return found[-1] if found else None
 
 
 def _leading(text: str, letters: str) -> str | None:
@@ -307,6 +325,9 @@ _PHRASES = (
     *("best answer is", "the correct option is", "correct option is", "the best option is", "best option is"),
     *("the choice is", "choice is", "the correct choice is", "correct choice is", "i choose", "i select"),
     *("i pick", "my answer is", "my choice is"),
+    # Korean, Chinese and Japanese for "option", "the answer is", "choose"
+    *("\uc635\uc158", "\uc815\ub2f5\uc740", "\ub2f5\uc740", "\ub2f5:"),
+    *("\u7b54\u6848\u662f", "\u7b54\u6848\u4e3a", "\u9009", "\u7b54\u3048\u306f"),
 )
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["NUMBER", "decimals", "last_number", "number", "numbers_in", "plain", "stated"]
+__all__ = [
+    "NUMBER",
+    "decimals",
+    "last_number",
+    "narrow",
+    "number",
+    "numbers_in",
+    "opening",
+    "plain",
+    "said",
+    "stated",
+]
 
 # 1,234,567.8 or 1234.5 or .5, with a sign and an exponent
 NUMBER = r"[-+\N{MINUS SIGN}]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
@@ -17,7 +28,7 @@ _TAG = re.compile(r"<answer>\s*", re.IGNORECASE)
 # "answer is", "the correct option is:", "Answer:"; what follows is the answer
 _CUES = ("answer", "option", "choice", "result", "value")
 _CUE = re.compile(
-    rf"\b(?:{'|'.join(_CUES)})(?:\s{{1,3}}(?:is|would be|should be|=)\b|\s{{0,3}}[:=])"
+    rf"\b(?:{'|'.join(_CUES)})(?:\s{{1,3}}(?:is|was|would be|should be|=)\b|\s{{0,3}}[:=])"
     r"(?:\s{0,3}[:=])?[ \t*]{0,8}"
 )
 _CURRENCY = "$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}\N{INDIAN RUPEE SIGN}"
@@ -39,6 +50,36 @@ def stated(text: str) -> str | None:
         found = re.split(r"(?<=\w)[.;]\s|, (?:because|since|as|which|so)\b", rest, maxsplit=1)[0].strip()
         return found or None
     return None
+
+
+# "In 2015, the value was 38." says 38; "It is Germany." says Germany.
+_SAYS = re.compile(
+    r"\b(?:is|was|are|were|equals|shows|reads|has|had)\s(?:(?:about|around|approximately|roughly|only|the|an?)\s)?"
+)
+
+
+def said(text: str) -> str | None:
+    """What the only sentence of a reply says of its subject: the words after its last "is" or "was".
+
+    None for a reply of several sentences, or without such a word.
+    """
+    line = text.strip()
+    if "\n" in line or re.search(r"[.!?]\s", line) or not (found := list(_SAYS.finditer(line.lower()))):
+        return None
+    return line[found[-1].end() :].strip(" .!*`") or None
+
+
+def opening(text: str) -> str:
+    """What a reply begins with: its words up to the first comma, full stop, semicolon, dash or colon."""
+    return re.split(r"[,.;:!]\s|\s[-\N{EN DASH}\N{EM DASH}]\s|[,.;:!]$", text.strip(), maxsplit=1)[0]
+
+
+def narrow(text: str) -> str:
+    """Text with full-width letters, digits and signs as ordinary ones; nothing else changes."""
+    return text.translate(_FULL_WIDTH) if not text.isascii() else text
+
+
+_FULL_WIDTH = {0x3000: 0x20, **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}}
 
 
 def _last_cue(low: str) -> int | None:

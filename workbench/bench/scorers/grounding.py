@@ -42,6 +42,7 @@ _N = r"[-+]?(?:\d{1,9}(?:\.\d{0,18})?|\.\d{1,18})\s?%?"
 _GROUP = re.compile(rf"[\[(]\s{{0,9}}({_N}(?:\s{{0,9}}[,;\s]\s{{0,9}}{_N}){{1,3}})\s{{0,9}}[\])]")
 _SIGN = r"[\"']?\s{0,9}[:=]\s{0,9}[\"']?"  # "x": 5, x="5%", x=5
 _XY = re.compile(rf"\bx\d?{_SIGN}({_N})[\"']?[\s,;]{{0,9}}[\"']?y\d?{_SIGN}({_N})", re.IGNORECASE)
+_POINT_TAG = re.compile(r"<points?\s", re.IGNORECASE)
 _LOOSE = re.compile(rf"(?<![\w.])({_N}(?:\s{{0,9}}[,;\s]\s{{0,9}}{_N}){{1,3}})(?![\w.]*\w)")
 _ONE = re.compile(_N)
 
@@ -96,7 +97,8 @@ def places_in(text: str) -> Iterator[tuple[float, ...]]:
     """Points (two numbers) and boxes (four) in a reply, in order.
 
     Reads ``[x, y]``, ``(x1, y1), (x2, y2)``, ``[[x1, y1], [x2, y2]]``, ``x=.., y=..``, JSON with those,
-    percent, and where nothing of it is there two or four bare numbers.
+    percent, Molmo's ``<point x="12.5" y="40.1">`` (in percent), and where nothing of it is there two or four
+    bare numbers.
     """
     found: list[tuple[int, int, tuple[float, ...]]] = []
     for match in _GROUP.finditer(text):
@@ -111,7 +113,12 @@ def places_in(text: str) -> Iterator[tuple[float, ...]]:
             found.append((start, match.end(), first + numbers))
         elif len(numbers) in (2, 4):
             found.append((match.start(), match.end(), numbers))
-    found += [(m.start(), m.end(), _numbers(f"{m.group(1)},{m.group(2)}")) for m in _XY.finditer(text)]
+    for m in _XY.finditer(text):
+        numbers = _numbers(f"{m.group(1)},{m.group(2)}")
+        opened = text.rfind("<", max(0, m.start() - 400), m.start())
+        if _POINT_TAG.match(text, max(opened, 0)) and max(numbers) <= 100 and "%" not in m.group():
+            numbers = tuple(number / 100 for number in numbers)  # Molmo writes percent of the picture
+        found.append((m.start(), m.end(), numbers))
     if not found:
         found = [(m.start(), m.end(), _numbers(m.group(1))) for m in _LOOSE.finditer(text)]
     yield from (numbers for _, _, numbers in sorted(found) if len(numbers) in (2, 4))

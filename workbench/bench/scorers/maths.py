@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 
 from ...errors import InputError
 from .base import Asked, Score, shown
@@ -326,37 +327,73 @@ def mathvision_lmms_eval(asked: Asked) -> Score:
     tail = reply.rsplit("is ", 1)[-1].rstrip(".")
     if _cast(tail, "float") is not None:
         reply = tail
-    if "oxed{" in reply:
-        text = stated("\\boxed{" + reply.rsplit("oxed{", 1)[1]) or ""
-    else:
-        text = reply
+    if "oxed{" not in reply:
         for flag in _FLAGS:
             for form in (flag, flag.replace("the", "The")):
-                if form in text:
-                    text = text.rsplit(form, 1)[1].strip().split("\n")[0].split(". ")[0]
-    text = text.rsplit("=", 1)[-1].strip()
-    if len(bare := text.strip("(){}. :")) == 1 and bare.upper() in "ABCDE":
-        text = bare.upper()
+                if form in reply:
+                    reply = reply.rsplit(form, 1)[1].strip().split("\n")[0].split(". ")[0]
+    text = _harness_form(reply.rsplit("oxed{", 1)[1] if "oxed{" in reply else reply, "oxed{" in reply)
+    for letter in "abcde":
+        text = text.replace(f"({letter})", letter).replace(f"{{{letter}}}", letter)
+    text = text.rstrip(".").lstrip(":").strip()
     golds = [asked.gold, asked.options[asked.gold]] if asked.gold in asked.options else [asked.gold]
-    right = any(_equal_at_two_decimals(text, gold) for gold in golds)
+    right = any(_equal_at_two_decimals(text, gold.lower()) for gold in golds)
     return Score(float(right), shown(text) if text else None, "equal as text, or in value at two decimals")
 
 
+_DROPPED = (
+    *(" ", "\\,", "\n", "\\text", "\\mbox", "\\left", "\\right", "^{\\circ}", "^\\circ"),
+    *("{m}^3", "m^3", "{units}", "units", "{km}", "km", "\\!", "\\$", "$", "\\%"),
+)
+
+
+def _harness_form(text: str, boxed: bool) -> str:
+    """An answer as the harness's ``find_math_answer`` leaves it: its string steps, in their order."""
+    text = text.lower().replace("{}", "")
+    if boxed and "}" in text:
+        text = text.rsplit("}", 1)[0]  # up to the last bracket of the reply
+    closed, opened = text.find("}"), text.find("{")
+    if closed >= 0 and (opened < 0 or closed < opened):
+        text = text.split("}")[0]
+    text = text.rsplit("=", 1)[-1].rsplit("\\approx", 1)[-1]
+    for part in _DROPPED:
+        text = text.replace(part, "")
+    text = text.replace("\\\\", "\\").replace("tfrac", "frac").replace("dfrac", "frac")
+    text = text.replace("{.", "{0.")
+    text = f"0{text}" if text.startswith(".") else text
+    if "sqrt" in text:
+        text = re.sub(r"\\sqrt([^{])", r"\\sqrt{\1}", text)
+        text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
+    text = "\\frac{1}{2}" if text == "0.5" else text
+    return re.sub(r"^(-?\d+)/(-?\d+)$", r"\\frac{\1}{\2}", text)
+
+
 def _equal_at_two_decimals(given: str, gold: str) -> bool:
-    if not given.strip():
+    """As the harness's ``is_equal``: the same text, or both can be computed and agree."""
+    if not given.strip() or not gold.strip():
         return False
-    if same(given, gold):
+    if given.strip() == gold.strip():
         return True
-    a, b = value_of(given), value_of(gold)
+    if re.search(r"\\frac\d", given):  # the harness's parser of LaTeX does not take \frac12
+        return False
+    a, b = _computed(given), _computed(gold)
     return a is not None and b is not None and round(a, 2) == round(b, 2)
+
+
+def _computed(text: str) -> float | None:
+    """The value of a formula; None where letters stand in it that are no part of one."""
+    if not text.isascii() or re.search(r"[a-z]", re.sub(r"\\?(?:frac|sqrt|cdot|times|div)", "", text)):
+        return None
+    return value_of(text)
 
 
 def mmmu_vlmevalkit(asked: Asked) -> Score:
     """As VLMEvalKit: ``can_infer``; an open question offers the gold text as A and "Other Answers" as B."""
     if asked.options:
         return choice_vlmevalkit(asked)
-    found = can_infer(asked.reply, {"A": asked.gold, "B": "Other Answers"})
-    how = f"an open question, asked as A: {shown(asked.gold)}, B: Other Answers"
+    gold = asked.written or asked.gold
+    found = can_infer(asked.reply, {"A": gold, "B": "Other Answers"})
+    how = f"an open question, asked as A: {shown(gold)}, B: Other Answers"
     return Score(float(found == "A"), found, how, judged=found is None)
 
 

@@ -12,10 +12,9 @@ Lower case and line breaks as spaces; for handwritten mathematics all spaces go 
 from __future__ import annotations
 
 from .base import Asked, Score, shown
+from .extract import narrow
 
 __all__ = ["ocr_lmms_eval", "ocr_vlmevalkit", "ocr_workbench"]
-
-_FULL_WIDTH = {0x3000: 0x20, **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}}
 
 
 def _is_handwritten_maths(asked: Asked) -> bool:
@@ -35,7 +34,7 @@ def _formed(text: str, form: str) -> str:
     if form == "maths":
         return text.strip().replace("\n", " ").replace(" ", "")
     if form in ("folded", "spaced"):
-        text = text.translate(_FULL_WIDTH)
+        text = narrow(text)
     text = text.lower().strip().replace("\n", " ")
     return " ".join(text.split()) if form == "spaced" else text
 

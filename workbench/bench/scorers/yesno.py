@@ -16,12 +16,17 @@ import re
 
 from ...errors import InputError
 from .base import Asked, Score
-from .extract import stated
+from .extract import narrow, stated
 
 __all__ = ["yesno_lmms_eval", "yesno_vlmevalkit", "yesno_workbench"]
 
 _WORD = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
 _MEANING = {"yes": "Yes", "true": "Yes", "1": "Yes", "no": "No", "false": "No", "0": "No"}
+# Chinese for yes, right, correct, there is; no, wrong, there is not
+_CHINESE = dict.fromkeys(("\u662f", "\u662f\u7684", "\u5bf9", "\u6b63\u786e", "\u6709"), "Yes")
+_CHINESE |= dict.fromkeys(
+    ("\u5426", "\u4e0d\u662f", "\u4e0d", "\u9519", "\u9519\u8bef", "\u6ca1\u6709"), "No"
+)
 # The characters that VLMEvalKit takes out, and whether a digit group follows (vlmeval/smp/misc.py)
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 
@@ -35,12 +40,14 @@ def _gold(asked: Asked) -> str:
 
 def yesno_workbench(asked: Asked) -> Score:
     """The yes or no that the reply states, begins with, or holds without the other."""
-    wanted = _gold(asked)
-    for text, where in ((stated(asked.reply), "stated"), (asked.reply[:40], "the first word")):
+    wanted, reply = _gold(asked), narrow(asked.reply)
+    if (word := reply.strip(" .!*\u3002").split("\uff0c", 1)[0].split(",", 1)[0]) in _CHINESE:
+        return Score(float(_CHINESE[word] == wanted), _CHINESE[word], f"the first word: {word}")
+    for text, where in ((stated(reply), "stated"), (reply[:40], "the first word")):
         if text and (match := re.match(r"[\W_]*(yes|no|true|false)\b", text, re.IGNORECASE)):
             found = _MEANING[match.group(1).lower()]
             return Score(float(found == wanted), found, f"{where}: {found}")
-    words = {_MEANING[word.lower()] for word in _WORD.findall(asked.reply)}
+    words = {_MEANING[word.lower()] for word in _WORD.findall(reply)}
     if len(words) == 1:
         found = words.pop()
         return Score(float(found == wanted), found, f"only {found.lower()} occurs")
