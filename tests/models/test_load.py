@@ -593,3 +593,32 @@ def test_the_user_says_how_a_checkpoint_thinks(tmp_path):
     assert "enable_thinking=False" in switched.modes.how("nothink")
     answer = switched.ask(None, "Why?", mode="think", max_tokens=4)
     assert switched.tokenizer.decode(answer.reply_ids[:1]) == "<think>"
+
+
+@pytest.mark.parametrize("part", [None, "vision_config"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_attn_implementation", "kernels-community/anything"),  # would be fetched and run
+        ("attn_implementation", "flash_attention_2"),  # common in published configs
+        ("_experts_implementation", "nonsense"),
+        ("return_dict", False),
+    ],
+)
+def test_what_a_config_says_about_loading_never_beats_the_caller(tmp_path, part, key, value):
+    folder = shutil.copytree(TINY, tmp_path / "steered")
+    config = json.loads((folder / "config.json").read_text())
+    (config if part is None else config[part])[key] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    vlm = workbench.load(folder, device="cpu", attention="sdpa", progress=False)
+    assert vlm.model.config._attn_implementation == "sdpa"
+    assert len(vlm.ask(None, "Hi", max_tokens=2).reply_ids) == 2
+
+
+@pytest.mark.parametrize("name", ["phi4-rv", "qwen2.5-vl"])
+def test_a_known_family_without_its_chat_template_is_refused(tmp_path, name):
+    folder = tmp_path / "bare"
+    _ = shutil.copytree(TINY, folder) if name == "phi4-rv" else build(name, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(LoadError, match=rf"no chat template.*{name} .*chat_template.jinja"):
+        workbench.load(folder, device="cpu")

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 
 import workbench
-from workbench.errors import CapabilityError, CheckpointError, InputError
+from workbench.errors import CapabilityError, CheckpointError, InputError, LoadError
 from workbench.models.build import build_model, model_config
 from workbench.models.memory_plan import (
     ImageBudget,
@@ -152,6 +153,51 @@ def test_the_cache_is_what_the_model_fills(tiny):
     assert held == 2 * kv_cache(config.get_text_config(), 50, width=4)
 
 
+KINDS = ["sliding_attention", "sliding_attention", "full_attention"] * 2
+GEMMA4 = {"head_dim": 8, "global_head_dim": 16, "sliding_window": 16, "layer_types": KINDS} | {
+    "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "num_key_value_heads": 2,
+}  # fmt: skip
+LATENT = {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4} | {
+    "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+    "moe_intermediate_size": 16, "first_k_dense_replace": 1, "num_hidden_layers": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "fields"),
+    [
+        ("Gemma4TextConfig", GEMMA4),
+        ("Gemma4TextConfig", GEMMA4 | {"attention_k_eq_v": True, "num_global_key_value_heads": 1}),
+        ("Gemma4TextConfig", GEMMA4 | {"num_kv_shared_layers": 3}),
+        ("Gemma3TextConfig", {"head_dim": 8, "num_key_value_heads": 2, "sliding_window": 16}),
+        ("MistralConfig", {"num_key_value_heads": 2, "sliding_window": 16}),
+        ("Qwen2Config", {"num_key_value_heads": 2}),
+        ("DeepseekV3Config", LATENT),
+        (
+            "Llama4TextConfig",
+            {"head_dim": 8, "attention_chunk_size": 16, "num_local_experts": 2, "intermediate_size_mlp": 48}
+            | {"num_key_value_heads": 2},
+        ),
+        ("Qwen3_5TextConfig", {"head_dim": 8, "num_key_value_heads": 2, "num_hidden_layers": 4}),
+    ],
+)
+def test_the_cache_of_real_decoders(config, fields):
+    """Every kind of cache of the installed Transformers, filled by a tiny random model."""
+    small = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    small |= {"num_hidden_layers": 6, "max_position_embeddings": 512, "pad_token_id": 0}
+    config = getattr(transformers, config)(**{**small, **fields})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    cache = DynamicCache(config=config)
+    with torch.inference_mode():
+        model(input_ids=torch.ones(1, 100, dtype=torch.long), past_key_values=cache)
+    layers = [layer for layer in cache.layers if getattr(layer, "keys", None) is not None]
+    # A layer with a window keeps one position fewer than the window when nothing is being read.
+    spare = [layer for layer in layers if layer.keys.shape[2] == 15]
+    spare = sum(layer.keys[:, :, :1].nbytes + layer.values[:, :, :1].nbytes for layer in spare)
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    assert kv_cache(config, 100, width=4) == held + spare
+
+
 class Peak(TorchDispatchMode):
     """Follows the bytes of all tensors that live; new ones only."""
 
@@ -277,6 +323,46 @@ def test_the_image_budget_of_other_families(model_type, preprocessor, tokens, pa
         assert budget.tokens == tokens
     if patches:
         assert budget.patches == patches
+
+
+def test_the_pixtral_budget(tmp_path):
+    """Sizes as dictionaries, an edge where Qwen has an area, merged patches."""
+    config = AutoConfig.for_model("mistral3")
+    settings = {"patch_size": {"height": 14, "width": 14}, "size": {"longest_edge": 1540}}
+    assert image_budget(config, settings).tokens == 3025  # (1540 / 14 / 2) squared
+    assert image_budget(config, {}).tokens == 3025
+    assert image_budget(AutoConfig.for_model("gemma4"), {"max_soft_tokens": 280}).tokens == 280
+
+
+@pytest.mark.parametrize("name", ["gemma4", "glm4v", "llama4", "llava_next", "ovis2", "paligemma", "qwen3_5"])
+def test_this_years_configs_are_planned(name, tmp_path):
+    AutoConfig.for_model(name).save_pretrained(tmp_path)
+    made = workbench.memory_plan(tmp_path, device="cpu")
+    assert made.kv_cache > 0
+    assert made.image_tokens > 0
+    assert made.vision_activations > 0
+    assert not any("could not be estimated" in note for note in made.notes)
+
+
+def test_a_plan_is_advice_and_never_stops_loading(monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise RuntimeError("head_dim is another one in every layer\nread the manual")
+
+    for name in ("kv_cache", "image_budget", "vision_activations", "prefill_activations"):
+        monkeypatch.setattr(plan_module, name, broken)
+    made = workbench.memory_plan(TINY, device="cpu")
+    assert [note.split(" could")[0] for note in made.notes] == [
+        "the tokens of a picture", "the cache", "reading a picture", "reading the prompt",
+    ]  # fmt: skip
+    assert "RuntimeError: head_dim is another one in every layer)" in made.notes[0]
+    shutil.copytree(TINY, tmp_path / "copy")
+    assert workbench.load(tmp_path / "copy", device="cpu", progress=False).ask(None, "Hi", max_tokens=2)
+
+
+def test_numbers_that_do_not_fit_are_told(tmp_path):
+    AutoConfig.for_model("aya_vision").save_pretrained(tmp_path)  # its own defaults do not fit
+    with pytest.raises(LoadError, match="describes no aya_vision model that can be built"):
+        workbench.memory_plan(tmp_path)
 
 
 @pytest.mark.parametrize(

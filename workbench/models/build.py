@@ -64,8 +64,9 @@ def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrained
     raw = read_config(folder)
     try:
         if raw["model_type"] == NATIVE:
-            return native().Phi4RVConfig.from_pretrained(folder)
-        return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            config = native().Phi4RVConfig.from_pretrained(folder)
+        else:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:
         if raw["model_type"] == NATIVE or raw["model_type"] in transformers.CONFIG_MAPPING:
             raise LoadError(
@@ -73,6 +74,30 @@ def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrained
                 "a config that Transformers can read",
             ) from error
         raise unknown_type(raw, folder) from error
+    _steer_no_more(config)
+    return config
+
+
+# What a published config says about how to load and run, which the caller says here; the kernels named
+# there may even be fetched and run.
+_STEERING = ("attn_implementation", "experts_implementation")
+_RETURNS = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
+
+
+def _steer_no_more(config: PreTrainedConfig) -> None:
+    """Forget what a config and its parts say about how to load and run the model."""
+    parts = {
+        id(part): part for part in (config, *vars(config).values()) if isinstance(part, PreTrainedConfig)
+    }
+    for part in parts.values():
+        for name in _STEERING:
+            vars(part).pop(name, None)
+            vars(part).pop(f"_{name}", None)
+            if f"_{name}_internal" in vars(part):
+                vars(part)[f"_{name}_internal"] = None
+        for name, value in _RETURNS.items():
+            if name in vars(part):
+                setattr(part, name, value)
 
 
 def unknown_type(raw: dict[str, Any], folder: Path) -> LoadError:

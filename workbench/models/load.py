@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import CapabilityError, CheckpointError, InputError, OutOfMemoryError
+from ..errors import CapabilityError, CheckpointError, InputError, LoadError, OutOfMemoryError
 from ..names import verb
 from .build import (
     build_model,
@@ -23,6 +23,7 @@ from .build import (
 )
 from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
 from .families import FamilySpec, family_named, family_of
+from .families.prompt import chat_template_of
 from .families.thinking import check_thought
 from .memory import free_ram
 from .memory_plan import MemoryPlan, PlanRow, plan_of_source
@@ -103,11 +104,7 @@ def load(
             revision=revision,
         )  # fmt: skip
         return ServerVLM(parsed.url, model=model, api_key=api_key, timeout=timeout, family=family)
-    for name, value in (("model", model), ("api_key", api_key)):
-        if value is not None:
-            raise InputError(f"{name}= with {parsed.text!r}", f"{name}= belongs to a server's address")
-    if offload not in OFFLOADS:
-        raise InputError(f"offload={offload!r}", "None, 'cpu' or 'disk'")
+    _refuse_for_model(parsed, model=model, api_key=api_key, offload=offload)
     check_thought(thought, template)
     target = pick_device(device)
     attention = pick_attention(attention, target)
@@ -176,6 +173,12 @@ def _load(
     spec = spec.for_processor(
         processor, source.name, thought=options["thought"], template=options["template"]
     )
+    if spec.needs_template and chat_template_of(processor) is None:
+        raise LoadError(
+            f"{source.text!r} holds no chat template, without which {spec.name} answers differently",
+            "chat_template.jinja, or a chat_template in tokenizer_config.json",
+            "copy it from the original model's repository",
+        )
     if most is not None:
         processor = spec.with_image_tokens(processor, most, least)
     placement, scratch = _placement(options["offload"], target, made)
@@ -316,6 +319,19 @@ def _call(source: Source, target: torch.device, options: dict[str, Any]) -> str:
     defaults = {"dtype": "auto", "attention": pick_attention("auto", target), "trust_remote_code": False}
     given = {k: v for k, v in options.items() if v != defaults.get(k)}
     return "workbench.load(" + ", ".join([repr(source.text), *(f"{k}={v!r}" for k, v in given.items())]) + ")"
+
+
+def _refuse_for_model(source: Source, *, offload: str | None, **of_servers: str | None) -> None:
+    """Options of a server make no sense for a model that is loaded here.
+
+    Raises:
+        InputError: naming the one that was given, or for another kind of offload.
+    """
+    for name, value in of_servers.items():
+        if value is not None:
+            raise InputError(f"{name}= with {source.text!r}", f"{name}= belongs to a server's address")
+    if offload not in OFFLOADS:
+        raise InputError(f"offload={offload!r}", "None, 'cpu' or 'disk'")
 
 
 def _refuse_for_server(**given: Any) -> None:

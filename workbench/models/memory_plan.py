@@ -17,15 +17,15 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from ..errors import CapabilityError, InputError
+from ..errors import CapabilityError, InputError, LoadError, WorkbenchError
 from ..html import framed
 from ..names import verb
 from .build import (
@@ -65,9 +65,11 @@ __all__ = [
 ]
 
 
+Estimate = TypeVar("Estimate")
 PROMPT_TOKENS = 1000  # system prompt and question, besides the pictures
 REPLY_TOKENS = 4096  # the reply length that Phi-4-reasoning-vision's authors report with
 INT4_BITS = 4.5  # NF4 in blocks of 64 with a float32 scale; torchao's groups of 128 take 4.25
+LEAST_AREA = 20_000  # pixels: a smaller "longest_edge" is an edge, a larger one an area
 CUDA_RESERVE = 10**9  # bytes for the CUDA context, kernels' workspace and fragmentation
 
 
@@ -299,8 +301,36 @@ def plan_of_source(
         folder = source.folder
     config = model_config(folder, trust_remote_code=trust_remote_code)
     weights = read_weights(source, folder, config, revision=revision)
-    text = config.get_text_config()
-    budget = image_budget(config, preprocessor_dict(folder), image_tokens)
+    text, notes = config.get_text_config(), list(weights.notes)
+    unknown = ImageBudget(image_tokens or PROMPT_TOKENS, image_tokens or PROMPT_TOKENS, False)
+
+    def estimate(what: str, compute: Callable[[], Estimate], otherwise: Estimate) -> Estimate:
+        """An estimate is advice: where a config is not understood, the plan says so and goes on."""
+        try:
+            return compute()
+        except WorkbenchError:
+            raise
+        except Exception as error:  # whatever a config class of another make raises
+            line = (str(error).strip().splitlines() or [""])[0][:120]
+            note = f"{what} could not be estimated ({type(error).__name__}: {line})"
+            if note not in notes:
+                notes.append(note)
+            return otherwise
+
+    def cache(tokens: int, width: int) -> int:
+        return estimate("the cache", lambda: kv_cache(text, tokens, width=width), 0)
+
+    def reading(width: int) -> int:
+        def compute() -> int:
+            return vision_activations(config, budget, width=width, batch=batch)
+
+        return estimate("reading a picture", compute, 0)
+
+    budget = estimate(
+        "the tokens of a picture",
+        lambda: image_budget(config, preprocessor_dict(folder), image_tokens),
+        unknown,
+    )
     longest = getattr(text, "max_position_embeddings", None) or 10**9
     if context is not None and context > longest:
         raise InputError(f"context={context}", f"at most {longest} tokens, which this model was built for")
@@ -308,11 +338,12 @@ def plan_of_source(
     target = pick_device(device)
 
     def need(width: int) -> int:
-        reading = vision_activations(config, budget, width=width, batch=batch)
         prompt = min(context, budget.tokens + PROMPT_TOKENS)
-        prefill = prefill_activations(text, prompt, width=width, batch=batch)
+        prefill = estimate(
+            "reading the prompt", lambda: prefill_activations(text, prompt, width=width, batch=batch), 0
+        )
         reserve = CUDA_RESERVE if target.type == "cuda" else 0
-        return batch * kv_cache(text, context, width=width) + max(reading, prefill) + reserve
+        return batch * cache(context, width) + max(reading(width), prefill) + reserve
 
     made = MemoryPlan(
         source=source.text,
@@ -323,16 +354,15 @@ def plan_of_source(
         parameters=weights.parameters,
         stored=weights.stored,
         stored_bytes=weights.stored_bytes,
-        kv_per_1000=kv_cache(text, 1000, width=2),
+        kv_per_1000=cache(1000, 2),
         context=context,
-        kv_cache=batch * kv_cache(text, context, width=2),
+        kv_cache=batch * cache(context, 2),
         image_tokens=budget.tokens,
-        vision_activations=vision_activations(config, budget, width=2, batch=batch),
+        vision_activations=reading(2),
         batch=batch,
         rows=(),
-        notes=weights.notes,
     )
-    return replace(made, rows=_rows(made, weights, need, target))
+    return replace(made, rows=_rows(made, weights, need, target), notes=tuple(notes))
 
 
 def _rows(made: MemoryPlan, weights: Weights, need: Any, target: Any) -> tuple[PlanRow, ...]:
@@ -429,35 +459,51 @@ def quantizable(tensor: str, shape: tuple[int, ...]) -> bool:
     return linear and part_of(tensor) == "decoder"
 
 
+def layer_configs(config: PretrainedConfig) -> list[PretrainedConfig]:
+    """The config of each decoder layer: its own where layers differ (Gemma 4), else the text config."""
+    own = getattr(config, "per_layer_config", None)
+    return [config] * config.num_hidden_layers if own is None else list(own)
+
+
 def kv_cache(config: PretrainedConfig, tokens: int, *, width: int) -> int:
     """Bytes of the key-value cache of one sequence of ``tokens`` tokens.
 
-    Counts grouped key-value heads; layers with a sliding window hold no more than the window,
-    layers of linear attention nothing that grows, layers that share another's cache nothing.
+    Counts grouped key-value heads, layer by layer; layers with a sliding window or chunks hold no more
+    than that, layers of linear attention nothing that grows, layers that share another's cache nothing.
 
     Args:
         config: the text config.
         tokens: length of the sequence, prompt and reply.
         width: bytes per number (2 for bfloat16).
     """
-    layers = config.num_hidden_layers
-    heads = config.num_attention_heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    per_token = 2 * kv_heads * head_dim
-    if getattr(config, "kv_lora_rank", None):  # latent attention is cached expanded, by head
-        per_token = heads * (config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim)
-    kinds = getattr(config, "layer_types", None) or ["full_attention"] * layers
-    window = getattr(config, "sliding_window", None)
-    if window and not getattr(config, "layer_types", None) and getattr(config, "use_sliding_window", True):
-        kinds = ["sliding_attention"] * layers
+    layers = layer_configs(config)
+    kinds = getattr(config, "layer_types", None) or [_kind(layer) for layer in layers]
     shared = getattr(config, "num_kv_shared_layers", None) or 0
     total = 0
-    for kind in kinds[: layers - shared]:
-        if "linear" in kind or "mamba" in kind or "conv" in kind:
+    for kind, layer in zip(kinds[: len(layers) - shared], layers, strict=False):
+        if any(word in kind for word in ("linear", "mamba", "conv", "moe", "mlp")):
             continue
-        total += per_token * (min(tokens, window) if "sliding" in kind and window else tokens)
+        limit = "attention_chunk_size" if "chunked" in kind else "sliding_window" if "sliding" in kind else ""
+        total += _cached_numbers(layer) * min(tokens, getattr(layer, limit, None) or tokens)
     return total * width
+
+
+def _kind(layer: PretrainedConfig) -> str:
+    """A layer's kind of attention, where the config has no list of them."""
+    if getattr(layer, "sliding_window", None) and getattr(layer, "use_sliding_window", True):
+        return "sliding_attention"
+    return "chunked_attention" if getattr(layer, "attention_chunk_size", None) else "full_attention"
+
+
+def _cached_numbers(layer: PretrainedConfig) -> int:
+    """Numbers that a layer caches for one token."""
+    heads = layer.num_attention_heads
+    if getattr(layer, "kv_lora_rank", None):  # latent attention: Transformers caches the latent
+        if type(layer).__module__.startswith("transformers."):
+            return layer.kv_lora_rank + layer.qk_rope_head_dim
+        return heads * (layer.qk_nope_head_dim + layer.qk_rope_head_dim + layer.v_head_dim)  # expanded
+    head_dim = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    return 2 * (getattr(layer, "num_key_value_heads", None) or heads) * head_dim
 
 
 @dataclass(frozen=True)
@@ -484,20 +530,32 @@ def image_budget(
     patches), pictures cut into tiles of fixed size, and one fixed size.
     """
     vision = vision_config(config)
-    side, patch = _square(_get(vision, "image_size", "img_size")), _square(_get(vision, "patch_size"))
-    merge = int(_get(vision, "spatial_merge_size") or preprocessor.get("merge_size") or 1)
+    side = _square(_get(vision, "image_size", "img_size"))
+    merge = int(
+        _get(vision, "spatial_merge_size")
+        or _get(config, "spatial_merge_size")
+        or preprocessor.get("merge_size")
+        or 1
+    )
     size = preprocessor.get("size") or {}
-    most = preprocessor.get("max_pixels") or (size.get("longest_edge") if merge > 1 else None)
-    patch = int(preprocessor.get("patch_size") or 0) or patch or 16
-    patch = patch if isinstance(patch, int) else 16
+    longest = size.get("longest_edge") or 0
+    # The same key is an area in Qwen's settings and an edge in those of others.
+    most = preprocessor.get("max_pixels") or (longest if merge > 1 and longest >= LEAST_AREA else None)
+    side = longest if 0 < longest < LEAST_AREA and merge > 1 else side
+    patch = _square(preprocessor.get("patch_size")) or _square(_get(vision, "patch_size")) or 16
     naflex = preprocessor.get("max_num_patches") or _get(config, "max_num_patches")
+    soft = preprocessor.get("max_soft_tokens")  # Gemma 4: any shape within this many tokens
+    if soft:
+        pooled = int(preprocessor.get("pooling_kernel_size") or _get(vision, "pooling_kernel_size") or 1)
+        tokens = image_tokens or int(soft)
+        return ImageBudget(tokens, tokens * pooled**2, True)
     if naflex or most:
         tokens = image_tokens or naflex or int(most or 0) // (patch * merge) ** 2
         return ImageBudget(tokens, tokens * merge**2, True)
     patches = ((side or 384) // patch) ** 2
     per_tile = _get(config, "mm_tokens_per_image", "image_seq_length")
     if not per_tile:
-        scale = int(_get(config, "scale_factor") or 1)
+        scale = int(_get(config, "scale_factor") or merge)
         per_tile = patches // scale**2
     tiles = tile_count(config, preprocessor, side or 384)
     tokens = image_tokens or per_tile * tiles
@@ -544,12 +602,16 @@ def prefill_activations(config: PretrainedConfig, tokens: int, *, width: int, ba
     (gate, value, activated gate, product), whichever is more; plus the logits of the last position
     in float32.
     """
-    hidden, heads = config.hidden_size, config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or hidden // heads
-    kv = (getattr(config, "num_key_value_heads", None) or heads) * head_dim
-    attention = 2 * hidden + 4 * heads * head_dim + 2 * kv
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    return batch * (tokens * max(attention, 2 * hidden + 4 * inner) * width + 4 * config.vocab_size)
+
+    def numbers(layer: PretrainedConfig) -> int:
+        hidden, heads = layer.hidden_size, layer.num_attention_heads
+        head_dim = getattr(layer, "head_dim", None) or hidden // heads
+        kv = (getattr(layer, "num_key_value_heads", None) or heads) * head_dim
+        inner = getattr(layer, "intermediate_size", None) or 4 * hidden
+        return max(2 * hidden + 4 * heads * head_dim + 2 * kv, 2 * hidden + 4 * inner)
+
+    widest = max(numbers(layer) for layer in layer_configs(config))
+    return batch * (tokens * widest * width + 4 * config.vocab_size)
 
 
 def vision_config(config: PretrainedConfig) -> Any:
@@ -568,7 +630,11 @@ def _get(config: PretrainedConfig, *names: str) -> Any:
 
 
 def _square(size: Any) -> int | None:
-    return max(size) if isinstance(size, (list, tuple)) and size else size
+    """The longer edge of a size, which is a number, a pair, or a dictionary of height and width."""
+    edges = list(size.values()) if isinstance(size, Mapping) else size
+    edges = edges if isinstance(edges, (list, tuple)) else [edges]
+    numbers = [int(edge) for edge in edges if isinstance(edge, (int, float)) and edge > 0]
+    return max(numbers, default=None)
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
@@ -671,10 +737,19 @@ def config_shapes(config: PretrainedConfig, folder: Path) -> dict[str, tuple[int
 
     Raises:
         CapabilityError: for a class outside Transformers, whose code would have to run.
+        LoadError: for a config that no model can be built from.
     """
     cls = model_class(config, folder)
     if not issubclass_of_pretrained(cls):
         raise CapabilityError(f"{folder.name} has no weights here and its own code", "a folder with weights")
-    with torch.device("meta"):
-        model = cls(config)
+    try:
+        with torch.device("meta"):
+            model = cls(config)
+    except Exception as error:  # whatever the parts of a model raise about numbers that do not fit
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise LoadError(
+            f"config.json of {folder.name} describes no {config.model_type} model that can be built "
+            f"({type(error).__name__}: {line})",
+            "a config whose numbers fit one another",
+        ) from error
     return {name: tuple(p.shape) for name, p in model.named_parameters()}

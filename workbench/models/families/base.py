@@ -70,6 +70,7 @@ class FamilySpec:
         max_images: most pictures in one prompt; None where only the context length limits them.
         per_picture: tensors of the processor with one row per picture, from which the grid is read.
         note: what a user should know about how this family is served here.
+        needs_template: whether its checkpoints come with a chat template, without which they answer worse.
         settled: whether `for_processor` made it precise for one checkpoint.
     """
 
@@ -86,6 +87,7 @@ class FamilySpec:
     max_images: int | None = None
     per_picture: tuple[str, ...] = ()
     note: str = ""
+    needs_template: bool = True
     settled: bool = False
 
     # -- what a family may say differently -------------------------------------------------------

@@ -122,6 +122,7 @@ SPEC = General(
         Mode.NOTHINK: ModeRule(refused=_UNKNOWN),
     },
     per_picture=("image_grid_thw",),
+    needs_template=False,
     note=(
         "a model of no known family: where its processor does not tell the grid, image tokens are taken "
         "for a square grid if their number is a square, and for a single row otherwise"
