@@ -47,8 +47,14 @@ def test_the_example_registers_one_of_each(installed: dict[str, str]) -> None:
         "from workbench.models import FAMILIES, family_of\n"
         "print([(p.name, p.package, p.error) for p in load_plugins()])\n"
         "print(family_of('llava').name, list(FAMILIES.plugged()))\n"
+        "from workbench import bench, synth\n"
+        "sample = synth.sample('battery', 1, seed=0)[0]\n"
+        "print(sample.correct(sample.answer), list(synth.DRAWN.plugged()))\n"
+        "print(bench.task('synth:battery@2', n=3))\n"
     )
-    plugins, family = run(installed, "-c", code).splitlines()
+    plugins, family, drawing, task = run(installed, "-c", code).splitlines()
+    assert drawing == "True ['battery']"
+    assert task.startswith("Task('synth:battery@2', 3 items")
     assert "('example', 'vlm-plugin-example 0.1', '')" in plugins
     assert family == "llava-1.5 ['llava-1.5']"
 

@@ -7,19 +7,36 @@
 True
 
 `FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures, `FREE` what came with the second
-world.  The same family, seed, difficulty and world give the same bytes.  Drawings are of the first world, on
-a grid and in one typeface, unless ``world=2`` asks for the second, whose places, sizes, typefaces
-and wordings vary.
+world; `register_family` adds one.  The same family, seed, difficulty and world give the same bytes.  Drawings
+are of the first world, on a grid and in one typeface, unless ``world=2`` asks for the second, whose places,
+sizes, typefaces and wordings vary.
 """
 
 from __future__ import annotations
 
+from .canvas import Canvas
 from .collected import collected
-from .families import DIFFICULTIES, FAMILIES, FREE, LARGE, Family, draw, family, sample
-from .sample import Sample, parse_point
+from .families import (
+    DIFFICULTIES,
+    DRAWN,
+    FAMILIES,
+    FREE,
+    LARGE,
+    Family,
+    draw,
+    family,
+    register_family,
+    sample,
+)
+from .sample import Drawing, Question, Sample, parse_point
 from .world import WORLD_1, WORLD_2, World
 
 __all__ = [
+    "Canvas",
+    "DRAWN",
+    "Drawing",
+    "Question",
+    "register_family",
     "DIFFICULTIES",
     "FAMILIES",
     "FREE",

@@ -14,13 +14,28 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..plugins import Table
+from ..records import closest
 from . import charts, gui, large, maths, reading, scenes
 from .sample import Drawing, Element, Sample, sentences
 from .world import WORLD_1, World, dressed
 
-__all__ = ["DIFFICULTIES", "FAMILIES", "FREE", "LARGE", "Family", "draw", "family", "sample"]
+__all__ = [
+    "DIFFICULTIES",
+    "DRAWN",
+    "FAMILIES",
+    "FREE",
+    "LARGE",
+    "Family",
+    "draw",
+    "family",
+    "register_family",
+    "sample",
+]
 
 DIFFICULTIES = (1, 2, 3)
+
+DOMAINS = ("general", "maths", "computer_use")
 
 
 class Family(NamedTuple):
@@ -85,7 +100,37 @@ LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()
 #: Families that came with the second world: drawn when they are asked for by name.
 FREE: dict[str, Family] = {name: family for name, (_, family) in _FREE.items()}
 
-_ALL = {**_MAKERS, **_LARGE, **_FREE}
+Maker = Callable[[random.Random, int], Drawing]
+"""Draws one picture, or set of pictures, with its questions: from a source of randomness and a difficulty."""
+
+DRAWN: Table[tuple[Maker, Family]] = Table("drawing family", {**_MAKERS, **_LARGE, **_FREE})
+"""All families that `sample` draws, those of plug-ins too."""
+
+
+def register_family(name: str, make: Maker, *, domain: str = "general", several_steps: bool = False) -> None:
+    """Add a family of drawings: `sample`, ``bench.run(vlm, "synth:NAME")`` and training recipes draw it.
+
+    ``pytest --pyargs workbench.contracts`` then checks that its drawings keep what others rely on.
+
+    Args:
+        name: its name; a Python name in lower case.
+        make: called with a ``random.Random`` and a difficulty (1, 2 or 3); returns a `Drawing`.  It takes all
+            randomness from the first, so that a seed gives the same bytes again.
+        domain: "general", "maths" or "computer_use", as in the published data mixture.
+        several_steps: whether its questions take several steps of reasoning.
+
+    Raises:
+        InputError: for a name that is taken or no name, another domain, or what cannot be called.
+    """
+    if not (isinstance(name, str) and name.isidentifier() and name == name.lower()):
+        raise InputError(f"family name {name!r}", "a Python name in lower case, such as 'road_sign'")
+    if domain not in DOMAINS:
+        raise InputError(f"domain={domain!r}", f"one of {', '.join(map(repr, DOMAINS))}")
+    if not callable(make):
+        raise InputError(
+            f"family {name!r} is drawn by {make!r}", "a function of a random.Random and a difficulty"
+        )
+    DRAWN.register(name, (make, Family(domain, several_steps)))
 
 
 def family(name: str) -> Family:
@@ -94,9 +139,13 @@ def family(name: str) -> Family:
     Raises:
         InputError: for an unknown family.
     """
-    if name not in _ALL:
-        raise InputError(f"family={name!r}", f"one of {', '.join(_ALL)}")
-    return _ALL[name][1]
+    return _drawn(name)[1]
+
+
+def _drawn(name: str) -> tuple[Maker, Family]:
+    if name not in DRAWN:
+        raise InputError(f"family={name!r}", f"one of {', '.join(DRAWN)}", closest(str(name), DRAWN))
+    return DRAWN[name]
 
 
 def draw(
@@ -113,14 +162,12 @@ def draw(
     Raises:
         InputError: for an unknown family, difficulty or world.
     """
-    if family not in _ALL:
-        raise InputError(f"family={family!r}", f"one of {', '.join(_ALL)}")
+    make = _drawn(family)[0]
     if difficulty not in (None, *DIFFICULTIES):
         raise InputError(f"difficulty={difficulty!r}", f"one of {DIFFICULTIES}, or None for a mix of them")
     world = world if isinstance(world, World) else World(world)
     rng = random.Random(f"{family}/{seed}/{difficulty}")
     level = difficulty or rng.choice(DIFFICULTIES)
-    make = _ALL[family][0]
     if world.version == 2:
         make = _MENDED.get(family, make)
     if "words" in world.held_out:
@@ -164,7 +211,7 @@ def sample(
                 trace=asked.trace,
                 boxes=asked.boxes,
                 family=family,
-                domain=_ALL[family][1].domain,
+                domain=_drawn(family)[1].domain,
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,

@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from ..names import Named
 from ..names import Named
 from .canvas import Canvas
 

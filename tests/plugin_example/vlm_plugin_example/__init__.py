@@ -7,6 +7,7 @@ __all__ = ["register"]
 
 def register() -> None:
     """Add what this package brings; the workbench calls it when a table is first read."""
-    from . import family
+    from . import drawing, family
 
     family.register()
+    drawing.register()

@@ -39,10 +39,15 @@ BENCHMARK_SEED = 2_000_003
 ITEMS = 100
 
 
+def _families() -> list[str]:
+    """Families that make a task: the built-in model's, and those of plug-ins."""
+    return [*synth.FAMILIES, *synth.DRAWN.plugged()]
+
+
 def drawn_names() -> list[str]:
     """Names of the drawn tasks: each family, at each difficulty and mixed."""
     levels = ["", *(f"@{level}" for level in synth.DIFFICULTIES)]
-    return [f"synth:{family}{level}" for family in synth.FAMILIES for level in levels]
+    return [f"synth:{family}{level}" for family in _families() for level in levels]
 
 
 def drawn_task(name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED) -> Task:
@@ -57,7 +62,7 @@ def drawn_task(name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED) -> Task
         InputError: for a family or difficulty that does not exist.
     """
     family, _, level = name.removeprefix("synth:").partition("@")
-    if family not in synth.FAMILIES or (level and level not in map(str, synth.DIFFICULTIES)):
+    if family not in _families() or (level and level not in map(str, synth.DIFFICULTIES)):
         raise InputError(
             f"task {name!r}", f"synth:FAMILY or synth:FAMILY@1..3, FAMILY one of {', '.join(synth.FAMILIES)}"
         )
