@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
@@ -37,8 +37,12 @@ __all__ = [
 ]
 
 
-#: Requests to a server that fail one after another, each after its own retries, before a run gives up.
-GIVE_UP = 5
+#: Items that fail one after another before a run gives up.
+GIVE_UP = 25
+
+#: The same for requests to a server, and two more for each request at a time: each has failed after its own
+#: retries, and after the patience that a busy server gets.
+GIVE_UP_ON_SERVER = 5
 
 #: Seconds after which waiting for replies looks up, whether any came or not.
 AWAKE = 0.5
@@ -83,8 +87,35 @@ def reply_fields(answer: Answer, at_once: int) -> dict[str, Any]:
     return {**kept, "settings": dict(answer.settings), "at_once": at_once}
 
 
-def _failure(error: WorkbenchError) -> dict[str, Any]:
+def _failure(error: Exception) -> dict[str, Any]:
+    """A failed row: whatever one item raises ends no run."""
     return {"error": f"{type(error).__name__}: {error}"}
+
+
+class _InARow:
+    """Counts failures one after another, and ends a run in which nothing succeeds any more."""
+
+    def __init__(self, limit: int, error: type[WorkbenchError], expected: str, fix: str) -> None:
+        self._limit, self._error, self._expected, self._fix = limit, error, expected, fix
+        self._failed = 0
+
+    def note(self, replies: Sequence[Reply]) -> None:
+        """Count the replies of one step, which have been handed on.
+
+        Raises:
+            WorkbenchError: of the kind that was told, when too many failed in a row.
+        """
+        for _, fields in replies:
+            self._failed = self._failed + 1 if "error" in fields else 0
+        if self._failed >= self._limit:
+            last = replies[-1][1]["error"]
+            given = f"{self._failed} items in a row failed; the last one: {last}"
+            raise self._error(given, self._expected, self._fix)
+
+
+def _here_in_a_row() -> _InARow:
+    fix = "what was answered is kept: mend the cause and make the same call again"
+    return _InARow(GIVE_UP, WorkbenchError, "items that can be asked", fix)
 
 
 def ask_in_batches(vlm: object, askings: Sequence[Asking], *, batch_size: int) -> Replies:
@@ -97,9 +128,11 @@ def ask_in_batches(vlm: object, askings: Sequence[Asking], *, batch_size: int) -
         The replies of each batch, those that were interrupted left out.
 
     Raises:
+        WorkbenchError: when `GIVE_UP` items in a row have failed; what was answered has been handed on.
         KeyboardInterrupt: after the replies that were finished are handed on.
     """
     made = list(batches(askings, batch_size))
+    hopeless = _here_in_a_row()
     with ThreadPoolExecutor(1, "workbench-pictures") as reader:
         opened = reader.submit(_opened, made[0]) if made else None
         for number, batch in enumerate(made):
@@ -114,6 +147,7 @@ def ask_in_batches(vlm: object, askings: Sequence[Asking], *, batch_size: int) -
             yield replies + asked
             if interrupted:
                 raise KeyboardInterrupt
+            hopeless.note(replies + asked)
 
 
 def batches(askings: Sequence[Asking], size: int) -> Iterator[list[Asking]]:
@@ -136,7 +170,7 @@ def _opened(batch: Sequence[Asking]) -> list[list[Image.Image] | dict[str, Any]]
     for asking in batch:
         try:
             found.append(asking.pictures())
-        except WorkbenchError as error:
+        except Exception as error:  # a picture may raise anything, and concerns its item alone
             found.append(_failure(error))
     return found
 
@@ -153,7 +187,7 @@ def _ask_batch(vlm: Any, ready: Sequence[tuple[Asking, Any]]) -> tuple[list[Repl
             progress=False,
             **first.options,
         )
-    except WorkbenchError as error:
+    except Exception as error:  # whatever it is, the other items of the batch are asked without it
         if len(ready) == 1:
             return [(first, _failure(error))], False
         replies: list[Reply] = []
@@ -193,9 +227,7 @@ class _Requests:
             finally:
                 with self._lock:
                     self._streams.discard(stream)
-        except ServerError as error:
-            return {**_failure(error), "server": True}
-        except WorkbenchError as error:
+        except Exception as error:  # a malformed reply is one failed row
             return _failure(error)
         return None if answer.stopped == "interrupted" else reply_fields(answer, self._at_once)
 
@@ -213,12 +245,16 @@ def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Replies
         Each reply as it comes.
 
     Raises:
-        ServerError: when `GIVE_UP` requests in a row have failed; what was answered has been handed on.
+        ServerError: when too many requests in a row have failed (see `GIVE_UP_ON_SERVER`); what was answered
+            has been handed on.
         KeyboardInterrupt: the same.
     """
     requests = _Requests(vlm, workers)
     waiting = iter(askings)
-    failed = 0
+    fix = "when it is up again, make the same call: what was answered is kept"
+    down = _InARow(
+        GIVE_UP_ON_SERVER + 2 * workers, ServerError, f"a server at {vlm.source} that answers", fix
+    )
     with ThreadPoolExecutor(workers, "workbench-ask") as pool:
         running: dict[Future[dict[str, Any] | None], Asking] = {}
 
@@ -233,15 +269,8 @@ def ask_at_once(vlm: Any, askings: Sequence[Asking], *, workers: int) -> Replies
                 done, _ = wait(running, timeout=AWAKE, return_when=FIRST_COMPLETED)
                 replies = [(running.pop(future), future.result()) for future in done]
                 whole = [(asking, fields) for asking, fields in replies if fields is not None]
-                for _, fields in whole:
-                    failed = failed + 1 if fields.pop("server", False) else 0
                 yield whole
-                if failed >= GIVE_UP:
-                    raise ServerError(
-                        f"{failed} requests in a row failed; the last one: {whole[-1][1]['error']}",
-                        f"a server at {vlm.source} that answers",
-                        "when it is up again, make the same call: what was answered is kept",
-                    )
+                down.note(whole)
                 fill()
         except KeyboardInterrupt:  # what is finished by now is handed on too
             requests.stop()
@@ -326,6 +355,7 @@ def _share_out(ray: Any, copies: list[Any], waiting: deque[tuple[int, list[Askin
     """Give each worker the next batch when it has finished one."""
     idle: deque[Any] = deque(copies)
     running: dict[Any, tuple[Any, int, list[Asking]]] = {}
+    hopeless = _here_in_a_row()
     while waiting or running:
         while waiting and idle:
             tries, batch = waiting.popleft()
@@ -349,13 +379,13 @@ def _share_out(ray: Any, copies: list[Any], waiting: deque[tuple[int, list[Askin
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, WorkbenchError) else error from None
             own = {asking.key: asking for asking in batch}
-            yield [(own[key], fields) for key, fields in replies]
+            whole = [(own[key], fields) for key, fields in replies]
+            yield whole
+            hopeless.note(whole)
 
 
 def _portable(batch: Sequence[Asking]) -> list[Asking]:
     """The batch with its pictures in it: the files may not be there on another node."""
-    from dataclasses import replace
-
     moved = []
     for asking in batch:
         pictures = () if asking.blind == "blind" else tuple(asking.item.open())

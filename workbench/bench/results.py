@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..files import local_path, write_bytes
 from ..names import Named
 from ..types import Mode
+from .store import leads_out, seal, trusted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -475,7 +476,8 @@ def save_results(results: Results, path: str | Path) -> Path:
     table["images"] = pd.Series(
         [_near(results, refs, target.parent) for refs in table["images"]], dtype=object
     )
-    header = {**FORMAT, "warnings": list(results.warnings), "about": dict(results.about)}
+    outside = seal(ref for refs in table["images"] for ref in refs)
+    header = {**FORMAT, "warnings": list(results.warnings), "about": dict(results.about), "seal": outside}
     if target.suffix == ".parquet":
         write_bytes(target, _parquet(table, header))
     else:
@@ -493,6 +495,8 @@ def read_results(path: str | Path) -> Results:
         else:
             header, table = _read_lines(source)
         warnings, about = header.get("warnings", []), header.get("about", {})
+        table, lost = without_strangers_paths(table, header.get("seal"))
+        warnings = [*warnings, *lost]
     except OSError as error:
         raise InputError(
             f"path={str(path)!r}: {error.strerror or error}", "a file that Results.save wrote"
@@ -502,6 +506,24 @@ def read_results(path: str | Path) -> Results:
             raise
         raise _damaged(source, str(error)) from None
     return Results.of(table, folder=source.parent, warnings=warnings, about=about)
+
+
+def without_strangers_paths(table: pd.DataFrame, sealed: object) -> tuple[pd.DataFrame, list[str]]:
+    """The rows without picture references that lead out of their folder, unless this machine wrote them.
+
+    Returns:
+        The table, and a warning that counts what was left out.
+    """
+    if "images" not in table:
+        return table, []
+    given = [_refs(value) for value in table["images"]]
+    if trusted((ref for refs in given for ref in refs), sealed):
+        return table, []
+    kept = [tuple(ref for ref in refs if not leads_out(ref)) for refs in given]
+    lost = sum(len(refs) for refs in given) - sum(len(refs) for refs in kept)
+    return table.assign(images=pd.Series(kept, index=table.index, dtype=object)), [
+        f"pictures: {lost} paths lead out of the folder and were not written on this machine; left out"
+    ]
 
 
 def _near(results: Results, refs: tuple[str, ...], folder: Path) -> list[str]:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..errors import InputError, ModeError
 from ..files import local_path, locked, write_bytes
 from ..journal import Journal
@@ -27,9 +29,10 @@ from ..models.generate import Settings
 from ..names import verb
 from ..progress import time_words
 from ..types import ImageLike, Mode
-from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches
-from .results import Results
-from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint
+from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches, ask_on_cluster
+from .results import Results, table_of, without_strangers_paths
+from .scoring import SCORING, score
+from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint, seal
 from .tasks.catalog import resolve
 from .tasks.field import unlike_published
 from .tasks.task import Item, Task, keep_picture
@@ -99,6 +102,7 @@ def write_items(
                 "details": {**item.scoring, **_evidence(item)},
             }
         )
+    header["seal"] = seal(ref for refs in kept.values() for ref in refs)
     write_bytes(
         folder / NAME,
         ((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass") for line in lines),
@@ -150,11 +154,9 @@ def open_run(folder: str | Path, *, protocol: str | None = None) -> Results:
         warnings.append(f"not asked yet: {unasked} of {len(items)}; the same call of run goes on")
     if failed:
         warnings.append(f"failed: {len(failed)} of {len(items)} could not be asked (the first: {failed[0]})")
-    table: Any = rows
-    if not rows:
-        import pandas as pd
-
-        table = pd.DataFrame(columns=["benchmark", "item", "mode"])
+    table = table_of(rows) if rows else pd.DataFrame(columns=["benchmark", "item", "mode"])
+    table, lost = without_strangers_paths(table, header.get("seal"))
+    warnings += lost
     return Results.of(table, folder=place, warnings=warnings, about={**header["about"], "folder": str(place)})
 
 
@@ -213,8 +215,6 @@ def _row(
 
 
 def _scored(entry: Mapping[str, Any], text: str, protocol: str) -> dict[str, Any]:
-    from .scoring import SCORING, score
-
     item = {name: value for name, value in entry["details"].items() if name in SCORING}
     made = score(
         entry["scorer"],
@@ -440,7 +440,8 @@ def run(
 
     Raises:
         InputError: for an unknown task, setting, or item in ``again``; ModeError for a mode.
-        ServerError: when a server fails several times in a row.
+        WorkbenchError: when 25 items in a row fail (ServerError, of a server); one alone is a row without a
+            value.
         KeyboardInterrupt: after Ctrl-C, with a note that says what is kept.
 
     Example:
@@ -526,8 +527,6 @@ def _names(asking: Asking) -> dict[str, Any]:
 
 def _engine(vlm: object, engine: str, *, batch_size: int, workers: int) -> Callable[[list[Asking]], Replies]:
     if engine == "ray":
-        from .engines import ask_on_cluster
-
         return lambda askings: ask_on_cluster(vlm, askings, batch_size=batch_size, workers=workers)
     if is_remote(vlm):
         return lambda askings: ask_at_once(vlm, askings, workers=workers)

@@ -1,17 +1,32 @@
-"""Replies that need not be asked again: what tells two askings apart, where replies are kept"""
+"""Replies that need not be asked again: what tells two askings apart, where replies are kept
+
+And a seal on the picture paths that are written down: only what this machine wrote may lead anywhere on it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import hmac
 import json
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..journal import Journal
 
-__all__ = ["Cache", "asking_key", "cache_home", "is_remote", "model_fingerprint"]
+__all__ = [
+    "Cache",
+    "asking_key",
+    "cache_home",
+    "is_remote",
+    "leads_out",
+    "model_fingerprint",
+    "seal",
+    "trusted",
+]
 
 
 #: Values of each tensor that go into a fingerprint, evenly spaced; reading all of a 15B model takes minutes.
@@ -26,6 +41,43 @@ def cache_home() -> Path:
     if own := os.environ.get("WORKBENCH_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "vlm-workbench"
+
+
+def leads_out(ref: str) -> bool:
+    """Whether a picture reference leads out of the folder that it belongs to."""
+    path = Path(ref.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or ref.startswith("~") or ref[1:2] == ":"
+
+
+def seal(refs: Iterable[str]) -> str:
+    """What is written beside picture references that lead out of their folder; only this user can make it.
+
+    A report embeds the pictures that results name, and a stranger's results could name any file of the
+    reader's: without this seal they lose such names when they are read (see `trusted`).
+    """
+    outside = sorted({ref for ref in refs if leads_out(ref)})
+    if not outside:
+        return ""
+    told = json.dumps(outside).encode("utf-8", "surrogatepass")
+    return hmac.new(_key(), told, hashlib.sha256).hexdigest()
+
+
+def trusted(refs: Iterable[str], sealed: object) -> bool:
+    """Whether the references that lead out of their folder were written on this machine."""
+    return hmac.compare_digest(seal(refs), sealed if isinstance(sealed, str) and sealed.isascii() else "")
+
+
+def _key() -> bytes:
+    """This user's secret, made when it is first needed."""
+    path = cache_home() / "seal.key"
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
 
 
 def model_fingerprint(vlm: Any) -> str:

@@ -21,6 +21,7 @@ from ..run import NAME as RUN_FILE
 from ..run import open_run
 from ..scorers import PROTOCOLS
 from ..scoring import rescore
+from ..store import leads_out
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import NoReplies, Notes, damaged, named
 
@@ -313,13 +314,10 @@ def _safe_refs(refs: object, notes: Notes) -> tuple[str, ...]:
     """Picture references that stay below the folder; a log may not point elsewhere on this machine."""
     kept = []
     for ref in refs if isinstance(refs, (list, tuple)) else []:
-        parts = Path(str(ref).replace("\\", "/"))
-        if str(ref) in notes.kept:
-            kept.append(str(ref))
-        elif parts.is_absolute() or ".." in parts.parts:
+        if leads_out(str(ref)) and str(ref) not in notes.kept:
             notes.count("the picture's path leads out of the log's folder and is left out")
         else:
-            kept.append(parts.as_posix())
+            kept.append(Path(str(ref).replace("\\", "/")).as_posix())
     return tuple(kept)
 
 
