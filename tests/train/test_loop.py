@@ -176,7 +176,10 @@ def test_a_damaged_checkpoint_is_told_as_one(tokenizer, tmp_path: Path, damage) 
 def test_a_checkpoint_of_another_shape_is_told_as_one(tokenizer, tmp_path: Path) -> None:
     trainer(tokenizer, tmp_path).save()
     wider = phased_trainer(
-        build_nano(tokenizer, width=64, depth=1, tower=1), nano_encoder(tokenizer), SMALL, tmp_path
+        build_nano(tokenizer, width=64, depth=1, tower=1),
+        nano_encoder(tokenizer),
+        config=SMALL,
+        folder=tmp_path,
     )
     with pytest.raises(CheckpointError, match="cannot be read"):
         wider.restore()
