@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from workbench.ablate.mixture import (
+    Noise,
     best,
     bounds,
     dirichlet_design,
@@ -94,9 +96,27 @@ def test_replicate_noise_is_the_noise_that_was_put_in() -> None:
     assert noise.freedom == 100
     assert noise.low < 2.0 < noise.high
     assert noise.between > 5
-    assert noise.detectable == pytest.approx(2.77 * noise.deviation, rel=0.01)
+    # 100 degrees of freedom are almost a normal distribution: 1.96 + 0.84 standard errors
+    assert noise.detectable == pytest.approx(2.8 * 2**0.5 * noise.deviation, rel=0.015)
     with pytest.raises(InputError, match="run twice"):
         replicate_noise(dirichlet_design(5), pd.Series(range(5), dirichlet_design(5).index))
+
+
+@pytest.mark.parametrize("freedom", [2, 4, 12])
+def test_what_is_detectable_is_found_four_times_in_five(freedom: int) -> None:
+    noise = Noise(1.0, 0.5, 3.0, freedom, 2, 1.0)
+    rng = np.random.default_rng(freedom)
+    for n_seeds in (1, 5):
+        true = noise.detectable_with(n_seeds)
+        seen = true + rng.normal(size=40_000) * (2 / n_seeds) ** 0.5
+        known = np.sqrt(rng.chisquare(freedom, 40_000) / freedom) * (2 / n_seeds) ** 0.5
+        found = np.abs(seen / known) > student.ppf(0.975, freedom)
+        assert found.mean() == pytest.approx(0.8, abs=0.01)
+    assert noise.detectable > 2.8 * 2**0.5, "noise that is known badly hides more"
+    assert noise.detectable_with(5) == pytest.approx(noise.detectable / 5**0.5)
+    assert noise.detectable_with(1, power=0.5) < noise.detectable
+    with pytest.raises(InputError, match="power"):
+        noise.detectable_with(1, power=1.5)
 
 
 def test_caps_on_repetition_are_records_times_passes() -> None:

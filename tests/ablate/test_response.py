@@ -39,11 +39,11 @@ def installed(method: str) -> str:
 @pytest.fixture(scope="module")
 def curved() -> Response:
     shares = mixtures(40)
-    return fit_response(shares, hill(shares, 0.3), method="quadratic")
+    return fit_response(shares, hill(shares, 0.3), method="quadratic", goal="max")
 
 
-def test_the_methods_are_the_five_that_are_named() -> None:
-    assert METHODS == ("ridge", "log-ridge", "quadratic", "LightGBM", "Gaussian process")
+def test_the_methods_are_those_that_are_named() -> None:
+    assert METHODS == ("ridge", "log-ridge", "exponential", "quadratic", "LightGBM", "Gaussian process")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,6 +51,8 @@ def test_every_method_ranks_unseen_mixtures_of_what_it_can_express(method: str) 
     seen, unseen = mixtures(80), mixtures(60, seed=5)
     if method == "ridge":
         truth = [pd.Series(s.to_numpy() @ [10.0, 40.0, 25.0], name="accuracy") for s in (seen, unseen)]
+    elif method == "exponential":
+        truth = [pd.Series(2 + np.exp(s.to_numpy() @ [1.0, -2.0, 0.5]), name="loss") for s in (seen, unseen)]
     else:
         truth = [hill(seen), hill(unseen)]
     told = fit_response(seen, truth[0], method=installed(method)).predict(unseen)
@@ -62,7 +64,8 @@ def test_every_method_ranks_unseen_mixtures_of_what_it_can_express(method: str) 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_fit_and_advice(method: str) -> None:
     shares = mixtures(30)
-    one, two = (fit_response(shares, hill(shares, 0.5), method=installed(method), seed=3) for _ in range(2))
+    options = {"method": installed(method), "goal": "max", "seed": 3}
+    one, two = (fit_response(shares, hill(shares, 0.5), **options) for _ in range(2))
     pd.testing.assert_series_equal(one.predict(shares), two.predict(shares))
     pd.testing.assert_series_equal(one.next_point().shares, two.next_point().shares)
 
@@ -70,7 +73,7 @@ def test_the_same_seed_gives_the_same_fit_and_advice(method: str) -> None:
 def test_a_linear_surface_is_found_exactly() -> None:
     shares = mixtures(20)
     metric = pd.Series(shares.to_numpy() @ [10.0, 40.0, 25.0], name="accuracy")
-    fit = fit_response(shares, metric, method="ridge")
+    fit = fit_response(shares, metric, method="ridge", goal="max")
     corner = pd.DataFrame([[0.0, 1.0, 0.0]], columns=DOMAINS)
     assert fit.predict(corner).iloc[0] == pytest.approx(40, abs=0.1)
     assert fit.optimum(n_resamples=0, extrapolate=True).shares["maths"] == pytest.approx(1, abs=0.01)
@@ -100,16 +103,89 @@ def test_the_optimum_is_near_the_true_top_and_its_region_holds_it(curved: Respon
     assert "best mixture maths" in str(found)
 
 
-def test_a_loss_is_made_small() -> None:
+def test_a_goal_is_never_guessed() -> None:
     shares = mixtures(40)
-    loss = (-hill(shares)).rename("validation loss")
-    fit = fit_response(shares, loss, method="quadratic")
-    assert fit.goal == "min"
+    low = (-hill(shares)).rename("validation loss")
+    fit = fit_response(shares, low, method="quadratic", goal="min")
     assert np.abs(fit.optimum(n_resamples=0).shares.to_numpy() - TOP).max() < 0.05
-    assert (
-        fit_response(shares, loss, method="quadratic", goal="max").optimum(n_resamples=0).value
-        > loss.max() - 5
+    up = fit_response(shares, low, method="quadratic", goal="max")
+    assert up.optimum(n_resamples=0).value > low.max() - 5
+    for name in ("accuracy", "loss", "bpb", "ppl", "val_ce", "neg_log_likelihood", None):
+        told = fit_response(shares, low.rename(name), method="quadratic")
+        assert told.goal is None
+        assert told.cross_validate().spearman > 0.9, "what needs no goal asks for none"
+        for verb in (told.optimum, told.next_point):
+            with pytest.raises(InputError, match=f"no goal for the metric {name!r}.*goal='min'"):
+                verb()
+    with pytest.raises(InputError, match="no goal"):
+        agreement(shares, low, methods=["ridge", "quadratic"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_does_not_depend_on_the_order_of_its_rows(method: str) -> None:
+    shares = mixtures(220, seed=4)  # more than a Gaussian process chooses its lengths from
+    metric = hill(shares, 2.0)
+    order = np.random.default_rng(1).permutation(len(shares))
+    at = mixtures(20, seed=7)
+    one = fit_response(shares, metric, method=installed(method)).predict(at)
+    other = fit_response(shares.iloc[order], metric.iloc[order], method=method).predict(at)
+    assert np.allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_exponential_law_is_found_again_from_few_runs_in_either_direction(sign: int) -> None:
+    def law(shares: pd.DataFrame) -> pd.Series:
+        return pd.Series(3 + sign * 2 * np.exp(shares.to_numpy() @ [-3.0, 0.2, 1.0]), name="loss")
+
+    shares, new = mixtures(12, seed=2), mixtures(50, seed=3)
+    fit = fit_response(shares, law(shares), method="exponential")
+    assert np.allclose(fit.predict(new), law(new), rtol=2e-3)
+
+
+def on_a_line() -> pd.DataFrame:
+    """Runs whose shares go up and down together: most corners of their ranges were never near any."""
+    line = np.linspace(0, 0.4, 30)
+    return pd.DataFrame({"general": 0.6 - line / 2, "maths": line, "computer_use": 0.4 - line / 2})
+
+
+@pytest.mark.parametrize("method", ["ridge", "quadratic", "Gaussian process"])
+def test_advice_is_a_blend_of_the_runs_and_no_corner_of_their_ranges(method: str) -> None:
+    shares = on_a_line()
+    metric = pd.Series(shares.to_numpy() @ [0.0, 10.0, 30.0], name="accuracy")
+    metric += 0.01 * np.random.default_rng(0).normal(size=30)
+    fit = fit_response(shares, metric, method=method, goal="max")
+    best = fit.optimum(n_resamples=20)
+    for found in (best, fit.next_point()):
+        off = found.shares["general"] - (0.6 - found.shares["maths"] / 2)
+        assert abs(off) < 1e-6, "the runs lie on a line, and so does what is advised"
+    assert metric.min() - 1 <= best.value <= metric.max() + 1
+    assert best.low <= best.value <= best.high
+    assert (best.region["low"] <= best.region["share"]).all()
+    assert (best.region["share"] <= best.region["high"]).all()
+    assert fit.optimum(n_resamples=0, extrapolate=True).value >= best.value - 1e-6
+
+
+def test_caps_are_kept_within_the_joint_range_or_refused() -> None:
+    shares = on_a_line()
+    metric = pd.Series(shares["maths"].to_numpy(), name="accuracy")
+    fit = fit_response(shares, metric, method="ridge", goal="max")
+    found = fit.optimum(caps={"maths": 0.25}, n_resamples=5).shares
+    assert found["maths"] == pytest.approx(0.25, abs=1e-3)
+    assert found["general"] == pytest.approx(0.6 - 0.125, abs=1e-3)
+    both = {"maths": 0.1, "general": 0.5}  # each is within its own range, but never with the other
+    with pytest.raises(InputError, match="no blend of the runs"):
+        fit.optimum(caps=both)
+    assert fit.optimum(caps=both, extrapolate=True, n_resamples=0).shares["maths"] <= 0.1 + 1e-9
+
+
+def test_a_plane_promises_no_more_than_the_runs_of_regmix_hold() -> None:
+    shares, loss = regmix.load()
+    fit = fit_response(shares, loss, method="ridge", goal="min")
+    found = fit.optimum(n_resamples=10)
+    assert found.value == pytest.approx(fit.predict(shares).min(), abs=0.02), (
+        "least at a corner of their hull"
     )
+    assert found.low <= found.value <= found.high
 
 
 def test_caps_hold_and_are_named_where_they_bind(curved: Response) -> None:
@@ -123,7 +199,7 @@ def test_caps_hold_and_are_named_where_they_bind(curved: Response) -> None:
 def test_the_optimum_stays_within_what_was_run_unless_told() -> None:
     shares = mixtures(60)
     shares = shares[shares["maths"] < 0.4]
-    fit = fit_response(shares, hill(shares), method="quadratic")
+    fit = fit_response(shares, hill(shares), method="quadratic", goal="max")
     assert fit.optimum(n_resamples=0).shares["maths"] <= shares["maths"].max() + 1e-9
     assert fit.optimum(n_resamples=0, extrapolate=True).shares["maths"] > 0.45
 
@@ -131,7 +207,7 @@ def test_the_optimum_stays_within_what_was_run_unless_told() -> None:
 def test_expected_improvement_looks_where_the_process_does_not_know() -> None:
     rng = np.random.default_rng(0)
     shares = pd.DataFrame(rng.dirichlet([8, 2, 2], 15), columns=DOMAINS)
-    fit = fit_response(shares, hill(shares, 0.1), method="Gaussian process")
+    fit = fit_response(shares, hill(shares, 0.1), method="Gaussian process", goal="max")
     point = fit.next_point(extrapolate=True)
     assert point.improvement > 0
     assert point.error > fit.error(shares).median()
@@ -165,7 +241,7 @@ def test_intervals_of_a_new_run_cover_new_runs() -> None:
 
 def test_agreement_tells_fits_apart_and_names_what_was_skipped() -> None:
     shares = mixtures(15)
-    found = agreement(shares, hill(shares, 0.2), folds=3)
+    found = agreement(shares, hill(shares, 0.2), goal="max", folds=3)
     assert "LightGBM" in found.skipped  # 15 runs cannot carry it
     assert found.optima.sum(axis=1).to_numpy() == pytest.approx(1)
     assert np.diag(found.ranks) == pytest.approx(1)

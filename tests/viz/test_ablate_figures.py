@@ -24,12 +24,12 @@ def runs() -> tuple[pd.DataFrame, pd.Series]:
 
 @pytest.fixture(scope="module")
 def fitted(runs) -> Response:
-    return fit_response(*runs, method="quadratic")
+    return fit_response(*runs, method="quadratic", goal="max")
 
 
 @pytest.fixture(scope="module")
 def compared(runs) -> Agreement:
-    return agreement(*runs, methods=["ridge", "log-ridge", "quadratic"], folds=3)
+    return agreement(*runs, methods=["ridge", "log-ridge", "quadratic"], goal="max", folds=3)
 
 
 def title(drawn) -> str:

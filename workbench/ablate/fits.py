@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import CapabilityError, InputError
 
 __all__ = [
+    "Exponential",
     "METHODS",
     "TABLE",
     "Gaussian",
@@ -116,6 +117,77 @@ class LogRidge(Ridge):
         return self
 
 
+class Exponential:
+    """A constant plus or minus an exponential of a linear form of the shares (Ye et al. 2024).
+
+    One law for one metric: ``c + k exp(t . shares)``, the form in which a validation loss falls as its own
+    domains get a larger share (arXiv 2403.16952).  It is monotone along every line of mixtures: it has no top
+    inside, as the ridge has none.
+    """
+
+    def __init__(self, *, seed: int = 0, start: np.ndarray | None = None, up: bool = True) -> None:
+        self.start, self.up = start, up
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Exponential:
+        from scipy.optimize import least_squares
+
+        self.middle, self.size = float(np.mean(y)), float(np.std(y)) or 1.0
+        x, height = _in_order(x, (y - self.middle) / self.size)
+        kinds = [(self.start, self.up)] if self.start is not None else list(_starts(x, height))
+        found = []
+        for start, up in kinds:
+            made = least_squares(_law_misses, start, _law_slopes, args=(x, height, up), max_nfev=200)
+            found.append((made.cost, made.x, up))
+        _, self.law, self.up = min(found, key=lambda one: one[0])
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.middle + self.size * _law(self.law, x, self.up)
+
+    def spread(self, x: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def again(self) -> Exponential:
+        return Exponential(start=self.law, up=self.up)
+
+
+#: What keeps the exponents of an exponential law finite where runs do not tell them apart.
+LAW_PENALTY = 1e-3
+
+
+def _law(law: np.ndarray, x: np.ndarray, up: bool) -> np.ndarray:
+    bend = np.exp(np.clip(x @ law[1:], -50, 50))
+    return law[0] + (bend if up else -bend)
+
+
+def _law_misses(law: np.ndarray, x: np.ndarray, height: np.ndarray, up: bool) -> np.ndarray:
+    """What a law misses each run by, and its penalty."""
+    return np.r_[_law(law, x, up) - height, LAW_PENALTY * (law[1:] - law[1:].mean())]
+
+
+def _law_slopes(law: np.ndarray, x: np.ndarray, height: np.ndarray, up: bool) -> np.ndarray:
+    """Derivatives of `_law_misses` by the law's numbers."""
+    bend = np.exp(np.clip(x @ law[1:], -50, 50)) * (1 if up else -1)
+    width = x.shape[1]
+    penalty = np.c_[np.zeros(width), LAW_PENALTY * (np.eye(width) - 1 / width)]
+    return np.vstack([np.c_[np.ones(len(x)), bend[:, None] * x], penalty])
+
+
+def _starts(x: np.ndarray, height: np.ndarray) -> Iterator[tuple[np.ndarray, bool]]:
+    """Laws to begin with: asymptotes below and above the runs, the exponents then by least squares."""
+    for up in (True, False):
+        for gap in (0.05, 0.3, 1.0, 4.0):
+            constant = height.min() - gap if up else height.max() + gap
+            exponents = np.linalg.lstsq(x, np.log(np.abs(height - constant)), rcond=1e-6)[0]
+            yield np.r_[constant, exponents], up
+
+
+def _in_order(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Runs in an order of their own, so that a fit does not depend on the rows' order."""
+    order = np.lexsort((y, *x.T[::-1]))
+    return x[order], y[order]
+
+
 class Quadratic(Ridge):
     """Linear in the shares and in the products of each two (Scheffe's quadratic mixture polynomial).
 
@@ -149,6 +221,7 @@ class Gaussian:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.preprocessing import StandardScaler
 
+        x, y = _in_order(x, y)
         self.scale = StandardScaler().fit(np.log(x + SMALL_SHARE))
         self.middle, self.size = float(np.mean(y)), float(np.std(y)) or 1.0
         at, height = self.scale.transform(np.log(x + SMALL_SHARE)), (y - self.middle) / self.size
@@ -209,6 +282,7 @@ class Trees:
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Trees:
         lightgbm = importlib.import_module("lightgbm")
+        x, y = _in_order(x, y)
         if self.trees is None:
             order = np.random.default_rng(self.seed).permutation(len(y))
             kept_back, rest = order[: max(4, len(y) // 5)], order[max(4, len(y) // 5) :]
@@ -272,6 +346,9 @@ TABLE: dict[str, Method] = {
     "ridge": Method(Ridge, lambda d: d + 1, "Hoerl and Kennard 1970; RegMix's linear fit"),
     "log-ridge": Method(
         LogRidge, lambda d: d + 2, "Becker 1968's log terms; Cornell, Experiments with Mixtures"
+    ),
+    "exponential": Method(
+        Exponential, lambda d: d + 3, "Ye et al. 2024, Data Mixing Laws, arXiv 2403.16952", "scipy"
     ),
     "quadratic": Method(Quadratic, lambda d: 2 * d, "Scheffe 1958, with a ridge penalty"),
     "LightGBM": Method(

@@ -11,7 +11,9 @@ from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.optimize import brentq, linprog
+from scipy.stats import chi2, nct
+from scipy.stats import t as student
 
 from ..bench.published import mixture as published_table
 from ..errors import InputError
@@ -21,6 +23,7 @@ __all__ = [
     "Noise",
     "TOLERANCE",
     "best",
+    "blended",
     "bounds",
     "checked_metric",
     "checked_shares",
@@ -200,39 +203,109 @@ def best(
     rng: np.random.Generator,
     *,
     start: np.ndarray,
+    within: bool = False,
     candidates: int = 1000,
     climbs: int = 3,
 ) -> np.ndarray:
     """The mixture within bounds with the largest value, ``[domains]``.
 
-    Draws all over, then climbs from the best few: of all ways to move some share from one domain to
-    another it takes the best one, in steps that are halved where none helps.
+    Draws all over, then climbs from the best few.  A climb takes the best of all ways to move some share from
+    one domain to another, or, ``within`` what was run, some way towards one of the runs, in steps that are
+    halved where none helps.
 
     Args:
         value: of mixtures ``[points, domains]``, to be made large; ``[points]``.
         start: mixtures to begin with as well, ``[points, domains]``.
+        within: only blends of the mixtures in ``start``: their joint range, not that of each domain alone.
         candidates: mixtures that are drawn.
         climbs: from how many of them to climb.
+
+    Raises:
+        InputError: if no blend lies within the bounds.
     """
-    drawn = spread_out(candidates, low, high, rng)
-    points = np.vstack([drawn, onto(np.vstack([start, np.eye(len(low))]), low, high)])
+    if within:
+        points = blended(candidates, start, low, high, rng)
+        targets = start[rng.permutation(len(start))[:MOST_TARGETS]]
+    else:
+        drawn = spread_out(candidates, low, high, rng)
+        points = np.vstack([drawn, onto(np.vstack([start, np.eye(len(low))]), low, high)])
+        targets = None
     first = np.argsort(-value(points), kind="stable")[:climbs]
-    tops = np.array([_climb(value, low, high, points[i]) for i in first])
+    tops = np.array([_climb(value, low, high, points[i], targets) for i in first])
     return tops[np.argmax(value(tops))]
 
 
-def _climb(
-    value: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, point: np.ndarray
+#: Runs towards which a climb may move: with more of them a step takes long, and is hardly better.
+MOST_TARGETS = 200
+
+
+def blended(
+    count: int, runs: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Exchange shares between pairs of domains as long as that helps."""
-    give, take = np.nonzero(~np.eye(len(low), dtype=bool))
+    """Blends of some mixtures that lie within bounds: those themselves, and up to ``count`` of a few of them.
+
+    Args:
+        count: blends that are drawn, ``[blends, domains]``.
+        runs: what is blended, ``[runs, domains]``.
+
+    Raises:
+        InputError: if no blend lies within the bounds.
+    """
+    few = rng.integers(len(runs), size=(count, 4))
+    weights = rng.dirichlet(np.full(4, 0.7), count)
+    points = np.vstack([runs, (runs[few] * weights[..., None]).sum(axis=1)])
+    inside = ((points >= low - 1e-9) & (points <= high + 1e-9)).all(axis=1)
+    if inside.all():
+        return points
+    room = _most_room(runs, low, high)
+    if room is None:
+        raise InputError(
+            "bounds that no blend of the runs' mixtures keeps",
+            "caps that overlap with what was tried",
+            "pass extrapolate=True to look beyond the runs",
+        )
+    # The blends outside are drawn towards one that is well inside, as far as they must be.
+    outside = points[~inside]
+    way = room - outside
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(outside > high, (outside - high) / -way, 0) + np.where(
+            outside < low, (low - outside) / way, 0
+        )
+    part = np.clip(np.nan_to_num(needed, nan=0.0, posinf=1.0).max(axis=1), 0, 1)[:, None]
+    return np.vstack([points[inside], np.clip(outside + part * way, low, high), room[None]])
+
+
+def _most_room(runs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
+    """The blend of some mixtures that keeps farthest from all bounds; None if there is none within them."""
+    count, width = runs.shape
+    slack = np.where(high - low > 1e-9, 1.0, 0.0)  # a domain whose share is fixed has no room to keep
+    above, below = (high < 1 - 1e-12), (low > 1e-12)
+    rows = [np.hstack([runs.T, slack[:, None]])[above], np.hstack([-runs.T, slack[:, None]])[below]]
+    found = linprog(
+        np.r_[np.zeros(count), -1.0],
+        A_ub=np.vstack(rows),
+        b_ub=np.r_[high[above] + 1e-9, -low[below] + 1e-9],
+        A_eq=np.r_[np.ones(count), 0.0][None],
+        b_eq=[1.0],
+        bounds=[(0, None)] * count + [(0, 1)],
+    )
+    return np.clip(found.x[:count] @ runs, low, high) if found.status == 0 else None
+
+
+def _climb(
+    value: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+    point: np.ndarray,
+    targets: np.ndarray | None,
+) -> np.ndarray:
+    """Go up as long as a move helps: towards one of the targets, or between pairs of domains without any."""
     height, step = value(point[None])[0], 0.16
     for _ in range(60):
-        moved = np.minimum(step, np.minimum(point[give] - low[give], high[take] - point[take]))
-        moves = np.repeat(point[None], len(give), axis=0)
-        rows = np.arange(len(give))
-        moves[rows, give] -= moved
-        moves[rows, take] += moved
+        if targets is None:
+            moves = _exchanges(point, low, high, step)
+        else:
+            moves = _towards(point, targets, low, high, 4 * step)
         heights = value(moves)
         top = int(np.argmax(heights))
         if heights[top] > height + 1e-9 * max(1.0, abs(height)):
@@ -242,6 +315,27 @@ def _climb(
         else:
             step /= 2
     return point
+
+
+def _exchanges(point: np.ndarray, low: np.ndarray, high: np.ndarray, step: float) -> np.ndarray:
+    """A point with some share moved from one domain to another, a row a pair of domains."""
+    give, take = np.nonzero(~np.eye(len(low), dtype=bool))
+    moved = np.minimum(step, np.minimum(point[give] - low[give], high[take] - point[take]))
+    moves, rows = np.repeat(point[None], len(give), axis=0), np.arange(len(give))
+    moves[rows, give] -= moved
+    moves[rows, take] += moved
+    return moves
+
+
+def _towards(
+    point: np.ndarray, targets: np.ndarray, low: np.ndarray, high: np.ndarray, step: float
+) -> np.ndarray:
+    """A point moved a part of the way to each target, as far as the bounds allow, a row a target."""
+    way = targets - point
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = np.where(way > 0, (high - point) / way, np.where(way < 0, (low - point) / way, np.inf))
+    part = np.minimum(step, np.nan_to_num(free, nan=0.0, posinf=np.inf).min(axis=1)).clip(0, 1)
+    return point + part[:, None] * way
 
 
 #: Columns of the published table, as this room names the domains.
@@ -410,7 +504,6 @@ class Noise:
         deviation: pooled standard deviation of one run, in the metric's unit, with its 95% interval.
         freedom: degrees of freedom, runs minus mixtures; with few of them the interval is wide.
         between: standard deviation of the mixtures' means, the noise in them included.
-        detectable: smallest difference of two single runs that is not noise at 95%.
     """
 
     deviation: float
@@ -422,14 +515,45 @@ class Noise:
 
     @property
     def detectable(self) -> float:
-        """The smallest difference of two runs that is larger than the noise, with 95% confidence."""
-        return 1.959964 * 2**0.5 * self.deviation
+        """True difference of two single runs that a t test at 5% finds in four of five repetitions.
+
+        The noise itself is known to few degrees of freedom, so a difference must be larger than twice the
+        noise: with 4 of them, some 6 times (noncentral t; Cohen 1988).
+        """
+        return self.detectable_with(1)
+
+    def detectable_with(self, n_seeds: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
+        """Smallest true difference of the means of two kinds of runs that a two-sided t test finds.
+
+        Args:
+            n_seeds: runs of each kind.
+            power: probability to find it.
+            alpha: probability to find one where there is none.
+
+        Raises:
+            InputError: for no run, or probabilities outside 0 to 1.
+        """
+        number(n_seeds, "n_seeds", 1, float("inf"), whole=True)
+        for name, value in (("power", power), ("alpha", alpha)):
+            number(value, name, 1e-9, 1 - 1e-9)
+        edge = student.ppf(1 - alpha / 2, self.freedom)
+
+        def lacking(shift: float) -> float:
+            other_side = np.nan_to_num(nct.cdf(-edge, self.freedom, shift))  # too small for SciPy to tell
+            return float(1 - nct.cdf(edge, self.freedom, shift) + other_side - power)
+
+        most = 1.0
+        while lacking(most) < 0:
+            most *= 2
+        shift = brentq(lacking, 0.0, most) if power > alpha else 0.0
+        return float(shift * self.deviation * (2 / n_seeds) ** 0.5)
 
     def __str__(self) -> str:
         return (
             f"runs of one mixture differ by {self.deviation:.3g} ({self.low:.3g} to {self.high:.3g}; "
             f"standard deviation, {self.freedom} degrees of freedom); means of {self.mixtures} mixtures by "
-            f"{self.between:.3g}; two single runs must differ by {self.detectable:.3g} to tell"
+            f"{self.between:.3g}; a difference of {self.detectable:.3g} between two single runs is found "
+            "four times in five"
         )
 
 

@@ -21,7 +21,7 @@ from scipy.stats import norm, spearmanr
 from ..errors import InputError
 from ..names import Named, verb
 from .fits import METHODS, TABLE, Surface, method_of
-from .mixture import best, bounds, checked_metric, checked_shares, groups, spread_out
+from .mixture import best, blended, bounds, checked_metric, checked_shares, groups
 
 __all__ = [
     "Agreement",
@@ -261,8 +261,9 @@ class Optimum(Named, draws="refits"):
 
     Attributes:
         shares: a share a domain.
-        value: the predicted metric there, with its interval ``low`` to ``high`` over refits at this mixture.
-        region: a row a domain: share, and ``low`` to ``high`` of its optimal share over refits.
+        value: the predicted metric there, with its interval ``low`` to ``high``: how far refits spread at
+            this mixture, about the value (a refit's own level is drawn to what was resampled).
+        region: a row a domain: share, and ``low`` to ``high`` of its optimal share over refits and this fit.
         refits: the optimum of each refit, a row a draw, a column a domain.
         gain: predicted value beyond the best of the runs' own mixtures, in the better direction.
         sure: share of the refits in which this mixture beats that one.
@@ -329,12 +330,15 @@ def optimum(
         raise InputError(
             f"n_resamples={n_resamples}, level={level}", "draws of at least 0 and a level between 0 and 1"
         )
-    low, high = _allowed(response, caps, extrapolate)
-    runs, sign = response.shares.to_numpy(), 1.0 if response.goal == "max" else -1.0
+    low, high = bounds(response.domains, caps)
+    runs, sign = response.shares.to_numpy(), response.sign
 
     def find(surface: Surface, climbs: int, stream: int) -> np.ndarray:
         rng = np.random.default_rng([response.seed, 11, stream])
-        return best(lambda x: sign * surface.predict(x), low, high, rng, start=runs, climbs=climbs)
+        return best(
+            lambda x: sign * surface.predict(x), low, high, rng, start=runs, within=not extrapolate,
+            climbs=climbs,
+        )  # fmt: skip
 
     found = find(response.surface, 5, 0)
     refits = resampled(
@@ -348,11 +352,15 @@ def optimum(
     tails = [(1 - level) / 2, (1 + level) / 2]
     nothing = np.full((2, len(low)), np.nan)
     domains = list(response.domains)
-    edges = np.quantile(places, tails, axis=0) if n_resamples else nothing
-    at_best = np.quantile(heights[:, 0], tails) if n_resamples else nothing[:, 0]
+    edges, at_best = nothing, nothing[:, 0]
+    if n_resamples:
+        low_edge, high_edge = np.quantile(places, tails, axis=0)
+        edges = np.array([np.minimum(low_edge, found), np.maximum(high_edge, found)])
+        at_best = value + np.quantile(heights[:, 0] - np.median(heights[:, 0]), tails)
+    most = high if extrapolate else np.minimum(high, runs.max(axis=0))
     return Optimum(
         method=response.method,
-        goal=response.goal,
+        goal=str(response.goal),
         shares=pd.Series(found, domains, name="share"),
         value=value,
         low=float(at_best[0]),
@@ -360,7 +368,7 @@ def optimum(
         gain=float(sign * value - seen.max()),
         sure=float(np.mean(sign * (heights[:, 0] - heights[:, 1]) > 0)) if n_resamples else float("nan"),
         level=level,
-        at_cap=tuple(d for d, s, h in zip(domains, found, high, strict=True) if h < 1 and s > h - 1e-3),
+        at_cap=tuple(d for d, s, h in zip(domains, found, most, strict=True) if h < 1 and s > h - 1e-3),
         region=pd.DataFrame({"share": found, "low": edges[0], "high": edges[1]}, index=domains),
         refits=pd.DataFrame(places, columns=domains),
     )
@@ -373,8 +381,8 @@ def next_point(
 
     The surface's own error is used, not the noise of runs: a repetition of a known mixture improves nothing.
     """
-    low, high = _allowed(response, caps, extrapolate)
-    runs, sign = response.shares.to_numpy(), 1.0 if response.goal == "max" else -1.0
+    low, high = bounds(response.domains, caps)
+    runs, sign = response.shares.to_numpy(), response.sign
     incumbent = float((sign * response.surface.predict(runs)).max())
 
     def improvement(x: np.ndarray) -> np.ndarray:
@@ -383,34 +391,12 @@ def next_point(
         return gain * norm.cdf(gain / error) + error * norm.pdf(gain / error)
 
     rng = np.random.default_rng([response.seed, 13])
-    at = best(improvement, low, high, rng, start=runs, candidates=400, climbs=2)
+    at = best(improvement, low, high, rng, start=runs, within=not extrapolate, candidates=400, climbs=2)
     return NextPoint(
-        response.method, response.goal, pd.Series(at, list(response.domains), name="share"),
+        response.method, str(response.goal), pd.Series(at, list(response.domains), name="share"),
         float(improvement(at[None])[0]), float(response.surface.predict(at[None])[0]),
         float(response.spread(at[None])[0]), sign * incumbent,
     )  # fmt: skip
-
-
-def _allowed(
-    response: Response, caps: Mapping[str, float] | None, extrapolate: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the search: the caps, and where the runs' shares lie."""
-    low, high = bounds(response.domains, caps)
-    if extrapolate:
-        return low, high
-    seen = response.shares.to_numpy()
-    tight_low, tight_high = np.maximum(low, seen.min(axis=0)), np.minimum(high, seen.max(axis=0))
-    if (tight_low > tight_high + 1e-9).any() or tight_high.sum() < 1 - 1e-9 or tight_low.sum() > 1 + 1e-9:
-        raise InputError(
-            f"caps={dict(caps or {})}, which no mixture within the runs' shares keeps",
-            "caps that overlap with what was tried",
-            "pass extrapolate=True to look beyond the runs",
-        )
-    return tight_low, np.maximum(tight_low, tight_high)
-
-
-#: Metrics that are better when small, told by their name.
-SMALLER = ("loss", "perplexity", "error", "bits_per_byte", "nll")
 
 
 @dataclass(frozen=True)
@@ -421,14 +407,14 @@ class Response:
         shares: the runs' mixtures, a row a run, a column a domain; rows sum to one.
         metric: what was measured, a number a run, in its own unit.
         method: one of `METHODS`.
-        goal: "max" or "min": which metric is better.
+        goal: "max" or "min": which metric is better; None where it was not said, and no best is asked for.
         seed: of everything random here.
     """
 
     shares: pd.DataFrame
     metric: pd.Series
     method: str
-    goal: str
+    goal: str | None
     seed: int
     surface: Surface = field(repr=False)
 
@@ -436,6 +422,15 @@ class Response:
     def domains(self) -> tuple[str, ...]:
         """The columns of the shares."""
         return tuple(self.shares.columns)
+
+    @property
+    def sign(self) -> float:
+        """1 where a larger metric is better, -1 where a smaller one is.
+
+        Raises:
+            InputError: if the fit was not told.
+        """
+        return {"max": 1.0, "min": -1.0}[_said(self.goal, self.metric.name)]
 
     def predict(self, shares: pd.DataFrame) -> pd.Series:
         """The metric at other mixtures.
@@ -506,10 +501,10 @@ class Response:
             caps: highest share of some domains; `mixture.repetition_caps` makes them from records.
             n_resamples: bootstrap resamples of the runs; 0 for none.
             level: of the region and of the interval.
-            extrapolate: allow shares outside those of the runs, where the fit is a guess.
+            extrapolate: allow mixtures that are no blend of the runs' own, where the fit is a guess.
 
         Raises:
-            InputError: for caps of unknown domains, or caps that leave no mixture.
+            InputError: for a fit without a goal, caps of unknown domains, or caps that leave no mixture.
         """
         return optimum(self, caps=caps, n_resamples=n_resamples, level=level, extrapolate=extrapolate)
 
@@ -550,7 +545,8 @@ def fit_response(
         shares: DataFrame, a row a run, a column a domain; rows sum to one.
         metric: Series, a number a run, with the same index.
         method: one of `METHODS`; capitals, spaces and hyphens do not matter.
-        goal: "max" or "min"; None: "min" if the metric's name says that it is a loss, perplexity or error.
+        goal: "max" (an accuracy) or "min" (a loss), for `Response.optimum` and `Response.next_point`; it is
+            never guessed from the metric's name.
         seed: of resampling and of methods that draw.
 
     Raises:
@@ -565,13 +561,22 @@ def fit_response(
     frame = checked_shares(shares)
     series = checked_metric(metric, frame.index)
     enough(frame, method)
-    name = str(series.name).lower()
-    if goal is None:
-        goal = "min" if any(word in name for word in SMALLER) else "max"
-    if goal not in ("max", "min"):
-        raise InputError(f"goal={goal!r}", "'max' (an accuracy) or 'min' (a loss)")
+    if goal is not None:
+        _said(goal, series.name)
     surface = TABLE[method].build(seed=seed).fit(frame.to_numpy(), series.to_numpy())
     return Response(frame, series, method, goal, seed, surface)
+
+
+def _said(goal: str | None, metric: object) -> str:
+    """The goal, if it is one; it is never guessed.
+
+    Raises:
+        InputError: for none, or another word.
+    """
+    if goal not in ("max", "min"):
+        given = f"goal={goal!r}" if goal is not None else f"no goal for the metric {metric!r}"
+        raise InputError(given, "goal='max' (an accuracy) or goal='min' (a loss)")
+    return goal
 
 
 @dataclass(frozen=True)
@@ -637,6 +642,7 @@ def agreement(
         InputError: as ``fit_response``; if not even two methods can be fitted.
     """
     frame = checked_shares(shares)
+    _said(goal, getattr(metric, "name", None))
     fits, skipped = _all_fits(frame, metric, methods, goal, seed)
     if len(fits) < 2:
         raise InputError(f"{len(fits)} methods that these {len(frame)} runs can carry", "at least two")
@@ -646,20 +652,18 @@ def agreement(
     optima = pd.DataFrame({name: one.shares for name, one in best.items()}).T
     crossed = pd.DataFrame({name: fits[name].predict(optima) for name in names})
     low, high = bounds(frame.columns, caps)
-    low, high = np.maximum(low, frame.min().to_numpy()), np.minimum(high, frame.max().to_numpy())
     rng = np.random.default_rng([seed, 17])
-    points = np.vstack([spread_out(2000, low, np.maximum(low, high), rng), optima.to_numpy()])
+    points = np.vstack([blended(2000, frame.to_numpy(), low, high, rng), optima.to_numpy()])
     told = pd.DataFrame({name: fit.surface.predict(points) for name, fit in fits.items()})
     ranks = pd.DataFrame(
         [[rank_correlation(told[a].to_numpy(), told[b].to_numpy()) for b in names] for a in names],
         names,
         names,
     )
-    sign = 1.0 if first.goal == "max" else -1.0
-    mean = (sign * (told - told.mean()) / told.std().replace(0, 1.0)).mean(axis=1)
+    mean = (first.sign * (told - told.mean()) / told.std().replace(0, 1.0)).mean(axis=1)
     compromise = pd.Series(points[int(mean.to_numpy().argmax())], list(frame.columns), name="share")
     return Agreement(
-        _table(checked, crossed), ranks, optima, crossed, compromise, tuple(skipped), first.goal, fits
+        _table(checked, crossed), ranks, optima, crossed, compromise, tuple(skipped), str(goal), fits
     )
 
 

@@ -29,7 +29,7 @@ __all__ = [
 
 
 #: One look a method in every figure.
-LOOKS = dict(zip(("ridge", "log-ridge", "quadratic", "LightGBM", "Gaussian process"), SERIES))
+LOOKS = dict(zip(("ridge", "log-ridge", "quadratic", "LightGBM", "Gaussian process", "exponential"), SERIES))
 
 
 def published_mixtures(scores: object) -> Figure:
@@ -156,7 +156,7 @@ def slices(
         place.set_xlabel(f"{domain} (%)")
         plain(place, grid="y")
         told = first.predict(path)
-        better = told.idxmax() if first.goal == "max" else told.idxmin()
+        better = (first.sign * told).idxmax()
         moves.append(f"{domain} {path.loc[better, domain]:.0%}")
     axes[0].set_ylabel(str(first.metric.name))
     handles, labels = axes[0].get_legend_handles_labels()
