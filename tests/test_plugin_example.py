@@ -51,12 +51,15 @@ def test_the_example_registers_one_of_each(installed: dict[str, str]) -> None:
         "sample = synth.sample('battery', 1, seed=0)[0]\n"
         "print(sample.correct(sample.answer), list(synth.DRAWN.plugged()))\n"
         "print(bench.task('synth:battery@2', n=3))\n"
+        "from workbench.interpret.methods import TABLE\n"
+        "print(list(TABLE.plugged()), TABLE['edges'].unit)\n"
     )
-    plugins, family, drawing, task = run(installed, "-c", code).splitlines()
+    plugins, family, drawing, task, method = run(installed, "-c", code).splitlines()
     assert drawing == "True ['battery']"
     assert task.startswith("Task('synth:battery@2', 3 items")
     assert "('example', 'vlm-plugin-example 0.1', '')" in plugins
     assert family == "llava-1.5 ['llava-1.5']"
+    assert method == "['edges'] steepness"
 
 
 @pytest.mark.slow
@@ -69,3 +72,13 @@ def test_the_example_keeps_the_contracts(installed: dict[str, str], tmp_path: Pa
     assert "test_history_goes_on_from_what_was_written[llava-1.5]" in said
     assert "failed" not in said
     assert "skipped" not in said
+
+
+@pytest.mark.slow
+def test_the_example_method_keeps_its_contract(installed: dict[str, str], tmp_path: Path) -> None:
+    said = run(
+        installed, "-m", "pytest", "--pyargs", "workbench.contracts.test_methods", "-q", "-k", "edges", "-p",
+        "no:cacheprovider", "--rootdir", str(tmp_path), "-rA",
+    )  # fmt: skip
+    assert "test_a_method_does_what_it_says[edges]" in said
+    assert "failed" not in said

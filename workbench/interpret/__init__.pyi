@@ -13,6 +13,10 @@ from .interventions import patch_region as patch_region
 from .lens_record import LogitLens as LogitLens
 from .logit_lens import logit_lens as logit_lens
 from .methods import METHODS as METHODS
+from .methods import Method as Method
+from .methods import register_method as register_method
+from .methods.job import Job as Job
+from .methods.job import Outcome as Outcome
 from .standings import Leaderboard as Leaderboard
 from .standings import read_leaderboard as read_leaderboard
 from .targets import Contrast as Contrast

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from ..html import framed
 from ..names import Named, verb
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
-from .methods import METHODS, TABLE
+from .methods import TABLE
 from .record_file import load_record, save_record
 from .regions import Baseline, Regions, make_regions, read_baseline
 from .targets import Target
@@ -323,7 +322,7 @@ def attribute(
         target: None for thought and answer; "answer" (given its thought), "thought" or "reply" (with what
             the mode forced); a `types.Span` or a position in ``answer.token_ids``; another answer to the
             same prompt for the contrast of the two (or `targets.Contrast` with a text).
-        method: one of `METHODS`.
+        method: one of `methods.TABLE`: ``workbench.interpret.METHODS``, and those of plug-ins.
         regions: "patches", "superpixels", a grid (rows, cols), boxes (`types.Region`, or (x1, y1, x2, y2) in
             pixels of the first picture), a label image or masks, see `regions.make_regions`.  Region methods
             hide them; the others are summed over them.
@@ -357,7 +356,7 @@ def attribute(
     settings = _checked(method, baseline, seed, options)
     scorer = Scorer(vlm, answer, target, batch_size=batch_size)
     divided = make_regions(answer, regions, superpixels=superpixels)
-    run = import_module(f"{__package__}.methods.{TABLE[method].module}").run
+    run = TABLE.find(method).function()
     score = scorer.known_base
     started = time.perf_counter()
 
@@ -411,12 +410,12 @@ def _checked(method: object, baseline: object, seed: object, options: dict[str, 
     Raises:
         InputError: for an unknown method, baseline or setting.
     """
-    if not isinstance(method, str) or method not in TABLE:
-        raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, METHODS))}")
+    if not isinstance(method, str):
+        raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, TABLE))}")
+    known = TABLE.find(method).options
     read_baseline(baseline)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed={seed!r}", "a whole number from 0")
-    known = TABLE[method].options
     if unknown := sorted(set(options) - set(known)):
         raise InputError(
             f"{', '.join(unknown)} for method={method!r}",

@@ -38,6 +38,7 @@ from .checking import score_over, sink_maps
 from .curves import curves
 from .faithfulness import blocks, evidence_of, orders_of, plausibility
 from .methods import METHODS
+from .methods import TABLE as KNOWN
 from .regions import CHECKED
 from .scoring import Scorer
 from .standings import ABOUT, ROWS, TABLE, Leaderboard, read_leaderboard, standings
@@ -148,7 +149,7 @@ class LeaderboardSettings:
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
             raise InputError(f"n={self.n!r}", "at least one question")
         known = {
-            "methods": (*METHODS, SINK),
+            "methods": (*KNOWN, SINK),
             "families": tuple(synth.FAMILIES),
             "modes": tuple(m.value for m in Mode),
         }

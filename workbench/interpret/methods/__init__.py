@@ -1,12 +1,16 @@
-"""The methods of attribution: one table, each method's settings and source"""
+"""The methods of attribution: one table with each method's settings and source, which plug-ins add to"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
-__all__ = ["METHODS", "TABLE", "Method"]
+from ... import interpret
+from ...plugins import Table
+
+__all__ = ["METHODS", "TABLE", "Method", "register_method"]
 
 
 @dataclass(frozen=True)
@@ -14,23 +18,28 @@ class Method:
     """One way to attribute.
 
     Args:
-        module: where in this package its function ``run(job)`` lies.
+        run: its function, from a `Job` to an `Outcome`; or, of the workbench's own, the module of this
+            package whose ``run`` it is, so that nothing heavy is imported for the table.
         source: the paper.
         cost: what it costs, in words.
         options: its settings with their defaults.
         gradients: whether it needs gradients.
-        unit: what the values of its maps are.
+        unit: what the values of its maps are, for the label of a figure.
     """
 
-    module: str
+    run: str | Callable[[interpret.Job], interpret.Outcome]
     source: str
     cost: str
     options: Mapping[str, Any] = field(default_factory=dict)
     gradients: bool = False
     unit: str = "evidence (nats)"
 
+    def function(self) -> Callable[[interpret.Job], interpret.Outcome]:
+        """The function, imported if need be."""
+        return import_module(f"{__package__}.{self.run}").run if isinstance(self.run, str) else self.run
 
-TABLE: dict[str, Method] = {
+
+_BUILT_IN: dict[str, Method] = {
     "input_x_gradient": Method(
         "gradients", "Shrikumar et al. 2016, arXiv 1605.01713", "1 backward", gradients=True
     ),
@@ -94,5 +103,43 @@ TABLE: dict[str, Method] = {
     ),
 }
 
-METHODS: tuple[str, ...] = tuple(TABLE)
-"""Names of all methods; the last two are references that every map must beat."""
+TABLE = Table("method", _BUILT_IN)
+"""All methods, those of plug-ins included."""
+
+METHODS: tuple[str, ...] = tuple(_BUILT_IN)
+"""Names of the workbench's own methods; the last two are references that every map must beat."""
+
+
+def register_method(
+    name: str,
+    run: Callable[[interpret.Job], interpret.Outcome],
+    *,
+    source: str,
+    cost: str,
+    options: Mapping[str, Any] | None = None,
+    gradients: bool = False,
+    unit: str = "evidence (nats)",
+) -> Method:
+    """Add a method of attribution: ``attribute(vlm, answer, method=name)`` then runs it.
+
+    Args:
+        name: what it is called.
+        run: from a `Job` (the scorer, the regions, a baseline, a seed, the settings) to an `Outcome` (values
+            of regions, of elements of ``pixel_values``, or of prompt positions).
+        source: the paper, or where it comes from.
+        cost: what it costs, in words: "1 forward a region".
+        options: its settings with their defaults; `attribute` takes them by name and refuses others.
+        gradients: whether it needs gradients.
+        unit: what the values of its maps are, for the label of a figure.
+
+    Raises:
+        InputError: for a name that is taken.
+
+    Example::
+
+        def edges(job):
+            return Outcome(values=...)
+
+        register_method("edges", edges, source="Canny 1986", cost="nothing")
+    """
+    return TABLE.register(name, Method(run, source, cost, dict(options or {}), gradients, unit))

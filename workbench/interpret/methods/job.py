@@ -19,6 +19,10 @@ from ..scoring import Scorer
 __all__ = ["Job", "Outcome", "frozen", "placed", "smaller_batches", "whole_number"]
 
 
+def unnoticed(count: int) -> None:
+    """Where nobody shows a progress bar, a method's announcement goes unnoticed."""
+
+
 @dataclass
 class Job:
     """One attribution to be made.
@@ -39,7 +43,7 @@ class Job:
     baseline: Baseline
     seed: int
     options: Mapping[str, Any]
-    expect: Callable[[int], None] = field(default=lambda count: None)
+    expect: Callable[[int], None] = unnoticed
 
 
 @dataclass
