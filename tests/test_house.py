@@ -91,6 +91,25 @@ def test_no_room_imports_one_above_it() -> None:
     assert HOUSE.upward() == []
 
 
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert HOUSE.circles() == []
+
+
+def test_few_own_imports_hide_in_functions_and_each_says_why() -> None:
+    hidden = HOUSE.hidden()
+    assert len(hidden) <= 25
+    assert [HOUSE.place(each) for each in hidden if not each.reason] == []
+
+
+def test_no_own_import_stands_under_type_checking_except_in_a_lazy_face() -> None:
+    inside = [each for each in HOUSE.hidden("typing") if HOUSE.modules[each.source].name != "__init__.py"]
+    assert [f"{HOUSE.place(each)} {each.target}" for each in inside] == []
+
+
+def test_any_is_an_exception() -> None:
+    assert HOUSE.anys_per_1000_lines() <= 4
+
+
 def test_functions_fit_a_screen() -> None:
     lengths = sorted(each.lines for each in HOUSE.functions)
     assert [f"{each.place} {each.name}" for each in HOUSE.functions if each.lines > 90] == []

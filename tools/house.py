@@ -16,7 +16,7 @@ What is counted:
 - a function's length: its lines from `def` to its last; docstrings and nested functions count, and methods;
 - `Any`: arguments annotated with bare `Any` (not `*args` or `**kwargs`), per 1000 lines;
 - modules for an answer: own modules imported once the built-in model is loaded and asked;
-- import time: `import workbench` over bare Python, the median difference of several new interpreters;
+- import time: CPU time of `import workbench` over bare Python, the median difference of several pairs;
 - words: what `tools/words.py` finds in the public signatures.
 
 ``--fast`` leaves out what runs a new interpreter or imports the package.  Standard library only.
@@ -26,10 +26,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,12 +244,13 @@ def modules_for_an_answer(root: Path) -> list[str]:
 
 
 def import_seconds(root: Path, *, times: int = 11) -> float:
-    """Seconds that `import workbench` takes over bare Python: the median difference of pairs."""
+    """CPU seconds that `import workbench` takes over bare Python: the median difference of pairs."""
 
     def seconds(code: str) -> float:
-        began = time.perf_counter()
+        began = os.times()
         fresh(code, root)
-        return time.perf_counter() - began
+        ended = os.times()
+        return ended.children_user + ended.children_system - began.children_user - began.children_system
 
     return statistics.median(seconds(f"import {PACKAGE}") - seconds("pass") for _ in range(times))
 

@@ -27,8 +27,6 @@ from .types import Mode, Piece
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .models.asking import Stream
-
 __all__ = ["app", "main"]
 
 RECORD = (
@@ -185,7 +183,7 @@ def _load(source: str, **options: Any) -> Any:
         return workbench.load(source, progress=sys.stderr.isatty(), **options)
 
 
-def _show(stream: Stream) -> workbench.Answer:
+def _show(stream: workbench.models.Stream) -> workbench.Answer:
     """Write the reply while it comes: the thought dimmed, then the answer, then what it cost."""
     kind = ""
     try:
@@ -208,7 +206,7 @@ def _show(stream: Stream) -> workbench.Answer:
     return answer
 
 
-def _begun(stream: Stream) -> Iterator[Piece]:
+def _begun(stream: workbench.models.Stream) -> Iterator[Piece]:
     """The pieces of a reply; waiting for the first of them is told."""
     pieces = iter(stream)
     with waiting("reading the question"):

@@ -62,7 +62,7 @@ class Shape:
         """
         config = getattr(source, "config", source)
         if isinstance(source, (str, Path)):
-            from ..models.phi4_rv import Phi4RVConfig
+            from ..models.phi4_rv import Phi4RVConfig  # torch: costs of a shape are reckoned without it
 
             config = Phi4RVConfig.from_pretrained(source)
         if not (hasattr(config, "text_config") and hasattr(config, "vision_config")):

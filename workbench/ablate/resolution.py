@@ -194,7 +194,7 @@ def feed(
 
 
 def _dynamic_resolution(size: tuple[int, int], budget: int, patch: int, least: int) -> Feed:
-    from ..models.phi4_rv.image_processing import patch_grid
+    from ..models.phi4_rv.image_processing import patch_grid  # torch: the other methods do without
 
     rows, cols = patch_grid(size[1], size[0], patch_size=patch, min_num_patches=least, max_num_patches=budget)
     view = View(whole(size), rows, cols, overview=True)

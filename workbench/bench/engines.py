@@ -299,7 +299,7 @@ class _Worker:
     """One copy of the model, in a process of the cluster."""
 
     def __init__(self, source: str, options: dict[str, Any], fingerprint: str) -> None:
-        from ..models.load import load
+        from ..models.load import load  # torch, which only the workers need
 
         self._vlm: Any = load(source, progress=False, **options)
         found = model_fingerprint(self._vlm)

@@ -20,14 +20,13 @@ import pandas as pd
 from ..answer import WITHHELD, Answer
 from ..errors import InputError
 from ..files import local_path, write_bytes
+from ..images import open_image
 from ..names import Named
 from ..types import Mode
 from .store import leads_out, seal, trusted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from ..answer import Answer
 
 __all__ = [
     "COLUMNS",
@@ -345,8 +344,6 @@ class Results(Named, rules="protocol"):
         Raises:
             InputError: if a picture is not there or cannot be read.
         """
-        from ..images import open_image
-
         refs = self.table["images"].iloc[row] if isinstance(row, int) else row["images"]
         return [open_image(self.place(ref)) for ref in refs]
 

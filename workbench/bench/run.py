@@ -26,6 +26,7 @@ from ..errors import InputError, ModeError
 from ..files import local_path, locked, write_bytes
 from ..journal import Journal
 from ..models.generate import Settings
+from ..models.load import load
 from ..names import verb
 from ..progress import time_words
 from ..types import ImageLike, Mode
@@ -482,8 +483,6 @@ def run(
 
 def _model(vlm: object) -> Any:
     if isinstance(vlm, (str, os.PathLike)):
-        from ..models.load import load
-
         return load(vlm, progress=False)
     return vlm
 

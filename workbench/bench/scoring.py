@@ -18,6 +18,7 @@ from ..names import verb
 from .results import Results
 from .scorers import PROTOCOLS, Asked, Score, canonical, recognise, scorer_of
 from .scorers.base import golds_of, options_of, reply_for
+from .tasks.drawn import score_drawn
 
 __all__ = ["FLIP_COLUMNS", "Rescored", "SCORING", "rescore", "score"]
 
@@ -84,8 +85,6 @@ def score(
 
 
 def _drawn(prediction: object, gold: object, protocol: str, item: Mapping[str, Any]) -> Score:
-    from .tasks.drawn import score_drawn
-
     golds = golds_of(gold)
     if "rule" not in item:
         raise InputError("a drawn question without its rule", "rule='words', 'number' or 'point'")

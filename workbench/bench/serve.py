@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from ..errors import CapabilityError
+
 __all__ = ["main"]
 
 
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         CapabilityError: if the server's packages are not installed.
     """
-    from ..errors import CapabilityError
+    # torch: the help of the command needs none of it
     from ..models.phi4_rv import register
     from ..models.phi4_rv.configuration import Phi4RVConfig
     from ..models.phi4_rv.modeling import Phi4RVForConditionalGeneration

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import CapabilityError
 from ..journal import Journal
 
 __all__ = [
@@ -117,8 +118,6 @@ def is_remote(vlm: object) -> bool:
 
 def _weights(vlm: object) -> Any:
     """The Transformers model, or None where there is none to look into."""
-    from ..errors import CapabilityError
-
     try:
         model = getattr(vlm, "model", None)
     except CapabilityError:

@@ -14,9 +14,12 @@ from pathlib import Path
 import torch
 
 from ..models.build import progress_bar
+from ..models.load import load
+from .card import add_robustness, write_card
 from .evaluate import EVALUATION_SEED, evaluate, summarise
 from .loop import Trainer, count, phased_trainer
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
+from .robustness import robustness
 
 
 def main() -> None:
@@ -88,10 +91,6 @@ def measure(
     folder: Path, trainer: Trainer, edition: Edition, *, counted: dict[str, float], n: int, note: str = ""
 ) -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
-    from ..models.load import load
-    from .card import add_robustness, write_card
-    from .robustness import robustness
-
     vlm = load(str(folder), device="cpu")
     scores = summarise(
         evaluate(vlm, n=n, world=edition.world), by=("family", "domain", "several_steps", "mode")

@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image, ImageFilter
 
 from .. import synth
+from ..models.load import load
 from ..stats import wilson
 from ..synth import WORLD_1, Sample, World
 from ..synth.look import Look, compressed, inverted, noisy
@@ -202,8 +203,6 @@ def _coloured(sample: Sample) -> bool:
 
 def main() -> None:
     """Print the table of one model."""
-    from ..models.load import load
-
     parser = argparse.ArgumentParser(prog="python -m workbench.train.robustness", description=__doc__)
     parser.add_argument("--model", default="nano", help="a folder, or the built-in model's name")
     parser.add_argument("--world", type=int, default=1, help="the drawn world of the questions")
