@@ -200,7 +200,11 @@ def test_parts_of_the_sequence():
     assert record.turns[:2] == record.history
     assert record.turns[2] == Turn("user", "What?", (NOISE,))
     assert record.turns[3] == Turn("assistant", record.text, thought=record.thought, thinks=True)
-    assert answer(thought=None, mode="auto").turns[3].thinks is None
+    direct = {"thought": None, "mode": "auto", "spans": {"thought": Span(0, 0), "answer": Span(20, 27)}}
+    assert answer(**direct).turns[3].thinks is None
+    direct["spans"] = {"thought": Span(0, 0), "answer": Span(21, 27)}  # a token before it: told to be direct
+    assert answer(**direct).turns[3].thinks is False
+    assert answer(**SERVER, mode="auto").turns[-1].thinks is None
     assert answer(thought=None, mode="nothink").turns[3].thinks is False
 
 

@@ -138,6 +138,7 @@ class PatchGrid:
         size: (width, height) of the original picture, in pixels.
         region: part of the original picture that the grid covers, in pixels.
         row_stride: positions from one row to the next.
+        guessed: whether rows and cols are only likely; no map is drawn on such a grid.
     """
 
     image: int
@@ -147,6 +148,7 @@ class PatchGrid:
     size: tuple[int, int]
     region: Box
     row_stride: int
+    guessed: bool = False
 
     def __len__(self) -> int:
         return self.rows * self.cols

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import tiny_families
 from tiny_families import Case, picture
 
+import workbench
+from workbench.attention.select import check_image
 from workbench.errors import CapabilityError, InputError, ModeError
 from workbench.models.families import FAMILIES, GENERAL, family_named, family_of, register_family
-from workbench.types import Mode, Turn
+from workbench.types import Mode, TokenLayout, Turn
 
 WIDE, TALL = picture(150, 60), picture(45, 100, 1)
 
@@ -215,3 +220,80 @@ def test_a_registered_family_is_looked_up_and_cannot_take_what_others_serve():
     finally:
         FAMILIES._entries.pop("mine", None)
         FAMILIES._owners.pop("mine", None)
+
+
+def test_a_model_whose_layout_is_not_understood_is_asked_all_the_same(tmp_path):
+    """Five pieces of image tokens for one picture: no maps, but answers."""
+    folder = tiny_families.build("aya-vision", tmp_path)
+    vlm = workbench.load(folder, device="cpu", progress=False)
+    answer = vlm.ask(WIDE, "What?", max_tokens=2, capture=True)
+    assert answer.layout is None
+    assert answer.image_tokens == answer.prompt_ids.count(vlm.processor.image_token_id) > 16
+    assert answer.attention.row(answer.prompt_tokens, 0, 0).sum() == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(InputError, match="an answer about a picture"):
+        answer.attention.map(answer.prompt_tokens)
+    assert answer.save(tmp_path / "saved")
+    assert workbench.Answer.load(tmp_path / "saved").layout is None
+    batch = vlm.ask_many([WIDE, None], "What?", max_tokens=2, progress=False)
+    assert [one.token_ids for one in batch][0] == answer.token_ids
+    assert batch[1].layout is not None
+
+
+class Told:
+    """As much of a processor as a layout needs."""
+
+    def __init__(self, *, row_end=None, **images):
+        self.image_token_id, self.tokenizer = 7, None
+        self.image_processor = SimpleNamespace(**images)
+        if row_end is not None:
+            self.image_break_token_id = row_end
+
+
+def grids(ids, sizes, processor):
+    layout = GENERAL.layout(processor, ids, sizes, [{}] * len(sizes))
+    return layout and [(g.rows, g.cols, g.start, g.row_stride, g.guessed) for g in layout.images]
+
+
+I, BREAK, END = 7, 8, 9  # noqa: E741
+
+
+@pytest.mark.parametrize(
+    ("ids", "pictures", "expected"),
+    [
+        ([1, *([I] * 3 + [BREAK]) * 2, I, I, I, END, 2], 1, [(3, 3, 1, 4, False)]),
+        ([1, I, I, I, END, 2], 1, [(1, 3, 1, 3, False)]),  # a single row
+        (
+            [1, I, I, BREAK, I, I, END, I, I, I, BREAK, I, I, I, END],
+            2,
+            [(2, 2, 1, 3, False), (2, 3, 7, 4, False)],
+        ),
+        ([1, I, I, BREAK, I, I, END, I, I, BREAK, I, I, END], 2, [(2, 2, 1, 3, False), (2, 2, 7, 3, False)]),
+        ([1, I, I, BREAK, I, END], 1, None),  # rows of two lengths
+    ],
+)
+def test_rows_that_end_with_a_token_are_rows(ids, pictures, expected):
+    sizes = [(30, 20)] * pictures
+    assert grids(ids, sizes, Told(row_end=BREAK)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "pictures", "processor", "expected"),
+    [
+        ([1, I, I, BREAK, I, I, END], 1, Told(), [(2, 2, 1, 3, False)]),  # one piece a row is seen as well
+        ([1, *[I] * 16, 2], 1, Told(), [(4, 4, 1, 4, True)]),
+        ([1, *[I] * 6, 2], 1, Told(), [(1, 6, 1, 6, True)]),
+        ([1, *[I] * 6, 2], 1, Told(patch_size=8, size={"height": 16, "width": 24}), [(2, 3, 1, 3, False)]),
+        ([1, *[I] * 5, 2], 1, Told(patch_size=8, size={"height": 16, "width": 24}), [(1, 5, 1, 5, True)]),
+        ([1, *[I] * 8, 2], 2, Told(), [(2, 2, 1, 2, True), (2, 2, 5, 2, True)]),
+        ([1, I, I, 3, 4, I, I, 3, 4, I, I], 2, Told(), None),
+    ],
+)
+def test_a_guessed_grid_is_marked_as_guessed(ids, pictures, processor, expected):
+    assert grids(ids, [(30, 20)] * pictures, processor) == expected
+
+
+def test_no_map_is_drawn_on_a_guessed_grid():
+    layout = GENERAL.layout(Told(), [1, *[I] * 16, 2], [(30, 20)], [{}])
+    with pytest.raises(CapabilityError, match="only guessed.*register_family"):
+        check_image(layout, 0)
+    assert TokenLayout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout

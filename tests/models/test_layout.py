@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.models.layout import Block, image_positions, place, whole
+from workbench.models.layout import Block, Misfit, image_positions, place, whole
 from workbench.types import TokenLayout
 
 I = 9  # noqa: E741  (the image token)
@@ -61,12 +61,12 @@ def test_text_only():
 
 @pytest.mark.parametrize("ids", [[I] * 5, [I] * 7, []])
 def test_another_number_of_tokens_is_a_bug(ids):
-    with pytest.raises(AssertionError, match=f"{len(ids)} image tokens in the prompt, 6 on the grids"):
+    with pytest.raises(Misfit, match=f"{len(ids)} image tokens in the prompt, 6 on the grids"):
         place(ids, {I}, sizes=[(6, 4)], blocks=[[Block(2, 3, whole((6, 4)))]])
 
 
 def test_a_torn_grid_is_a_bug():
-    with pytest.raises(AssertionError, match="not in one piece"):
+    with pytest.raises(Misfit, match="not in one piece"):
         place([I, I, 1, I, I], {I}, sizes=[(6, 4)], blocks=[[Block(2, 2, whole((6, 4)))]])
 
 

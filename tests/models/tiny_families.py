@@ -46,7 +46,7 @@ def build(name: str, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    FAMILIES[name](folder)
+    {**FAMILIES, **WITHOUT_LAYOUT}[name](folder)
     return folder
 
 
@@ -448,3 +448,42 @@ def _general_string(folder: Path) -> None:
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     _llava(folder, [], template)
+
+
+def _aya_vision(folder: Path) -> None:
+    """Tiles of one picture in several pieces, whose places nothing tells."""
+    from transformers import AyaVisionConfig, AyaVisionForConditionalGeneration
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    special = ["<pad>", "<eos>", "<image>", "<start>", "<end>", "<patch>", "<line>", "TILE", "TILE_GLOBAL"]
+    tok = tokenizer(special, eos_token="<eos>", pad_token="<pad>")
+    config = AyaVisionConfig(
+        text_config={
+            **TEXT, "model_type": "cohere2", "vocab_size": len(tok), "sliding_window": 64, **_token_ids(tok),
+        },
+        vision_config={**VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 4},
+        image_token_index=tok.convert_tokens_to_ids("<patch>"),
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+        downsample_factor=2,
+    )  # fmt: skip
+    images = GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=True, max_patches=6)
+    settings = {"patch_size": 4, "img_size": 32, "downsample_factor": 2, "image_token": "<image>"} | {
+        "start_of_img_token": "<start>", "end_of_img_token": "<end>", "img_patch_token": "<patch>",
+        "img_line_break_token": "<line>", "tile_token": "TILE", "tile_global_token": "TILE_GLOBAL",
+    }  # fmt: skip
+    template = CHATML.replace("IMAGE", "<image>").replace("REPLY", "").replace("<|im_start|>", "# ")
+    template = template.replace("<|im_end|>", "<eos>")
+    write(
+        folder,
+        AyaVisionForConditionalGeneration(config),
+        tok,
+        images,
+        "AyaVisionProcessor",
+        template,
+        **settings,
+    )
+
+
+WITHOUT_LAYOUT = {"aya-vision": _aya_vision}
+"""Models of no known family, whose pictures have no grid here."""

@@ -11,7 +11,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import CapabilityError, InputError
 from ..types import Box, PatchGrid, Region, Span, TokenLayout
 
 __all__ = [
@@ -87,12 +87,19 @@ def check_image(layout: TokenLayout, image: int) -> int:
 
     Raises:
         InputError: if there is no such picture.
+        CapabilityError: if its grid is only guessed.
     """
     number = _index(image, "image")
     count = len(layout.images)
     if not 0 <= number < count:
         what = f"a picture from 0 to {count - 1}" if count else "an answer about a picture; this one has none"
         raise InputError(f"image={image!r}", what)
+    if layout.images[number].guessed:
+        raise CapabilityError(
+            f"a map of picture {number}, whose grid of tokens is only guessed (a model of no known family)",
+            "a family that says where its image tokens stand",
+            "register one: workbench.models.register_family",
+        )
     return number
 
 

@@ -222,7 +222,8 @@ class Replay:
         ids = list(answer.reply_ids if reply is None else reply)
         forced = len(encoded.forced) if ids[: len(encoded.forced)] == encoded.forced else 0
         inputs = on_device(_with_reply(encoded.inputs, ids), vlm.device, vlm.dtype)
-        return cls(inputs, encoded.layouts[0], len(encoded.prompt_ids[0]), forced)
+        length = len(encoded.prompt_ids[0])
+        return cls(inputs, encoded.layouts[0] or TokenLayout(length), length, forced)
 
     @property
     def length(self) -> int:

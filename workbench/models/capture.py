@@ -648,11 +648,14 @@ class ReplyCapture:
         name: str = "",
     ) -> None:
         self._tokenizer, self._name = processor.tokenizer, name
-        self._layouts, self._prompts = encoded.layouts, encoded.prompt_ids
+        self._prompts = encoded.prompt_ids
+        known = zip(encoded.layouts, encoded.prompt_ids, strict=True)
+        # Where the pictures' tokens are not known, all positions count as text.
+        self._layouts = [TokenLayout(len(ids)) if layout is None else layout for layout, ids in known]
         self._padded = int(encoded.inputs["input_ids"].shape[1])
-        pictures = any(layout.images for layout in encoded.layouts)
+        pictures = any(layout.images for layout in self._layouts)
         tower = _find(model, family.vision_tower) if pictures else None
-        self._crops = [family.crops(processor, layout) for layout in encoded.layouts]
+        self._crops = [family.crops(processor, layout) for layout in self._layouts]
         self._order = None if tower is None else family.patch_order(tower, encoded.inputs)
         self._capture: Capture | None = Capture(
             model,

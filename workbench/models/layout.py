@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ..errors import CapabilityError
 from ..types import Box, PatchGrid, TokenLayout
 
-__all__ = ["Block", "Crop", "image_positions", "place", "whole"]
+__all__ = ["Block", "Crop", "Misfit", "image_positions", "place", "whole"]
+
+
+class Misfit(CapabilityError):
+    """Image tokens that do not stand as the family says."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,14 @@ def place(
         image_ids: ids of the tokens that stand for image features.
         sizes: (width, height) of each original picture.
         blocks: for each picture, its blocks in the order of their tokens.
+
+    Raises:
+        Misfit: if the image tokens do not stand as the blocks say.
     """
     positions = image_positions(ids, image_ids)
     total = sum(len(block) for picture in blocks for block in picture)
-    assert total == len(positions), f"{len(positions)} image tokens in the prompt, {total} on the grids"
+    if total != len(positions):
+        raise Misfit(f"{len(positions)} image tokens in the prompt, {total} on the grids", "as many")
     images: list[PatchGrid] = []
     tiles: list[PatchGrid] = []
     at = 0
@@ -96,7 +105,10 @@ def place(
         for i, block in enumerate(picture):
             start = positions[at]
             last = positions[at + len(block) - 1]
-            assert last - start == len(block) - 1, f"image tokens {start}..{last} are not in one piece"
+            if last - start != len(block) - 1:
+                raise Misfit(
+                    f"image tokens {start} to {last}, which are not in one piece", "one piece a grid"
+                )
             grid = PatchGrid(
                 image=number,
                 rows=block.rows,

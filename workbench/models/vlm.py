@@ -734,7 +734,7 @@ class Job:
         most = reply_room(
             self._config,
             prompt=len(encoded.prompt_ids[number]),
-            image_tokens=encoded.layouts[number].image_tokens,
+            image_tokens=encoded.image_tokens[number],
             max_tokens=settings.max_tokens,
         )
         random = torch.Generator().manual_seed(settings.seed) if settings.temperature > 0 else None
@@ -776,7 +776,7 @@ class Job:
             mode=request.mode,
             p_think=row.p_think,
             prompt_tokens=len(prompt),
-            image_tokens=layout.image_tokens,
+            image_tokens=self._encoded.image_tokens[number],
             thought_tokens=len(thought_span),
             answer_tokens=len(reply.answer_span),
             seconds=(row.last_at or time.perf_counter()) - self._started,

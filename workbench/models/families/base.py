@@ -13,7 +13,7 @@ from ...errors import CapabilityError, InputError
 from ...images import open_images
 from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
 from ..coordinates import parse_box, parse_point
-from ..layout import Block, Crop, place
+from ..layout import Block, Crop, image_positions, place
 from ..modes import AS_IS, ModeRule, Reply, check_mode, split_reply
 from .prompt import (
     Shield,
@@ -40,18 +40,21 @@ class Encoded:
     Args:
         inputs: what the model takes, on the CPU: ``input_ids`` and ``attention_mask``
             ``[batch, tokens]``, padded on the left, and the family's picture tensors.
-        layouts: one per conversation; positions count without the padding.
+        layouts: one per conversation, None where it is not known how a picture's tokens stand;
+            positions count without the padding.
         prompt_ids: the prompts' ids without the padding.
         forced: ids that open the reply in this mode; empty where the model starts by itself.
         think_open, think_close: ids of the thought's delimiters; empty where the family has none.
+        image_tokens: how many positions of each prompt stand for pictures.
     """
 
     inputs: dict[str, torch.Tensor]
-    layouts: list[TokenLayout]
+    layouts: list[TokenLayout | None]
     prompt_ids: list[list[int]]
     forced: list[int] = field(default_factory=list)
     think_open: list[int] = field(default_factory=list)
     think_close: list[int] = field(default_factory=list)
+    image_tokens: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,8 @@ class FamilySpec:
         sizes: Sequence[tuple[int, int]],
         infos: Sequence[Mapping[str, Any]],
         config: PretrainedConfig = None,
-    ) -> TokenLayout:
-        """Where everything of one prompt stands."""
+    ) -> TokenLayout | None:
+        """Where everything of one prompt stands; None where it cannot be known."""
         alone = len(sizes) == 1
         blocks = [self.blocks(processor, size, info, alone) for size, info in zip(sizes, infos, strict=True)]
         return place(ids, self.image_ids(processor, config) if sizes else (), sizes=sizes, blocks=blocks)
@@ -266,13 +269,18 @@ class FamilySpec:
         batch = spec.process(shield.processor(), [text for text, _ in prompts], pictures)
         rows = read_rows(batch, shield.expansions)
         tokenizer = processor.tokenizer
+        layouts = spec._layouts(processor, rows, pictures, batch, config)
         return Encoded(
             inputs=pad_left(batch, rows, _pad_id(tokenizer)),
-            layouts=spec._layouts(processor, rows, pictures, batch, config),
+            layouts=layouts,
             prompt_ids=[row.ids for row in rows],
             forced=tokenizer.encode(prompts[0][1], add_special_tokens=False),
             think_open=tokenizer.encode(spec.thought[0], add_special_tokens=False),
             think_close=tokenizer.encode(spec.thought[1], add_special_tokens=False),
+            image_tokens=[
+                spec._image_tokens(processor, row.ids, layout, config)
+                for row, layout in zip(rows, layouts, strict=True)
+            ],
         )
 
     def parse_box(self, text: str, grid: PatchGrid) -> Box | None:
@@ -341,14 +349,30 @@ class FamilySpec:
         pictures: Sequence[Sequence[Image.Image]],
         batch: Mapping[str, Any],
         config: PretrainedConfig,
-    ) -> list[TokenLayout]:
-        layouts, first = [], 0
+    ) -> list[TokenLayout | None]:
+        layouts: list[TokenLayout | None] = []
+        first = 0
         for row, images in zip(rows, pictures, strict=True):
             told = [key for key in self.per_picture if key in batch]
             infos = [{key: batch[key][first + i] for key in told} for i in range(len(images))]
-            layouts.append(self.layout(processor, row.ids, [image.size for image in images], infos, config))
+            try:
+                made = self.layout(processor, row.ids, [image.size for image in images], infos, config)
+            except CapabilityError:  # the model can be asked all the same; maps say that they cannot be drawn
+                made = None
+            layouts.append(made)
             first += len(images)
         return layouts
+
+    def _image_tokens(
+        self, processor: ProcessorMixin, ids: Sequence[int], layout: TokenLayout | None, config: Any
+    ) -> int:
+        """Positions of a prompt that stand for pictures; all image tokens where the layout is not known."""
+        if layout is not None:
+            return layout.image_tokens
+        try:
+            return len(image_positions(ids, self.image_ids(processor, config)))
+        except CapabilityError:
+            return 0
 
     def split(
         self, reply_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, mode: Mode = Mode.AUTO

@@ -1,21 +1,21 @@
 """Every other image-text-to-text model of Transformers.
 
-Where the processor tells each picture's patches (``image_grid_thw``, as the relatives of Qwen-VL do),
-that is the grid.  Elsewhere nothing is known about how such a model cuts its pictures, so the grid
-is read off the prompt: image tokens in one piece are one grid, square if their number is a square,
-else one row.  Modes are what the chat template shows.
+Where the processor tells each picture's patches (``image_grid_thw``, as the relatives of Qwen-VL do), or
+resizes all pictures to one size, that is the grid; where rows end with a token of their own (Pixtral), the
+prompt shows it.  Elsewhere the grid is guessed, and marked so: image tokens in one piece are one grid,
+square if their number is a square, else one row.  A picture whose tokens stand in several pieces has no
+grid here: the model can be asked about it, but there are no maps.  Modes are what the checkpoint shows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CapabilityError
-from ...types import Box, Mode, TokenLayout, Turn
-from ..layout import Block, image_positions, place, whole
+from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
+from ..layout import image_positions, whole
 from ..modes import AS_IS, ModeRule
 from .base import FamilySpec
 from .prompt import list_messages, string_messages, takes_parts
@@ -42,41 +42,108 @@ class General(FamilySpec):
         sizes: Sequence[tuple[int, int]],
         infos: Sequence[Mapping[str, Any]],
         config: PretrainedConfig = None,
-    ) -> TokenLayout:
+    ) -> TokenLayout | None:
         if not sizes:
             return TokenLayout(len(ids))
-        image_ids = self.image_ids(processor, config)
-        counts = _runs(image_positions(ids, image_ids))
-        if len(counts) != len(sizes):
-            # Pictures that touch: equal shares, if there can be any; else it cannot be known.
-            share, rest = divmod(sum(counts), len(sizes))
-            if rest or not share or len(counts) != 1:
-                raise CapabilityError(
-                    f"{len(sizes)} pictures in {len(counts)} pieces of image tokens (no known family)",
-                    "one piece of image tokens per picture",
-                    "ask about one picture at a time, or use a family that the workbench knows",
-                )
-            counts = [share] * len(sizes)
-        blocks = []
-        for info, count, size in zip(infos, counts, sizes, strict=True):
-            rows, cols = _told_grid(processor, info) or (0, 0)
-            if rows * cols != count:
-                rows, cols = _guessed_grid(count)
-            blocks.append([Block(rows, cols, _shown(processor.image_processor, size))])
-        return place(ids, image_ids, sizes=sizes, blocks=blocks)
+        positions = image_positions(ids, self.image_ids(processor, config))
+        row_end = getattr(processor, "image_break_token_id", None)  # Pixtral ends rows with a token
+        found = _pieces(ids, positions, row_end, len(sizes))
+        if found is None:
+            return None
+        grids = []
+        for number, (piece, info, size) in enumerate(zip(found, infos, sizes, strict=True)):
+            grids.append(_grid(piece, processor, info, size, number))
+        return TokenLayout(len(ids), tuple(grids))
 
 
-def _runs(positions: Sequence[int]) -> list[int]:
-    """Lengths of the pieces of neighbouring positions."""
-    lengths: list[int] = []
-    last = None
-    for position in positions:
-        if last is not None and position == last + 1:
-            lengths[-1] += 1
+@dataclass(frozen=True)
+class _Piece:
+    """Image tokens that show one picture: rows of neighbours, ``gap`` other tokens between two rows.
+
+    ``rows`` is 0 where the rows cannot be seen: the tokens stand in one piece of ``cols``.
+    """
+
+    start: int
+    rows: int
+    cols: int
+    gap: int = 0
+
+
+def _pieces(
+    ids: Sequence[int], positions: Sequence[int], row_end: int | None, pictures: int
+) -> list[_Piece] | None:
+    """One piece for each picture; None where that cannot be seen."""
+    runs = _runs(positions)
+    if len(runs) == pictures and row_end is None:
+        return [_Piece(start, 0, length) for start, length in runs]
+    joined = _joined(ids, runs, row_end)
+    if len(joined) == pictures:
+        return joined
+    if len(runs) == 1 and len(positions) % pictures == 0:  # pictures that touch: equal shares
+        share = len(positions) // pictures
+        return [_Piece(runs[0][0] + number * share, 0, share) for number in range(pictures)]
+    return None
+
+
+def _joined(ids: Sequence[int], runs: Sequence[tuple[int, int]], row_end: int | None) -> list[_Piece]:
+    """Runs of one length with the same token between two of them are the rows of one picture."""
+    made: list[_Piece] = []
+    between: int | None = None
+    for start, length in runs:
+        last = made[-1] if made else None
+        stop = 0 if last is None else last.start + last.rows * (last.cols + 1) - 1
+        token = ids[start - 1]
+        wanted = row_end if row_end is not None else between if between is not None else token
+        if last is not None and length == last.cols and start == stop + 1 and token == wanted:
+            made[-1] = replace(last, rows=last.rows + 1, gap=1)
+            between = token
         else:
-            lengths.append(1)
-        last = position
-    return lengths
+            made.append(_Piece(start, 1, length))
+            between = None
+    return made
+
+
+def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """(first position, length) of each piece of neighbouring positions."""
+    runs: list[tuple[int, int]] = []
+    for position in positions:
+        if runs and position == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((position, 1))
+    return runs
+
+
+def _grid(
+    piece: _Piece, processor: ProcessorMixin, info: Mapping[str, Any], size: tuple[int, int], number: int
+) -> PatchGrid:
+    """The grid of a picture: as its rows show or its processor tells, else guessed."""
+    rows, cols, guessed = piece.rows, piece.cols, False
+    if not rows:
+        told = _told_grid(processor, info) or _fixed_grid(processor)
+        guessed = told is None or told[0] * told[1] != piece.cols
+        rows, cols = _guessed_grid(piece.cols) if guessed or told is None else told
+    return PatchGrid(
+        image=number,
+        rows=rows,
+        cols=cols,
+        start=piece.start,
+        size=size,
+        region=_shown(processor.image_processor, size),
+        row_stride=cols + piece.gap,
+        guessed=guessed,
+    )
+
+
+def _fixed_grid(processor: ProcessorMixin) -> tuple[int, int] | None:
+    """(rows, cols) of every picture, where its processor resizes all to one size."""
+    images = processor.image_processor
+    patch = getattr(processor, "patch_size", None) or getattr(images, "patch_size", None)
+    size = getattr(images, "crop_size", None) or getattr(images, "size", None)
+    height, width = _setting(size, "height"), _setting(size, "width")
+    if not isinstance(patch, int) or not height or not width:
+        return None
+    return height // patch, width // patch
 
 
 def _told_grid(processor: ProcessorMixin, info: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -124,7 +191,7 @@ SPEC = General(
     per_picture=("image_grid_thw",),
     needs_template=False,
     note=(
-        "a model of no known family: where its processor does not tell the grid, image tokens are taken "
-        "for a square grid if their number is a square, and for a single row otherwise"
+        "a model of no known family: where neither its processor nor its prompt tells the grid of a picture, "
+        "a square or a single row is guessed, on which no map is drawn"
     ),
 )
