@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from workbench import synth
-from workbench.train.robustness import PERTURBATIONS, ROBUSTNESS_SEED, robustness
+from workbench.errors import InputError
+from workbench.train.robustness import PERTURBATIONS, ROBUSTNESS_SEED, main, robustness
 
 
 class Parrot:
@@ -78,3 +79,16 @@ def test_a_thought_is_true_when_every_sentence_is() -> None:
     assert not sample.true("")
     first, *others = sample.trace.split(". ")
     assert not sample.true(". ".join([first.replace("links to", "links from"), *others]))
+
+
+def test_bad_requests_name_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="moved 1 to 7 px"):
+        robustness(Parrot("1"), ["chain"], n=1, rows=["shaken"])
+    with pytest.raises(InputError, match="bar_value"):
+        robustness(Parrot("1"), ["chains"], n=1, rows=["as drawn"])
+    assert main(["--help"]) == 0
+    assert "--card" in capsys.readouterr().out
+    assert main(["--model", "nowhere/at/all"]) != 0
+    told = capsys.readouterr().err
+    assert "nowhere/at/all" in told
+    assert "Traceback" not in told

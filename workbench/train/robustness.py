@@ -6,23 +6,26 @@ data/nano`` it is added to the model's card.
 
 from __future__ import annotations
 
-import argparse
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
 from PIL import Image, ImageFilter
 
 from .. import synth
+from ..errors import InputError
+from ..files import write_bytes
 from ..models.load import load
 from ..stats import wilson
 from ..synth import WORLD_1, Sample, World
 from ..synth.look import Look, compressed, inverted, noisy
 from ..synth.words import COLOURS
+from ..terminal import run_one, write
 from .card import add_robustness
 from .evaluate import EVALUATION_SEED, LONGEST_REPLY
 
@@ -157,11 +160,16 @@ def robustness(
         rows: of `PERTURBATIONS`.
         batch_size: questions in one batch.
 
+    Raises:
+        InputError: for an unknown family, row or world.
+
     Returns:
         A row a perturbation: n, accuracy with its 95% Wilson interval over all questions, the difference in
         points from the first row, and each family's accuracy.
     """
     world = world if isinstance(world, World) else World(world)
+    if unknown := [name for name in rows if name not in PERTURBATIONS]:
+        raise InputError(f"rows={unknown}", f"some of {', '.join(PERTURBATIONS)}")
     table, first = [], None
     for name in rows:
         change = PERTURBATIONS[name]
@@ -201,30 +209,39 @@ def _coloured(sample: Sample) -> bool:
     return bool(words & {*COLOURS, "colour", "coloured"})
 
 
-def main() -> None:
-    """Print the table of one model."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.train.robustness", description=__doc__)
-    parser.add_argument("--model", default="nano", help="a folder, or the built-in model's name")
-    parser.add_argument("--world", type=int, default=1, help="the drawn world of the questions")
-    parser.add_argument("--n", type=int, default=30, help="questions a family and row")
-    parser.add_argument("--families", nargs="+", default=list(synth.FAMILIES), help="of synth.FAMILIES")
-    parser.add_argument("--rows", nargs="+", default=list(PERTURBATIONS), choices=list(PERTURBATIONS))
-    parser.add_argument("--json", help="also write the table to this file")
-    parser.add_argument("--card", type=Path, help="also add the table to the card in this model's folder")
-    options = parser.parse_args()
-    table = robustness(
-        load(options.model, device="cpu"),
-        options.families,
-        n=options.n,
-        world=options.world,
-        rows=options.rows,
-    )
-    if options.json:
-        table.to_json(options.json, orient="records", indent=2)
-    if options.card:
-        add_robustness(options.card, table, n=options.n, world=options.world)
-    print(table.round(3).to_string(index=False))
+def _tabulate(
+    *,
+    model: Annotated[str, typer.Option(help="A model's folder, or its name.")] = "nano",
+    world: Annotated[int, typer.Option(help="The drawn world of the questions.")] = 1,
+    n: Annotated[int, typer.Option(help="Questions a family and row.")] = 30,
+    families: Annotated[
+        list[str], typer.Option(metavar="FAMILY", help="Some of workbench.synth.FAMILIES.")
+    ] = list(synth.FAMILIES),  # noqa: B006
+    rows: Annotated[
+        list[str], typer.Option(metavar="ROW", help=f"Some of {', '.join(PERTURBATIONS)}.")
+    ] = list(PERTURBATIONS),  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Also write the table to this JSON file.")] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="Also add the table to the card in this model's folder.")
+    ] = None,
+) -> None:
+    """Measure how a model's answers hold up when pictures or questions are changed: a row a change."""
+    table = robustness(load(model, device="cpu"), families, n=n, world=world, rows=rows)
+    if out is not None:
+        write_bytes(out, table.to_json(orient="records", indent=2).encode())
+    if card is not None:
+        add_robustness(card, table, n=n, world=world)
+    write(table.round(3).to_string(index=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the table from a shell; its exit status."""
+    examples = [
+        "--model data/nano --world 1",
+        "--model runs/nano/model --world 2 --n 100 --card runs/nano/model",
+    ]
+    return run_one(_tabulate, arguments, name="python -m workbench.train.robustness", examples=examples)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
