@@ -5,46 +5,82 @@ The run goes on from its last checkpoint; what is in ``--out`` is replaced only 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+import typer
 
+from ..errors import InputError
 from ..models.build import progress_bar
 from ..models.load import load
+from ..synth import WORLD_1
+from ..terminal import run_one, write
 from .card import add_robustness, write_card
+from .data import Encoder
 from .evaluate import EVALUATION_SEED, evaluate, summarise
 from .loop import Trainer, count, phased_trainer
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
 from .robustness import robustness
 
 
-def main() -> None:
-    """Parse the arguments and run."""
-    parser = argparse.ArgumentParser(prog="python -m workbench.train", description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the run: checkpoints and log")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
-    parser.add_argument(
-        "--world", type=int, choices=sorted(EDITIONS), default=1, help="the drawn world that the model sees"
-    )
-    parser.add_argument("--init", type=Path, help="begin with this model's weights, for instance data/nano")
-    parser.add_argument("--n", type=int, default=500, help="evaluation questions per family and mode")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--note", default="", help="a sentence for the card, on how this run went")
-    parser.add_argument(
-        "--snapshot", type=Path, help="only write the model of the last checkpoint to this folder"
-    )
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw; 0: a thread")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    folder = options.work / "model"
-    edition = EDITIONS[options.world]
-    tokenizer = start_folder(folder, edition)
+def _train(
+    *,
+    work: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and log.")],
+    out: Annotated[Path, typer.Option(help="Folder for the finished model.")],
+    world: Annotated[int, typer.Option(help="The drawn world that the model sees: 1 or 2.")] = 1,
+    init: Annotated[
+        Path | None, typer.Option(help="Begin with this model's weights, for instance data/nano.")
+    ] = None,
+    n: Annotated[int, typer.Option(help="Evaluation questions a family and mode.")] = 500,
+    device: Annotated[str | None, typer.Option(help="Where to train; a GPU, where there is one.")] = None,
+    note: Annotated[str | None, typer.Option(help="A sentence for the card, on how this run went.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Only write the model of the last checkpoint to this folder.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that draw; 0: a thread.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train and measure the built-in model.
+
+    The run goes on from its last checkpoint; what is in --out is replaced only when all is done.
+    """
+    if world not in EDITIONS:
+        raise InputError(f"--world {world}", f"one of {', '.join(map(str, EDITIONS))}")
+    if threads:
+        torch.set_num_threads(threads)
+    edition, folder = EDITIONS[world], work / "model"
+    trainer, encoder = _trainer(edition, work, init=init, device=device, workers=workers)
+    if snapshot is not None:
+        trainer.restore()
+        shutil.copytree(folder, snapshot, dirs_exist_ok=True)
+        _save(trainer.model.bfloat16(), snapshot)
+        write(f"step {trainer.step} of {trainer.total} in {snapshot}")
+        return
+    log = work / "log.jsonl"
+
+    def report(metrics: dict) -> None:
+        with log.open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+        write(metrics)
+
+    trainer.run(on_metrics=report)
+    _save(trainer.model, folder)
+    began = f"Began with the weights of {init.name}." if init else ""
+    counted = count(encoder, edition.recipe)
+    measure(folder, trainer, edition, counted=counted, n=n, note=f"{began} {note or ''}".strip())
+    install(folder, out)
+
+
+def _trainer(
+    edition: Edition, work: Path, *, init: Path | None, device: str | None, workers: int
+) -> tuple[Trainer, Encoder]:
+    """The trainer of an edition's run, at its beginning, and what writes drawings for it."""
+    tokenizer = start_folder(work / "model", edition)
     model = build_nano(
         tokenizer,
         seed=edition.recipe.seed,
@@ -54,37 +90,24 @@ def main() -> None:
         places=edition.places,
         most_patches=edition.most_patches,
     )
-    if options.init:
-        (warm_start if options.world == 1 else grow)(model, tokenizer, options.init)
+    if init is not None:
+        (warm_start if edition.world == WORLD_1 else grow)(model, tokenizer, init)
     encoder = nano_encoder(tokenizer, edition)
     trainer = phased_trainer(
         model,
         encoder,
         config=edition.recipe,
-        folder=options.work,
-        device=options.device,
-        workers=options.workers,
+        folder=work,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        workers=workers,
     )
-    if options.snapshot:
-        trainer.restore()
-        start_folder(options.snapshot, edition)
-        model.eval().to("cpu").bfloat16().save_pretrained(options.snapshot)
-        print(f"step {trainer.step} of {trainer.total} in {options.snapshot}")
-        return
-    log = options.work / "log.jsonl"
+    return trainer, encoder
 
-    def report(metrics: dict) -> None:
-        with log.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
-        print(metrics, flush=True)
 
-    trainer.run(on_metrics=report)
+def _save(model: Any, folder: Path) -> None:
+    """Write a model's weights and configuration."""
     with progress_bar(folder.name, 1, show=False):
         model.eval().to("cpu").save_pretrained(folder)
-    began = f"Began with the weights of {options.init.name}." if options.init else ""
-    counted = count(encoder, edition.recipe)
-    measure(folder, trainer, edition, counted=counted, n=options.n, note=f"{began} {options.note}".strip())
-    install(folder, options.out)
 
 
 def measure(
@@ -114,7 +137,7 @@ def measure(
     )
     table = robustness(vlm, n=max(1, n // 5), world=edition.world)
     add_robustness(folder, table, n=max(1, n // 5), world=edition.world.version)
-    print(scores.to_string())
+    write(scores.to_string())
 
 
 def install(folder: Path, out: Path) -> None:
@@ -126,5 +149,15 @@ def install(folder: Path, out: Path) -> None:
     os.replace(new, out)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train from a shell; its exit status."""
+    examples = [
+        "--work runs/nano --out data/nano",
+        "--world 2 --init data/nano --work runs/nano --out runs/nano2",
+        "--world 2 --work runs/nano --out runs/nano2 --snapshot runs/now",
+    ]
+    return run_one(_train, arguments, name="python -m workbench.train", examples=examples)
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
