@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -18,6 +18,7 @@ import typer
 from ..errors import InputError
 from ..models.build import progress_bar
 from ..models.load import load
+from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..synth import WORLD_1
 from ..terminal import run_one, write
 from .card import add_robustness, write_card
@@ -104,7 +105,7 @@ def _trainer(
     return trainer, encoder
 
 
-def _save(model: Any, folder: Path) -> None:
+def _save(model: Phi4RVForConditionalGeneration, folder: Path) -> None:
     """Write a model's weights and configuration."""
     with progress_bar(folder.name, 1, show=False):
         model.eval().to("cpu").save_pretrained(folder)
