@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from workbench import ablate
 from workbench.ablate import training
 from workbench.ablate.recipe import part_of
-from workbench.ablate.stream import make_plan
+from workbench.ablate.stream import make_plan, write_example
 from workbench.errors import DiskError, DivergenceError, InputError, WorkbenchError
 from workbench.train.loop import Trainer
 
@@ -50,6 +50,15 @@ def test_a_run_measures_every_domain_in_every_mode(finished: ablate.Run) -> None
     assert ((table.low <= table.accuracy) & (table.accuracy <= table.high)).all()
     assert len(finished.frame(by="family")) == 6
     totals = finished.totals
+    families = finished.frame(by="family")
+    for row in families.itertuples():
+        assert len(row.bits) == row.n
+        assert set(row.bits) <= {"0", "1"}
+        assert row.bits.count("1") == row.right
+    for name in ("held_out_direct", "held_out_thinking"):  # a model that learned nothing guesses among 1,280
+        assert table[name].between(4, 9).all()
+        assert table.groupby("domain")[name].nunique().eq(1).all()
+        assert table[name].nunique() == 2
     assert totals["samples"] == 24
     assert min(totals["flops"], totals["seconds"]) > 0
     assert totals["peak_memory"] > 1e7
@@ -208,6 +217,30 @@ def test_a_budget_in_flops_buys_about_that_many(store: Path, monkeypatch) -> Non
     assert work.trainer.work["flops"] == pytest.approx(3e8, rel=0.2)
     with pytest.raises(InputError, match="what one sample costs"):
         training.Work(TINY.replace(budget={"flops": 1.0}), store / "x", device="cpu", checkpoint=10)
+
+
+def test_the_held_out_loss_is_that_of_the_same_questions_in_every_run(store: Path, monkeypatch) -> None:
+    drawn: list[list] = []
+
+    def written(encoder, recipe, **options):
+        drawn.append((recipe.seed, options["records"], recipe.families, options["reasoning"]))
+        return write_example(encoder, recipe, **options)
+
+    losses = {}
+    for number, recipe in enumerate((TINY, TINY.replace(seed=7, reasoning=0.4, start="nano"))):
+        recipe = recipe.replace(architecture={"width": 160, "depth": 4, "vision_layer": 4}, modes=["nothink"])
+        work = training.Work(recipe, store / recipe.hash, device="cpu", checkpoint=10)
+        with monkeypatch.context() as patched:
+            patched.setattr(training, "write_example", written)
+            losses[number] = training.held_out_losses(work.trainer, work.encoder, recipe)
+    half = len(drawn) // 2
+    assert drawn[:half] == drawn[half:]
+    assert {seed for seed, *_ in drawn} == {training.EVALUATION_SEED}
+    fresh, trained = losses[0]["maths"], losses[1]["maths"]
+    assert trained["held_out_thinking"] < 0.5 < 5 < fresh["held_out_thinking"], (
+        "the built-in model knows chains"
+    )
+    assert trained["held_out_thinking"] < trained["held_out_direct"]
 
 
 def test_weights_that_do_not_fit_are_refused(store: Path, finished: ablate.Run) -> None:

@@ -39,7 +39,7 @@ from ..terminal import run_one, write
 from .mixture import named_mixtures
 from .recipe import DOMAINS, Recipe
 from .resolution import FEEDINGS
-from .run import Run, run
+from .run import Run, run, start_digest
 
 __all__ = [
     "Again",
@@ -236,8 +236,8 @@ TOTALS = (
 )  # fmt: skip
 #: ``start_sha256`` is of the weights that it began with: a recipe says "nano" of whichever ships.
 KEPT = (
-    "date", "commit", "processor", "cores", "gpu", "threads", "python", "torch", "transformers",
-    "bf16", "start_sha256",
+    "date", "commit", "workbench", "code_sha256", "processor", "instructions", "onednn", "mkl", "cores",
+    "gpu", "threads", "python", "torch", "transformers", "bf16", "start_sha256", "tokenizer_sha256",
 )  # fmt: skip
 
 
@@ -258,6 +258,7 @@ def record(study: Study, out: Path, folder: Path, *, most: int | None = None) ->
     planned = {p.recipe.hash: p for p in study.runs}
     table = table[table["run"].isin(planned)]  # what the study no longer asks for
     missing = sorted((p for h, p in planned.items() if h not in set(table["run"])), key=_seed)[:most]
+    _refuse_other_start(table, missing, folder)
     for number, one in enumerate(missing):
         done = run(one.recipe, folder, keep_model=False)
         new = rows(done, one.labels)
@@ -265,6 +266,27 @@ def record(study: Study, out: Path, folder: Path, *, most: int | None = None) ->
         _write(table, path)
         print(f"{study.name} {number + 1} of {len(missing)} {one.labels}: {done}", flush=True)
     return path
+
+
+def _refuse_other_start(table: pd.DataFrame, missing: Sequence[Planned], folder: Path) -> None:
+    """Refuse to add runs to a study whose others began with other weights: the two do not compare.
+
+    Raises:
+        InputError: with both digests.
+    """
+    if "start_sha256" not in table or not len(table):
+        return
+    known = {row.recipe: row.start_sha256 for row in table.drop_duplicates("run").itertuples()}
+    before = {Recipe.from_dict(json.loads(text)).start: digest for text, digest in known.items()}
+    for start in {one.recipe.start for one in missing} & set(before) - {"fresh"}:
+        now = start_digest(next(one.recipe for one in missing if one.recipe.start == start), folder)
+        if before[start] != now:
+            raise InputError(
+                f"recorded runs began with other weights of {start!r} ({before[start][:8]}) than it has now "
+                f"({now[:8]})",
+                "runs of a study that begin with the same weights",
+                "record the study anew, with another --out and --folder",
+            )
 
 
 def _seed(one: Planned) -> int:
@@ -317,20 +339,25 @@ class Again:
     Attributes:
         run: hash of the recipe.
         same: whether the weights are the same bit for bit.
-        commit: of the code that recorded it.
         table: accuracy of each family and mode, recorded and again.
+        changed: what of the provenance differs, as (name, recorded, now).
     """
 
     run: str
     same: bool
-    commit: str
     table: pd.DataFrame
+    changed: tuple[tuple[str, Any, Any], ...] = ()
 
     def __str__(self) -> str:
-        apart = (self.table["accuracy"] - self.table["again"]).abs()
-        other = f"other weights (another machine, other versions, or code since commit {self.commit[:7]}?)"
-        word = "the same weights" if self.same else other
-        return f"run {self.run}: {word}; accuracies differ by {apart.max():.3f} at most"
+        if self.same:
+            return f"run {self.run}: the same questions, the same weights bit for bit"
+        apart = 100 * (self.table["again"] - self.table["accuracy"])
+        told = [f"{name}: {before}, now {now}" for name, before, now in self.changed]
+        return (
+            f"run {self.run}: the same questions, other weights; mean accuracy differs by "
+            f"{apart.mean():+.1f} points (a family and mode by {apart.abs().max():.1f} at most).  What "
+            f"differs: {'; '.join(told) or 'nothing that was recorded'}"
+        )
 
 
 def again(name: str, out: Path, folder: Path) -> Again:
@@ -359,7 +386,9 @@ def again(name: str, out: Path, folder: Path) -> Again:
         done.frame("family")[[*key, "accuracy"]].rename(columns={"accuracy": "again"}), on=key
     )
     same = done.totals["weights_sha256"] == table["train_weights_sha256"].iloc[0]
-    return Again(recipe.hash, bool(same), str(table["commit"].iloc[0]), both)
+    now, names = done.provenance[0], [name for name in KEPT if name != "date" and name in table]
+    changed = [(name, table[name].iloc[0], now.get(name)) for name in names]
+    return Again(recipe.hash, bool(same), both, tuple(one for one in changed if one[1] != one[2]))
 
 
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot tell"

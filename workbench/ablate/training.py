@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ from ..errors import DiskError, InputError
 from ..files import new_folder, write_text, writing
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..provenance import provenance
-from ..train.data import Batch, Encoder
+from ..train.data import Batch, Encoder, collate
 from ..train.evaluate import EVALUATION_SEED, LONGEST_REPLY, Scored, summarise
 from ..train.loop import Trainer
-from ..train.losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, reply_loss
+from ..train.losses import AttentionSupervision, AuxiliaryHeads, Forward, Term, reply_loss, token_losses
 from ..train.optim import Schedule
 from ..types import Mode
-from .recipe import Recipe, part_of
+from .recipe import DOMAINS, Domain, Mixture, Reasoning, Recipe, part_of
 from .store import FILES, WEIGHTS, file_digest, read_json, read_lines, start_weights, write_json
 from .stream import Plan, make_plan, write_example
 from .variant import (
@@ -300,7 +301,7 @@ class Work:
         self._base = base_folder(place.parent)
         tokenizer = Tokenizer.from_file(str(self._base / "tokenizer.json"))
         self._start = start_weights(recipe, place.parent)
-        encoder = encoder_of(recipe.architecture, tokenizer)
+        self.encoder = encoder = encoder_of(recipe.architecture, tokenizer)
         model = build_model(recipe, tokenizer, start=self._start)
         self.samples = samples_of(recipe, encoder, sizes=part_sizes(model))
         self.plan = make_plan(recipe, self.samples)
@@ -361,11 +362,20 @@ class Work:
         vlm = open_model(folder, device=self.device)
         scored = ask_all(vlm, self.recipe)
         vlm.unload()
+        losses = held_out_losses(self.trainer, self.encoder, self.recipe)
         ended = time.perf_counter()
         work, trainer = self.trainer.work, self.trainer
+        bits: dict[tuple[str, str], str] = defaultdict(str)
+        for one in scored:  # a question's place is the same in every run and mode
+            bits[one.sample.family, str(one.answer.mode)] += str(int(one.right))
         return {
-            "domains": _rows(summarise(scored, by=("domain", "mode"))),
-            "families": _rows(summarise(scored, by=("domain", "family", "mode"))),
+            "domains": [
+                {**row, **losses[row["domain"]]} for row in _rows(summarise(scored, by=("domain", "mode")))
+            ],
+            "families": [
+                {**row, "bits": bits[row["family"], row["mode"]], **losses[row["domain"]]}
+                for row in _rows(summarise(scored, by=("domain", "family", "mode")))
+            ],
             "totals": {
                 "samples": work["records"],
                 "questions": work["questions"],
@@ -412,6 +422,46 @@ def ask_all(vlm: Any, recipe: Recipe) -> list[Scored]:
         )
         scored += [Scored(s, a) for s, a in zip(samples, answers, strict=True)]
     return scored
+
+
+#: Conversations a domain and kind of reply, on which the held-out loss is measured.
+HELD_OUT = 48
+
+
+def held_out_losses(trainer: Trainer, encoder: Encoder, recipe: Recipe) -> dict[str, dict[str, float]]:
+    """Loss on conversations of each domain that no run trains on, in nats a token of the replies.
+
+    What Data Mixing Laws (arXiv 2403.16952) and RegMix (arXiv 2407.01492) regress: smoother than accuracy,
+    and comparable over all runs of the same families and difficulty.  Domains without a family are left out.
+
+    Returns:
+        Domain -> ``held_out_direct`` and ``held_out_thinking``: of replies without thoughts, and with them.
+    """
+    families = recipe.domain_families()
+    counts = {domain: Domain(records=HELD_OUT) for domain in DOMAINS if families[domain]}
+    drawn = Recipe(
+        mixture=Mixture(**counts),
+        reasoning=Reasoning(share=0.0),
+        families=recipe.families,
+        difficulty=recipe.difficulty,
+        seed=EVALUATION_SEED,
+    )
+    made: dict[str, dict[str, float]] = {}
+    model = trainer.model.eval()
+    for domain in counts:
+        made[domain] = {}
+        for name, share in (("held_out_direct", 0.0), ("held_out_thinking", 1.0)):
+            total, count = 0.0, 0
+            for first in range(0, HELD_OUT, 12):
+                records = [[(domain, number)] for number in range(first, min(first + 12, HELD_OUT))]
+                examples = [write_example(encoder, drawn, records=one, reasoning=share) for one in records]
+                with torch.no_grad():
+                    losses, _, _ = token_losses(
+                        trainer.forward(collate(examples, encoder.pad).to(model.device))
+                    )
+                total, count = total + losses.sum().item(), count + len(losses)
+            made[domain][name] = round(total / count, 6)
+    return made
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:

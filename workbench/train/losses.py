@@ -19,7 +19,15 @@ from ..synth.canvas import PLACES
 from ..synth.words import ASPECTS, NAMES, TOLD_BY
 from .data import Batch, Encoder
 
-__all__ = ["SUPERVISED", "AttentionSupervision", "AuxiliaryHeads", "Forward", "Term", "reply_loss"]
+__all__ = [
+    "SUPERVISED",
+    "AttentionSupervision",
+    "AuxiliaryHeads",
+    "Forward",
+    "Term",
+    "reply_loss",
+    "token_losses",
+]
 
 IGNORE = -100
 
@@ -83,15 +91,23 @@ class Term:
     weight: float = 1.0
 
 
-def reply_loss(seen: Forward) -> Told:
-    """Cross-entropy of the replies, a weighted mean over their tokens: the term "reply", and "right", the
-    share of tokens that are most likely."""
-    labels, weights = seen.batch.labels[:, 1:], seen.batch.weights[:, 1:]
+def token_losses(seen: Forward) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each reply token ``[tokens]`` in nats, whether it is most likely ``[tokens]``, and
+    where they stand ``[batch, tokens - 1]``."""
+    labels = seen.batch.labels[:, 1:]
     keep = labels != IGNORE
     logits = seen.model.lm_head(seen.hidden[:, :-1][keep]).float()
     losses = F.cross_entropy(logits, labels[keep], reduction="none")
-    reply = (losses * weights[keep]).sum() / weights[keep].sum()
-    right = (logits.argmax(-1) == labels[keep]).float().mean().item()
+    return losses, logits.argmax(-1) == labels[keep], keep
+
+
+def reply_loss(seen: Forward) -> Told:
+    """Cross-entropy of the replies, a weighted mean over their tokens: the term "reply", and "right", the
+    share of tokens that are most likely."""
+    losses, hits, keep = token_losses(seen)
+    weights = seen.batch.weights[:, 1:][keep]
+    reply = (losses * weights).sum() / weights.sum()
+    right = hits.float().mean().item()
     return reply, {"reply": round(reply.item(), 4), "right": round(right, 4)}
 
 
