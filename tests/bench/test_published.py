@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.bench import published
+from workbench.bench import Results, published
 from workbench.bench.published import PHI, claims, margin, mean_margin
+from workbench.bench.published.claims import VERDICTS
 from workbench.bench.published.tables import with_error
 from workbench.errors import InputError
 
@@ -116,16 +118,23 @@ def found(start: str) -> published.Claim:
     [
         ("Letting the model decide is on average better than forcing a direct answer", "supported"),
         ("Letting the model decide is on average better than forcing a thought", "cannot tell"),
-        ("Forcing a mode wins only on", "supported"),
+        ("Forcing a mode wins only on", "true as printed"),
         ("Forcing think is better than auto on MathVerse", "supported"),
         ("Forcing think is better than auto on MMMU", "cannot tell"),
         ("Forcing nothink is better than auto on ScreenSpot_v2", "cannot tell"),
         ("The average of ChartQA, MathVista, MMMU and ScreenSpot-v2", "contradicted"),
-        ("Tripling maths data while holding", "contradicted"),
+        ("Tripling maths data while holding", "untrue as printed"),
+        ("Tripling maths data, with computer-use data held, improves the maths score", "cannot tell"),
         ("Tripling maths data, with computer-use data held, improves the computer-use score", "cannot tell"),
         ("More computer-use data improves the computer-use score", "supported"),
         ("Dynamic resolution does best on high-resolution benchmarks: ScreenSpot_Pro", "supported"),
-        ("Dynamic resolution does best on high-resolution benchmarks: V*Bench", "contradicted"),
+        ("Dynamic resolution does best on high-resolution benchmarks: V*Bench", "cannot tell"),
+        ("With the same budget of 2048 tokens", "untrue as printed"),
+        ("The model excels at maths and science", "contradicted"),
+        ("The model excels at grounding", "contradicted"),
+        ("The model is more accurate than models that are as fast", "cannot tell"),
+        ("The model competes with models that take ten times", "cannot tell"),
+        ("The model moves the Pareto front", "cannot tell"),
         ("3600 tokens instead of 2048 help on ScreenSpot-Pro", "supported"),
         ("3600 tokens instead of 2048 matter most", "cannot tell"),
         ("The S2 methods often use only about half", "cannot tell"),
@@ -160,12 +169,56 @@ def test_the_falls_in_table_2_are_named() -> None:
 def test_every_claim_says_its_source_its_test_and_its_arithmetic() -> None:
     table = published.claims_table()
     assert len(table) == len(claims()) >= 20
-    assert set(table["verdict"]) == {"supported", "contradicted", "cannot tell"}
+    assert set(table["verdict"]) == set(VERDICTS)
     assert (table[["text", "source", "test", "arithmetic"]].map(len) > 3).all(axis=None)
     assert table["text"].is_unique
     with pytest.raises(InputError, match="verdict='maybe'"):
         published.Claim("a", "b", "c", "d", "maybe")
-    assert str(claims()[0]).startswith("SUPPORTED: ")
+    assert str(claims()[0]).startswith("CONTRADICTED: ")
+
+
+def test_no_verdict_stands_on_a_difference_within_its_error() -> None:
+    """One yardstick: -1.4 within 4.2 and -1.1 within 9.9 contradict nothing."""
+    for claim in claims():
+        sizes = re.findall(r"= ([+-][\d.]+) points, 95% error ([\d.]+)", claim.arithmetic)
+        if claim.verdict in ("supported", "contradicted") and sizes:
+            assert any(abs(float(gap)) > float(error) for gap, error in sizes), claim.text
+
+
+def test_the_headline_on_maths_done_by_hand() -> None:
+    text = found("The model excels at maths and science").arithmetic
+    assert "= -6.85 points, 95% error 2.7" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [(0.833, "within the error"), (0.80, "below"), (0.87, "above"), (0.845, "within the error")],
+)
+def test_a_log_is_held_against_the_printed_number(share: float, says: str) -> None:
+    rows = [
+        {"benchmark": "ChartQA", "item": str(n), "mode": "auto", "value": float(n < round(share * 2500))}
+        for n in range(2500)
+    ]
+    (row,) = published.check(Results.of(rows)).to_dict("records")
+    assert row["says"] == says
+    assert row["printed"] == 83.3
+    assert row["difference"] == pytest.approx(100 * share - 83.3, abs=0.03)
+    errors = [math.sqrt(p * (1 - p) / 2500) for p in (share, 0.833)]
+    assert row["error"] == pytest.approx(100 * 1.96 * math.hypot(*errors), rel=0.01)
+    assert row["note"] == ""
+
+
+def test_a_part_of_a_benchmark_is_noted_and_other_results_are_refused() -> None:
+    rows = [{"benchmark": "MMMU", "item": str(n), "mode": "think", "value": float(n % 2)} for n in range(90)]
+    (row,) = published.check(Results.of(rows)).to_dict("records")
+    assert row["note"] == "90 items here, 900 in the table"
+    assert row["entry"] == f"{PHI} think"
+    (other,) = published.check(Results.of(rows), entry="Qwen3-VL-8B-Instruct 4K").to_dict("records")
+    assert other["printed"] == 60.7
+    with pytest.raises(InputError, match="entry='GPT'"):
+        published.check(Results.of(rows), entry="GPT")
+    with pytest.raises(InputError, match="without a scored benchmark of the tables"):
+        published.check(Results.of([{**rows[0], "benchmark": "mine"}]))
 
 
 def test_averages_rank_entries() -> None:

@@ -37,7 +37,7 @@ def blind_control(seeing: Results, blind: Results, *, n_resamples: int = 2000, s
     if len(kinds) != 1 or kinds == [""]:
         raise InputError(f"blind= with control {kinds}", "one of 'blind' and 'grey'", "run(..., blind=True)")
     first, second = (_plain(part) for part in (seeing, blind))
-    table = compare(first, second, n_resamples=n_resamples, seed=seed)
+    table = compare(first, second)
     own = scores(second, by=["benchmark", "mode"], n_resamples=n_resamples, seed=seed)
     own = own.rename(columns={"low": "blind_low", "high": "blind_high"})
     table = table.merge(own[["benchmark", "mode", "blind_low", "blind_high"]], on=["benchmark", "mode"])

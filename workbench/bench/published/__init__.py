@@ -5,12 +5,14 @@
 >>> print(published.claims()[0])    # a claim, its arithmetic, and a verdict
 >>> published.rank_stability()      # which ranks are luck
 >>> published.four_of_ten()         # the article's four benchmarks beside all ten
+>>> published.check(results)        # is a run or log within the error of the printed numbers?
 
 Scores, differences and errors are in points (percent), as printed. The numbers lie in ``data/published``.
 """
 
 from __future__ import annotations
 
+from .check import check
 from .claims import Claim, claims, claims_table
 from .ranking import averages, four_of_ten, matrix, modes, rank_stability, subsets, tokens_against_score
 from .tables import (
@@ -34,6 +36,7 @@ __all__ = [
     "Margin",
     "averages",
     "benchmarks",
+    "check",
     "claims",
     "claims_table",
     "consistent",

@@ -1,6 +1,6 @@
 """The published tables, tidy, with an error bar on every number
 
-Differences between printed scores: how large their error can be when nobody published the items
+Differences between printed scores: how large their error can be where the items are not known
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ Z = 1.959964
 class Margin:
     """A difference of two scores in points, with the errors that it can have.
 
-    The same items were asked twice, but which of them were right is not published. ``error`` is the standard
+    The same items were asked twice, but which of them were right is not known here (logs are said to
+    come with the weights; that was not verified). ``error`` is the standard
     error if right answers on the two sides had nothing to do with each other; they go together in practice,
     so it is too large rather than too small. ``least_error`` is the smallest that any pairing of the items
     allows: all items that changed, changed the same way.

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...names import verb
 from ...stats import bootstrap_means, holm, mcnemar, mean_interval, paired_interval, student
 from .intervals import averaged, clusters_of, groups_of, one_version, scored, warn
+from .paired import corrected_levels, deciding_intervals
 
 __all__ = ["efficiency", "matthews", "mode_lens", "modes_wide"]
 
@@ -101,7 +102,8 @@ def mode_lens(data: object, *, level: float = 0.95, n_resamples: int = 2000, see
     Returns:
         A row a benchmark (and model or run, where there are several): ``n``, ``clusters``; ``direct``,
         ``think`` and ``auto`` (accuracies); ``helps``, ``hurts``, ``both_right``, ``both_wrong`` (items);
-        ``gain`` (think - direct) with ``gain_low``, ``gain_high``, ``p`` and ``p_holm``, and ``says``;
+        ``gain`` (think - direct) with ``gain_low``, ``gain_high`` (at the level that Holm's correction gives
+        the row), ``p`` and ``p_holm``, and ``says``;
         ``oracle``; ``best_fixed``; ``oracle_gain`` (oracle - best_fixed); ``gap`` (oracle - auto) with
         ``gap_low`` and ``gap_high``; ``thinks`` (share of thoughts in auto); ``mcc`` with ``mcc_low`` and
         ``mcc_high``; ``choice_right`` with ``choice_low`` and ``choice_high``.
@@ -114,7 +116,10 @@ def mode_lens(data: object, *, level: float = 0.95, n_resamples: int = 2000, see
     ]
     table = pd.DataFrame(found)
     table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"]))
-    sure = table["p_holm"] < 1 - level
+    levels = corrected_levels(table["p"], level)
+    table["gain_low"], table["gain_high"], sure = deciding_intervals(
+        table.pop("_pairs"), table["p_holm"], levels, level
+    )
     word = np.where(table["gain"] > 0, "helps", "hurts")
     table.insert(table.columns.get_loc("p_holm") + 1, "says", np.where(sure, word, "no difference seen"))
     return table
@@ -130,8 +135,9 @@ def _lens(one: pd.DataFrame, level: float, n_resamples: int, seed: int) -> dict[
     p = mcnemar(up, down) if binary and count == len(one) else student(gain, error, count=count)
     oracle, fixed = float(np.maximum(think, direct).mean()), float(max(think.mean(), direct.mean()))
     row: dict[str, Any] = {
-        "n": len(one), "clusters": int(count), "direct": float(direct.mean()), "think": float(think.mean()),
-        "auto": math.nan, "helps": up, "hurts": down,
+        "_pairs": (d, codes), "n": len(one), "clusters": int(count),
+        "direct": float(direct.mean()), "think": float(think.mean()), "auto": math.nan,
+        "helps": up, "hurts": down,
         "both_right": int(((d == 0) & (think == 1)).sum()),
         "both_wrong": int(((d == 0) & (think == 0)).sum()),
         "gain": gain, "gain_low": low, "gain_high": high, "p": p,

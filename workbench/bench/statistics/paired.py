@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from ...names import deprecated, verb
+from ...names import deprecated
 from ...stats import (
-    bootstrap_means,
     check_power,
     design_effect,
     detectable,
@@ -28,6 +27,7 @@ from .intervals import averaged, clusters_of, one_version, scored, warn
 __all__ = [
     "between",
     "compare",
+    "corrected_levels",
     "design_effect",
     "detectable",
     "holm",
@@ -81,15 +81,12 @@ def power(
     return pd.DataFrame(found)
 
 
-@verb(resamples="n_resamples")
 def compare(
     first: object,
     second: object = None,
     *,
     test: str = "auto",
     level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
     **column: tuple[Any, Any],
 ) -> pd.DataFrame:
     """Compare two runs, models or modes item by item, benchmark by benchmark.
@@ -102,16 +99,16 @@ def compare(
         test: which p value is ``p`` and goes into Holm's correction: "midp" or "exact" (McNemar; right and
             wrong only, and it takes items for independent), "clustered" (Student's t on the clustered
             standard error), "auto": mid-p for right and wrong where no cluster has two items, else clustered.
-        level: of the intervals.
-        n_resamples, seed: of the cluster bootstrap.
+        level: of the intervals, all rows together.
 
     Returns:
         A row a benchmark (and mode): ``n`` pairs, ``clusters``, ``first`` and ``second`` (mean scores of the
-        pairs), ``difference`` with ``low`` and ``high``, ``error``, the bootstrap's ``boot_low`` and
-        ``boot_high``, ``only_first`` and ``only_second`` (items better in one run), ``p_exact``, ``p_midp``,
-        ``p_clustered``, ``p`` and ``test``, ``p_holm`` over all rows, ``says`` ("better", "worse", "no
-        difference seen", after Holm), ``correlation`` of the two runs' scores, and ``missing_first``,
-        ``missing_second``: items that one side lacks, or has no score for. They are left out, with a warning.
+        pairs), ``difference`` with ``low`` and ``high`` (at the ``level`` that Holm's correction gives the
+        row, so that interval and verdict agree), ``error``, ``only_first`` and ``only_second`` (items better
+        in one run), ``p_exact``, ``p_midp``, ``p_clustered``, ``p`` and ``test``, ``p_holm`` over all rows,
+        ``says`` ("better", "worse", "no difference seen", after Holm), ``correlation`` of the two runs'
+        scores, and ``missing_first``, ``missing_second``: items that one side lacks, or has no score for.
+        They are left out, with a warning.
 
     Raises:
         InputError: for one benchmark in several versions, no item in common, an unknown test, or a column
@@ -120,13 +117,15 @@ def compare(
     Example:
         ``compare(results, mode=("think", "nothink"))`` says what thinking changes in each benchmark.
     """
+    for old in ("n_resamples", "resamples", "seed"):  # of a second interval, which is gone
+        column.pop(old, None)
     if column:
         first, second = _split(first, column)
     if test not in TESTS:
         raise InputError(f"test={test!r}", f"one of {', '.join(map(repr, TESTS))}")
     both, on = _joined(first, second)
     groups = [name for name in on if name != "item"]
-    options: dict[str, Any] = {"test": test, "level": level, "n_resamples": n_resamples, "seed": seed}
+    options: dict[str, Any] = {"test": test, "level": level}
     found = [
         dict(zip(groups, key, strict=True)) | _compared(one, **options)
         for key, one in both.groupby(groups, sort=False)
@@ -134,10 +133,49 @@ def compare(
     ]
     table = pd.DataFrame(found)
     table["p_holm"] = holm(table["p"])
-    table["says"] = [
-        _says(p, d, 1 - level) for p, d in zip(table["p_holm"], table["difference"], strict=True)
-    ]
+    table["level"] = corrected_levels(table["p"], level)
+    table["low"], table["high"], sure = deciding_intervals(
+        table.pop("_pairs"), table["p_holm"], table["level"], level
+    )
+    word = np.where(table["difference"] > 0, "better", "worse")
+    table["says"] = np.where(sure, word, "no difference seen")
     return table
+
+
+def deciding_intervals(
+    pairs: Any, p_holm: Any, levels: Any, level: float
+) -> tuple[list[float], list[float], list[bool]]:
+    """(low, high, sure) of each row: sure where the corrected test says so and the interval leaves out zero.
+
+    Test and interval take a variance in different ways, so that one in fifty rows near the edge would
+    contradict itself: there the more careful one counts, and the interval reaches to zero.
+    """
+    lows, highs, sure = [], [], []
+    for (d, codes), p, own in zip(pairs, p_holm, levels, strict=True):
+        _, low, high, _ = paired_interval(d, codes, level=own)
+        decided = bool(p < 1 - level)
+        sure.append(decided and (low > 0 or high < 0))
+        lows.append(low if decided else min(low, 0.0))
+        highs.append(high if decided else max(high, 0.0))
+    return lows, highs, sure
+
+
+def corrected_levels(p: Any, level: float = 0.95) -> list[float]:
+    """The level of each interval at which Holm's procedure decides on its p value.
+
+    The k-th smallest of m is compared with (1 - level) / (m - k + 1), and from the first that is larger on
+    all are kept at that step.  An interval of this level leaves out zero where the corrected verdict is sure,
+    and covers it elsewhere: one interval, the one that the verdict used.  NaN takes no step.
+    """
+    values = np.asarray(p, dtype=float)
+    order = [at for at in np.argsort(values, kind="stable") if not math.isnan(values[at])]
+    found, step = [level] * len(values), 0
+    for place, at in enumerate(order):
+        alpha = (1 - level) / (len(order) - step)
+        found[at] = 1 - alpha
+        if values[at] < alpha and step == place:
+            step += 1
+    return found
 
 
 def _joined(first: object, second: object) -> tuple[pd.DataFrame, list[str]]:
@@ -204,15 +242,13 @@ def between(data: object, column: str, first: object, second: object, **options:
     return compare(data, **options)
 
 
-def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, seed: int) -> dict[str, Any]:
+def _compared(one: pd.DataFrame, *, test: str, level: float) -> dict[str, Any]:
     pairs = one[one["_merge"] == "both"]
     x, y = pairs["value_a"].to_numpy(float), pairs["value_b"].to_numpy(float)
     d, codes = x - y, clusters_of(pairs)
     count = len(np.unique(codes))
     binary = bool(np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all())
     mean, low, high, error = paired_interval(d, codes, level=level)
-    draws = bootstrap_means(d, codes, n_resamples=n_resamples, seed=seed)
-    boot_low, boot_high = np.quantile(draws, ((1 - level) / 2, (1 + level) / 2))
     up, down = int((d > 0).sum()), int((d < 0).sum())
     p = {
         "exact": mcnemar(up, down, midp=False) if binary else math.nan,
@@ -225,15 +261,9 @@ def _compared(one: pd.DataFrame, *, test: str, level: float, n_resamples: int, s
     return {
         "n": len(pairs), "clusters": count, "first": float(x.mean()), "second": float(y.mean()),
         "difference": mean, "low": low, "high": high, "error": error,
-        "boot_low": float(boot_low), "boot_high": float(boot_high), "only_first": up, "only_second": down,
+        "only_first": up, "only_second": down, "_pairs": (d, codes),
         "p_exact": p["exact"], "p_midp": p["midp"], "p_clustered": p["clustered"], "p": p[test], "test": test,
         "correlation": float(np.corrcoef(x, y)[0, 1]) if varied else math.nan,
         "missing_first": int((one["_merge"] == "right_only").sum()),
         "missing_second": int((one["_merge"] == "left_only").sum()),
     }  # fmt: skip
-
-
-def _says(p: float, difference: float, alpha: float) -> str:
-    if math.isnan(p) or p >= alpha:
-        return "no difference seen"
-    return "better" if difference > 0 else "worse"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...errors import InputError
 from ...names import verb
-from ...stats import resampled
+from ...stats import mean_interval, resampled
 from .intervals import averaged, clusters_of, one_version, scored, warn
 
 __all__ = ["on_front", "pareto"]
@@ -132,6 +132,10 @@ def _table(
     found = pd.DataFrame(
         [dict(zip(names, label.split("\n"), strict=True)) if names else {} for label in order]
     )
+    if rows["benchmark"].nunique() == 1:  # the mean score of one benchmark has the interval of `scores`
+        each = [rows[rows["_point"] == label] for label in order]
+        own = [mean_interval(one["value"].to_numpy(float), clusters_of(one), level=level) for one in each]
+        low[:, 0], high[:, 0] = [one.low for one in own], [one.high for one in own]
     found = found.assign(
         n=len(rows) // len(order), accuracy=mean[:, 0], low=low[:, 0], high=high[:, 0],
         cost=mean[:, 1], cost_low=low[:, 1], cost_high=high[:, 1],
