@@ -12,9 +12,11 @@ from workbench import viz
 from workbench._faces import later
 from workbench.answer import Answer
 from workbench.attention import Attention, make_attention
+from workbench.bench import Results
 from workbench.errors import InputError
 from workbench.interpret.attribution import Attribution
 from workbench.interpret.targets import make_target
+from workbench.interpret.thought import timeline
 from workbench.viz.style import Figure
 
 
@@ -98,6 +100,20 @@ def test_attention_draws_its_layers_and_heads() -> None:
         (lambda: viz.timeline(3), "int.*over_time"),
         (lambda: viz.forest(captured()), "Answer.*benchmark"),
         (lambda: viz.accuracy("summary"), "str.*summarise"),
+        (lambda: viz.curves(attributed()), r"Attribution.*Faithfulness.*check\(\)"),
+        (lambda: viz.checks([attributed()]), "Attribution.*FaithfulnessSummary"),
+        (lambda: viz.maps(captured()), "Answer.*Attribution.*attribute"),
+        (lambda: viz.counterfactual(attributed()), "Attribution.*Counterfactual"),
+        (lambda: viz.patching({"a": []}), "a group without a record.*Patching"),
+        (lambda: viz.patching(captured()), "Answer.*Patching"),
+        (lambda: viz.knockout([1]), "list.*Knockout"),
+        (lambda: viz.thought(attributed(), captured()), "Attribution.*timeline"),
+        (lambda: viz.thought("x"), "str.*Answer|NoneType.*Answer"),
+        (lambda: viz.mode_pair(captured()), "Answer.*ModePair"),
+        (lambda: viz.lens_sheet(captured()), "Answer.*LogitLens"),
+        (lambda: viz.lens_table(captured()), "Answer.*LogitLens"),
+        (lambda: viz.decision([]), "no record|without a record"),
+        (lambda: viz.microscope(Image.new("RGB", (8, 8)), captured()), "Answer.*Microscope"),
     ],
 )
 def test_a_figure_of_something_else_says_what_it_draws(draw, says) -> None:
@@ -110,3 +126,19 @@ def test_a_verb_of_a_room_above_is_imported_when_it_is_called() -> None:
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
         verb()
     assert isinstance(later("attention", "make_attention")(), Attention)
+
+
+def test_the_thought_is_drawn_from_the_answer_itself() -> None:
+    answer = captured(thought=3)
+    drawn, again = viz.thought(answer), viz.thought(timeline(answer), answer)
+    assert title(drawn) == title(again)
+    assert len(drawn.axes) == len(again.axes)
+
+
+def test_results_draw_their_scores() -> None:
+    rows = [
+        {"benchmark": "b", "item": str(i), "mode": "think", "value": float(i % 3 > 0), "response": "x"}
+        for i in range(30)
+    ]
+    drawn = Results.of(rows).plot()
+    assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["b"]

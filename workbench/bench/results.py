@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .._faces import later
 from ..answer import WITHHELD, Answer
 from ..errors import InputError
 from ..files import local_path, write_bytes
@@ -26,6 +27,7 @@ from ..types import Mode
 from .store import leads_out, seal, trusted
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 __all__ = [
@@ -307,6 +309,10 @@ class Results(Named, rules="protocol"):
         """The protocol that gave the values; ``"mixed"`` where rows differ."""
         names = set(self.table["protocol"]) - {""}
         return next(iter(names)) if len(names) == 1 else ("mixed" if names else "")
+
+    def plot(self, **options: Any) -> Figure:
+        """Scores with their 95% intervals, a line a benchmark; options as for `workbench.viz.forest`."""
+        return later("viz", "forest")(self, **options)
 
     def frame(self) -> pd.DataFrame:
         """A copy of the table: one row an item and mode, with the columns of `COLUMNS`."""

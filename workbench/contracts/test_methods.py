@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-import workbench
-from workbench import Answer, synth
+from workbench import synth
+from workbench.answer import Answer
 from workbench.errors import InputError
 from workbench.interpret import Attribution, attribute
 from workbench.interpret.methods import TABLE
-from workbench.models import VLM
+from workbench.models import VLM, load
 
 REGIONS = (2, 3)
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::workbench.interpret.attribution
 @pytest.fixture(scope="module")
 def asked() -> tuple[VLM, Answer]:
     """The built-in model, and its answer to a drawn question."""
-    vlm = workbench.load("nano", device="cpu", progress=False)
+    vlm = load("nano", device="cpu", progress=False)
     assert isinstance(vlm, VLM)
     sample = synth.sample("read_sign", 1, seed=7)[0]
     return vlm, vlm.ask(sample.images, sample.question, mode="nothink", max_tokens=8)

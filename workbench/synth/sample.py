@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._faces import later
 from ..names import Named
 from .canvas import Canvas
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 __all__ = ["Drawing", "Element", "Question", "Sample", "parse_point", "sentences"]
@@ -93,6 +95,10 @@ class Sample(Named, picture="image"):
         """Whether every sentence of a thought is true of the drawing; an empty thought is not."""
         said = sentences(thought)
         return bool(said) and set(said) <= set(self.truths or sentences(self.trace))
+
+    def plot(self) -> Figure:
+        """The images, where the evidence lies, and the known answer: `workbench.viz.show_sample`."""
+        return later("viz", "show_sample")(self)
 
     def correct(self, text: str) -> bool:
         """Whether a reply (its answer part, without the thought) is right by this family's rule."""

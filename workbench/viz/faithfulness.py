@@ -20,7 +20,7 @@ from ..interpret.faithfulness import MAP, RANDOM, Faithfulness, FaithfulnessSumm
 from ..interpret.standings import REFERENCES
 from ..types import Box, Region
 from .overlay import _frame, _picture, draw_map, grid_of
-from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, titled, wrapped
+from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, record, titled, wrapped
 
 __all__ = ["checks", "curves", "counterfactual", "leaderboard", "maps"]
 
@@ -43,7 +43,12 @@ def curves(check: Faithfulness | FaithfulnessSummary) -> Figure:
 
     Args:
         check: from `attribution.check()` or `check`.
+
+    Raises:
+        InputError: for something else.
     """
+    if not isinstance(check, FaithfulnessSummary):
+        check = record(check, Faithfulness, "attribution.check()")
     baselines = check.baselines
     drawn, axes = panels(
         2, len(baselines), width=2.6 * len(baselines) + 0.6, height=5.2, sharex=True, sharey="row"
@@ -65,17 +70,19 @@ def curves(check: Faithfulness | FaithfulnessSummary) -> Figure:
     return drawn
 
 
-def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
+def checks(summaries: FaithfulnessSummary | Sequence[FaithfulnessSummary]) -> Figure:
     """How far each method's maps are ahead of random orders, by baseline, with intervals over samples.
 
     Args:
         summaries: one a method, from `check`.
 
     Raises:
-        InputError: for none.
+        InputError: for none, or something else.
     """
+    several = summaries if isinstance(summaries, Sequence) else [summaries]
+    summaries = [record(one, FaithfulnessSummary, "workbench.interpret.check([...])") for one in several]
     if not summaries:
-        raise InputError("no summary", "at least one, from check")
+        raise InputError("no summary", "at least one", "make it with workbench.interpret.check([...])")
     baselines = summaries[0].baselines
     drawn, (axes,) = panels(1, 1, width=7.2, height=1.5 + 0.42 * len(summaries))
     for place, one in enumerate(summaries):
@@ -105,7 +112,7 @@ def checks(summaries: Sequence[FaithfulnessSummary]) -> Figure:
 
 
 def maps(
-    attributions: Sequence[Attribution],
+    attributions: Attribution | Sequence[Attribution],
     *,
     found: Sequence[Faithfulness] = (),
     boxes: Sequence[Region | Box] = (),
@@ -124,8 +131,10 @@ def maps(
         height: of a picture, in inches.
 
     Raises:
-        InputError: for no map, maps of several answers, or a picture that is not there.
+        InputError: for no map, something else, maps of several answers, or a picture that is not there.
     """
+    several = attributions if isinstance(attributions, Sequence) else [attributions]
+    attributions = [record(one, Attribution, "workbench.interpret.attribute(vlm, answer)") for one in several]
     if not attributions or len({id(one.answer) for one in attributions}) > 1:
         raise InputError(f"{len(attributions)} maps, or maps of several answers", "maps of one answer")
     grid, picture = grid_of(attributions[0].answer, image), attributions[0].answer.images[image]
@@ -157,7 +166,11 @@ def counterfactual(found: Counterfactual, *, height: float = 2.8) -> Figure:
     Args:
         found: from `workbench.interpret.counterfactual`.
         height: of a picture, in inches.
+
+    Raises:
+        InputError: for something else.
     """
+    found = record(found, Counterfactual, "workbench.interpret.counterfactual(vlm, answer, region=...)")
     number = found.region.image
     pictures = [("as it is", found.before), *([("the map", found.before)] if found.maps else [])]
     pictures.append((DONE.get(found.baseline, "hidden"), found.after))

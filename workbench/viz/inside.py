@@ -12,14 +12,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ..answer import Answer
-from ..errors import InputError
 from ..interpret.effects import Knockout, Patching
-from ..interpret.thought import ModePair
+from ..interpret.thought import ModePair, timeline
 from ..stats import bootstrap_mean
+from ..synth import Sample
 from ..types import Box
 from .attention import difference
 from .overlay import ATTENTION, _frame, _picture, grid_of, sheet_colours
-from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, titled, wrapped
+from .style import FAINT, INK, SERIES, Figure, by_group, columns, panels, plain, record, titled, wrapped
 from .tables import percent
 
 __all__ = ["knockout", "knockout_matrix", "mode_pair", "patching", "thought"]
@@ -35,15 +35,9 @@ def patching(found: Patching | Mapping[str, Sequence[Patching]], *, width: float
         width: of the figure, in inches.
 
     Raises:
-        InputError: for none.
+        InputError: for none, or something else.
     """
-    groups = (
-        {"": [found]} if isinstance(found, Patching) else {name: list(many) for name, many in found.items()}
-    )
-    if not groups or not all(groups.values()):
-        raise InputError(
-            "a group without a patching" if groups else "no patching", "at least one in each group"
-        )
+    groups = by_group(found, Patching, "workbench.interpret.patch_region(vlm, answer, ...)")
     drawn, (axes,) = panels(1, 1, width=width, height=3.4)
     plain(axes, grid="y")
     for level in (0, 1):
@@ -76,7 +70,11 @@ def knockout(cut: Knockout, *, width: float = 8.0) -> Figure:
     Args:
         cut: from `workbench.interpret.knockout`.
         width: of the figure, in inches.
+
+    Raises:
+        InputError: for something else.
     """
+    cut = record(cut, Knockout, "workbench.interpret.knockout(vlm, answer, ...)")
     rows = cut.frame()
     drawn, (axes,) = panels(1, 1, width=width, height=3.2)
     plain(axes, grid="y")
@@ -160,12 +158,21 @@ def knockout_matrix(table: pd.DataFrame, *, width: float = 5.6) -> Figure:
     return drawn
 
 
-def thought(frame: object, answer: Answer, *, image: int = 0, most: int = 12, width: float = 6.6) -> Figure:
+def thought(
+    frame: Answer | pd.DataFrame,
+    answer: Answer | None = None,
+    *,
+    sample: Sample | None = None,
+    image: int = 0,
+    most: int = 12,
+    width: float = 6.6,
+) -> Figure:
     """The thought step by step: where each sentence looked, how much, and whether at its evidence.
 
     Args:
-        frame: from `workbench.interpret.timeline`.
-        answer: the same answer, for its picture.
+        frame: an answer that thought, asked with ``capture=True``; or its `workbench.interpret.timeline`.
+        answer: of a timeline, the answer, for its picture.
+        sample: of an answer, the drawn question, whose evidence is known step by step.
         image: the picture that the timeline is about.
         most: sentences to show, the first ones.
         width: of the figure, in inches.
@@ -173,6 +180,9 @@ def thought(frame: object, answer: Answer, *, image: int = 0, most: int = 12, wi
     Raises:
         InputError: for a table without rows or a needed column, or a picture that is not there.
     """
+    if isinstance(frame, Answer):
+        answer, frame = frame, timeline(frame, image=image, sample=sample)
+    answer = record(answer, Answer, "vlm.ask(images, question, mode='think', capture=True)")
     rows = columns(frame, ("sentence", "share", "box", "entropy"), "workbench.interpret.timeline(answer)")
     size = grid_of(answer, image).size
     shown, picture = rows.head(most), answer.images[image]
@@ -209,6 +219,7 @@ def mode_pair(
     Raises:
         InputError: as ``pair.maps``.
     """
+    pair = record(pair, ModePair, "workbench.interpret.compare_thinking(vlm, images, question)")
     maps = pair.maps(row, image=image, **options)
     labels = ("thinking", "direct")
     return difference(

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..interpret.lens_record import LogitLens, Says
 from ..stats import bootstrap_mean
 from .overlay import colour_bar, draw_map, sheet_colours
-from .style import FAINT, INK, SERIES, Figure, panels, plain, titled
+from .style import FAINT, INK, SERIES, Figure, by_group, panels, plain, record, titled
 from .tables import percent
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decision", "lens_sheet", "lens_table"]
 
+LENS = "workbench.interpret.logit_lens(vlm, answer)"
 MOST = 60  # words on one picture
 SHORT = 12  # characters of a word that are shown
 
@@ -48,6 +49,7 @@ def lens_sheet(
     Raises:
         InputError: for a layer or picture that is not there, or patches that were not read.
     """
+    lens = record(lens, LogitLens, LENS)
     chosen = _spread(lens.layers) if layers is None else list(layers)
     if not chosen:
         raise InputError("layers=[]", f"layers 0 to {lens.layers}")
@@ -85,6 +87,7 @@ def lens_table(lens: LogitLens, *, tokens: Sequence[int] | None = None, width: f
     Raises:
         InputError: for a token whose position before it was not read, or for none.
     """
+    lens = record(lens, LogitLens, LENS)
     reply = range(lens.answer.prompt_tokens, len(lens.answer.token_ids))
     chosen = list(reply[:30]) if tokens is None else list(tokens)
     if not chosen:
@@ -127,13 +130,7 @@ def decision(lenses: LogitLens | Mapping[str, Sequence[LogitLens]], *, width: fl
     Raises:
         InputError: for no lens, or one of a family that writes no thoughts.
     """
-    groups = (
-        {"": [lenses]}
-        if isinstance(lenses, LogitLens)
-        else {name: list(found) for name, found in lenses.items()}
-    )
-    if not groups or not all(groups.values()):
-        raise InputError("a group without a lens" if groups else "no lens", "at least one lens in each group")
+    groups = by_group(lenses, LogitLens, LENS)
     drawn, (axes,) = panels(1, 1, width=width, height=3.6)
     plain(axes, grid="y")
     axes.axhline(0, color=FAINT, linewidth=1)

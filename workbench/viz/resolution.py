@@ -11,6 +11,7 @@ from ..ablate.microscope import Microscope
 from ..errors import InputError
 from ..images import open_image
 from ..types import ImageLike
+from . import style
 from .style import INK, SERIES, Figure, columns, panels, plain, titled
 
 __all__ = ["microscope", "published_resolution", "resolution_costs", "survives"]
@@ -25,8 +26,9 @@ def microscope(image: ImageLike, record: Microscope, *, height: float = 2.6) -> 
         height: of a picture, in inches.
 
     Raises:
-        InputError: if the picture has another size than the record's.
+        InputError: for something else, or if the picture has another size than the record's.
     """
+    record = style.record(record, Microscope, "workbench.ablate.microscope(image)")
     shown = open_image(image)
     if shown.size != record.size:
         given = f"a picture of {shown.width}x{shown.height} pixels"

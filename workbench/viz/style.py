@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +21,7 @@ __all__ = [
     "SERIES",
     "Figure",
     "Look",
+    "by_group",
     "columns",
     "panels",
     "plain",
@@ -122,6 +123,20 @@ def record(given: object, kind: type[R], made_by: str) -> R:
     raise InputError(
         f"a figure of {type(given).__name__}", f"a record of type {kind.__name__}", f"make it with {made_by}"
     )
+
+
+def by_group(given: object, kind: type[R], made_by: str) -> dict[str, list[R]]:
+    """One record, several, or several by group, as lists by group; "" names the only one.
+
+    Raises:
+        InputError: for none, an empty group, or what is no such record.
+    """
+    groups = given if isinstance(given, Mapping) else {"": given if isinstance(given, Sequence) else [given]}
+    found = {name: [record(one, kind, made_by) for one in many] for name, many in groups.items()}
+    if not found or not all(found.values()):
+        given = "a group without a record" if found else "no record"
+        raise InputError(given, f"at least one {kind.__name__} in each group", f"make it with {made_by}")
+    return found
 
 
 def columns(table: pd.DataFrame, needed: Sequence[str], made_by: str) -> pd.DataFrame:
