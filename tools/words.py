@@ -70,8 +70,9 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 """Argument name -> the defaults that it may have; it may also be required."""
 
 
-HOOKS = ("workbench.models.families.base.FamilySpec.",)
-"""What the workbench calls, not a user: a family's own methods.  Torch calls each ``forward`` likewise."""
+HOOKS = ("workbench.models.families.base.FamilySpec.", "workbench.synth.canvas.Canvas")
+"""What keeps to another's order: a family's own methods, which the workbench calls; a canvas, which draws as
+Pillow's `ImageDraw` does.  Torch calls each ``forward`` likewise."""
 
 
 @dataclass(frozen=True)

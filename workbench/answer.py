@@ -30,6 +30,7 @@ from .errors import InputError
 from .files import local_path, own_folder, read_bytes, read_json, temporary, write_bytes, write_json
 from .html import framed
 from .images import open_image
+from .names import Named
 from .records import build, plain, with_format, without_format
 from .types import Mode, Span, TokenLayout, Turn
 
@@ -46,7 +47,7 @@ STOPPED = ("end", "length", "budget", "interrupted", *sorted(WITHHELD))
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Named):
     """One reply of a model, with what it was asked and what it cost.
 
     Args:

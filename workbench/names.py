@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "output_attentions": ("capture",),
     "model_id": ("source",),
     "model_name": ("source",),
+    "pretrained": ("source",),
     "pretrained_model_name_or_path": ("source",),
     "torch_dtype": ("dtype",),
     "device_map": ("device",),
@@ -57,18 +58,21 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "baseline": ("baselines",),
     "feature_mask": ("regions",),
     "segments": ("regions",),
-    "n_samples": ("samples",),
+    "n_samples": ("samples", "n_resamples"),
     "n_steps": ("steps",),
     "internal_batch_size": ("batch_size",),
     "perturbations_per_eval": ("batch_size",),
     "layers": ("layer",),
     "heads": ("head",),
+    "pos": ("place",),
+    "positions": ("place",),
     # lmms-eval and VLMEvalKit
     "tasks": ("task",),
     "task": ("tasks",),
     "data": ("tasks", "task"),
     "gen_kwargs": ("max_tokens",),
-    "num_samples": ("limit", "n"),
+    "num_samples": ("n", "limit"),
+    "num_fewshot": ("history",),
     "output_path": ("folder", "path"),
     "work_dir": ("folder",),
     "output_dir": ("folder",),
@@ -80,16 +84,46 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 """What an argument is called elsewhere -> its words here; the first that a function has is meant."""
 
 ATTRIBUTES: dict[str, str] = {
+    # Transformers
     "generate": "vlm.ask(images, question), or vlm.model.generate for Transformers' own",
     "forward": "vlm.model, which is the Transformers model",
     "eval": "vlm.model, which is the Transformers model",
     "to": "workbench.load(source, device=...)",
     "from_pretrained": "workbench.load(source)",
+    "load_model": "workbench.load(source)",
     "pipeline": "workbench.load(source)",
     "AutoModel": "workbench.load(source)",
+    "attentions": "answer.attention, of an answer with capture=True",
+    "response": "answer.text",
+    "content": "answer.text",
+    "reasoning": "answer.thought",
+    "thinking": "answer.thought",
+    # captum
+    "IntegratedGradients": "workbench.interpret.attribute(vlm, answer, method='integrated_gradients')",
+    "GradientShap": "workbench.interpret.attribute(vlm, answer, method='gradient_shap')",
+    "InputXGradient": "workbench.interpret.attribute(vlm, answer, method='input_x_gradient')",
+    "Occlusion": "workbench.interpret.attribute(vlm, answer, method='occlusion')",
+    "FeatureAblation": "workbench.interpret.attribute(vlm, answer, method='occlusion')",
+    "ShapleyValueSampling": "workbench.interpret.attribute(vlm, answer, method='shapley_sampling')",
+    "KernelShap": "workbench.interpret.attribute(vlm, answer, method='kernel_shap')",
+    "visualize_image_attr": "attribution.plot(), or workbench.viz.overlay",
+    "visualize": "plot()",
+    "attributions": "attribution.maps",
+    "infidelity_score": "attribution.check()",
+    # TransformerLens
+    "HookedTransformer": "workbench.load(source)",
     "run_with_cache": "vlm.ask(images, question, capture=True), then answer.attention",
     "run_with_hooks": "workbench.interpret.knockout and workbench.interpret.patch_region",
-    "HookedTransformer": "workbench.load(source)",
+    "activation_patching": "workbench.interpret.patch_region",
+    "patch": "workbench.interpret.patch_region",
+    "to_tokens": "vlm.tokenizer",
+    # lmms-eval
+    "simple_evaluate": "workbench.bench.run(vlm, tasks)",
+    "evaluate": "workbench.bench.run(vlm, tasks)",
+    "bench_run": "workbench.bench.run(vlm, tasks)",
+    "to_pandas": "frame()",
+    "to_df": "frame()",
+    "df": "frame()",
 }
 """What something is called elsewhere -> what to write here."""
 
@@ -147,13 +181,14 @@ def as_now(
     return args[:taken] + args[taken + len(places) :], given
 
 
-def refuse_argument(function: str, name: str, known: Collection[str]) -> NoReturn:
+def refuse_argument(function: str, name: str, known: Collection[str], *, given: str = "") -> NoReturn:
     """Refuse an argument, with the one that was meant.
 
     Args:
         function: the name of the function, or of the method that takes options.
         name: what was given.
         known: the names that it has.
+        given: what was given, where more than the argument tells it.
 
     Raises:
         ArgumentError: always.
@@ -161,7 +196,7 @@ def refuse_argument(function: str, name: str, known: Collection[str]) -> NoRetur
     meant = next((word for word in ARGUMENTS.get(name, ()) if word in known), None) or nearest(name, known)
     shown = ", ".join(word for word in known if word not in ("self", "cls"))
     fix = f"{name}: did you mean {meant}?" if meant else ""
-    raise ArgumentError(f"{function}(..., {name}=...)", f"of: {shown}", fix)
+    raise ArgumentError(f"{function}({given or f'..., {name}=...'})", f"of: {shown}", fix)
 
 
 def unknown_name(owner: str, name: str, known: Collection[str]) -> UnknownNameError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import local_path
+from ..names import verb
 from ..progress import time_words
 from ..records import refuse_unknown
 from .engines import Outcome, here, in_processes, on_cluster
@@ -227,6 +228,7 @@ class Sweep:
         return f"sweep in {self.folder}: {', '.join(parts)}"
 
 
+@verb()
 def sweep(
     recipes: Iterable[Recipe],
     folder: str | Path = "runs",

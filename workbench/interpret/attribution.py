@@ -21,7 +21,7 @@ from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..html import framed
-from ..names import Named, verb
+from ..names import Named, refuse_argument, verb
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import TABLE
@@ -404,6 +404,9 @@ def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
         )
 
 
+_WORDS = ("target", "method", "regions", "baseline", "superpixels", "batch_size", "seed", "progress")
+
+
 def _checked(method: object, baseline: object, seed: object, options: dict[str, Any]) -> dict[str, Any]:
     """The method's settings, defaults filled in.
 
@@ -416,9 +419,7 @@ def _checked(method: object, baseline: object, seed: object, options: dict[str, 
     read_baseline(baseline)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed={seed!r}", "a whole number from 0")
-    if unknown := sorted(set(options) - set(known)):
-        raise InputError(
-            f"{', '.join(unknown)} for method={method!r}",
-            f"its settings: {', '.join(known) or 'it has none'}",
-        )
+    for name in options:
+        if name not in known:
+            refuse_argument("attribute", name, (*known, *_WORDS), given=f"method={method!r}, {name}=...")
     return {**known, **options}

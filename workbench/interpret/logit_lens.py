@@ -11,6 +11,7 @@ import torch
 from ..answer import Answer
 from ..errors import CapabilityError, InputError
 from ..models.vlm import VLM
+from ..names import verb
 from ..types import Mode
 from .lens_record import LogitLens
 from .replay import Decoder, Replay, forward, held, reading
@@ -25,6 +26,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the scores' size; 1
 COARSE = 5e-2
 
 
+@verb()
 def logit_lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", chunk: int = 256) -> LogitLens:
     """Read what every position says at every layer (logit lens; nostalgebraist 2020).
 

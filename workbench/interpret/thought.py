@@ -103,6 +103,7 @@ def step_boxes(sample: Sample) -> list[tuple[Box, ...]]:
 COLUMNS = ("step", "sentence", "start", "stop", "tokens", "share", "entropy", "sink_share", "peak", "box")
 
 
+@verb()
 def timeline(
     answer: Answer,
     *,

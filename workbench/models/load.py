@@ -329,7 +329,8 @@ def _refuse_for_model(source: Source, *, offload: str | None, **of_servers: str 
     """
     for name, value in of_servers.items():
         if value is not None:
-            raise InputError(f"{name}= with {source.text!r}", f"{name}= belongs to a server's address")
+            fix = f"workbench.load({value!r})" if name == "model" else ""
+            raise InputError(f"{name}= with {source.text!r}", f"{name}= belongs to a server's address", fix)
     if offload not in OFFLOADS:
         raise InputError(f"offload={offload!r}", "None, 'cpu' or 'disk'")
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..names import verb
 from ..plugins import Table
 from ..records import closest
 from . import charts, gui, large, maths, reading, scenes
@@ -177,6 +178,7 @@ def draw(
     return (drawing if world == WORLD_1 else dressed(drawing, rng, world)), level
 
 
+@verb()
 def sample(
     family: str,
     n: int,
@@ -215,9 +217,9 @@ def sample(
                 steps=asked.steps,
                 difficulty=level,
                 rule=asked.rule,
-                image=asked.picture,
+                image=asked.image,
                 truths=tuple(dict.fromkeys(s for q in drawing.questions for s in sentences(q.trace))),
-                elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.picture].marks),
+                elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.image].marks),
             )
         )
     return samples

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(Named, picture="image"):
     """One question about a drawing.
 
     Args:
@@ -31,11 +31,11 @@ class Question:
         answer: the gold reply.
         trace: the reasoning, one sentence a step; a single sentence for perception.
         boxes: (x1, y1, x2, y2) in pixels, where the evidence lies; of the last picture unless
-            `picture` says otherwise.
+            `image` says otherwise.
         rule: how a reply is judged: "words" (the same words), "number" (the same number) or
             "point" (the centre of the given box, or the given point, lies in ``boxes[0]``).
         steps: reasoning steps; 1 for perception.
-        picture: the picture that the boxes refer to.
+        image: number of the image that the boxes refer to.
         asks: the kind of question, of `wordings.WORDINGS`, in whose other words it can be asked; "" for none.
         names: what it asks about, by the name of the gap in those wordings.
     """
@@ -46,7 +46,7 @@ class Question:
     boxes: tuple[Box, ...]
     rule: str = "words"
     steps: int = 1
-    picture: int = 0
+    image: int = 0
     asks: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
 

@@ -122,7 +122,7 @@ def shape_change(rng: random.Random, difficulty: int) -> Drawing:
     answer = " ".join(after[changed])
     trace = f"The {things[changed][1]} was {things[changed][0]} and is now {colours[-1]}."
     ask = rng.choice(("What changed in the second picture?", "Which shape changed its colour, and to what?"))
-    question = Question(ask, answer, trace, (boxes[changed],), picture=1, asks="change")
+    question = Question(ask, answer, trace, (boxes[changed],), image=1, asks="change")
     return Drawing([first, second], [question])
 
 

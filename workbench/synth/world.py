@@ -93,7 +93,7 @@ _COLOURED = {*COLOURS, "colour"}
 
 def _moved(question: Question, drawing: Drawing) -> Question:
     """A question whose boxes lie where the look put them; so does an answer that is a place."""
-    canvas = drawing.canvases[question.picture]
+    canvas = drawing.canvases[question.image]
     place = question.rule == "point"
     boxes = tuple(canvas.placed(box, room=0 if place else 2) for box in question.boxes)
     if not place:
@@ -122,7 +122,7 @@ def _absent(questions: Iterable[Question], drawing: Drawing, rng: random.Random)
         if not others:
             continue
         name = rng.choice(others)
-        canvas = drawing.canvases[question.picture]
+        canvas = drawing.canvases[question.image]
         return replace(
             question,
             names={**question.names, gap: name},

@@ -239,7 +239,7 @@ class Encoder:
             reply = self._reply(question, thinks)
             if starts and not several:
                 first = len(example.ids) + len(asked)
-                where = [starts[question.picture] + i for i in evidence(seen[question.picture], question)]
+                where = [starts[question.image] + i for i in evidence(seen[question.image], question)]
                 # The last token of the answer is told by the one before it; then comes the end.
                 example.looks += [Look(0, at, where) for at in range(first, first + len(reply) - 2) if where]
             learned = list(reply)

@@ -49,7 +49,7 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
     """A task by its name.
 
     Args:
-        name: one of `task_names`.
+        name: one of `task_names`, in capitals or not ("mmmu").
         folder: for a benchmark of the field, where its files lie; None fetches them from the Hub.
         n: the first ``n`` items; for a drawn task, how many to draw.
         **options: more of `workbench.bench.tasks.drawn.drawn_task` (``seed``) or of
@@ -62,6 +62,7 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
         >>> task("synth:chain@2", n=5)
         Task('synth:chain@2', 5 items, scorer: drawn, version: ...)
     """
+    name = {known.casefold(): known for known in (SUITE, *FIELD)}.get(name.casefold(), name)
     if name.startswith("synth:"):
         if folder is not None:
             raise InputError(f"folder={str(folder)!r} for {name!r}", "no folder: its items are drawn")
