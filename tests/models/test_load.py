@@ -622,3 +622,53 @@ def test_a_known_family_without_its_chat_template_is_refused(tmp_path, name):
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(LoadError, match=rf"no chat template.*{name} .*chat_template.jinja"):
         workbench.load(folder, device="cpu")
+
+
+@pytest.fixture
+def lora(tmp_path):
+    """A LoRA adapter of the tiny checkpoint, as PEFT saves it."""
+    peft = pytest.importorskip("peft")
+    model = build_model(
+        TINY, model_config(TINY), dtype=torch.float32, attention="sdpa", device_map={"": "cpu"}
+    )
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["qkv_proj"]))
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(0.0, 0.5, generator=generator)
+    wrapped.peft_config["default"].base_model_name_or_path = str(TINY)
+    wrapped.save_pretrained(tmp_path / "adapter")
+    inputs = {"input_ids": torch.arange(5, 25)[None]}
+    return tmp_path / "adapter", inputs, wrapped(**inputs).logits.detach()
+
+
+def test_an_adapters_folder_is_loaded_onto_its_base(lora):
+    folder, inputs, expected = lora
+    plain = workbench.load(TINY, device="cpu", progress=False)
+    before = plain.model(**inputs).logits
+    for vlm in (workbench.load(folder, device="cpu"), workbench.load(TINY, device="cpu", adapter=folder)):
+        assert vlm is not plain
+        torch.testing.assert_close(vlm.model(**inputs).logits, expected)
+        assert not any(parameter.requires_grad for parameter in vlm.model.parameters())
+        assert vlm.ask(None, "Hi", max_tokens=2, capture=True).attention.layers
+    assert not torch.allclose(before, expected)
+    torch.testing.assert_close(plain.model(**inputs).logits, before)
+    assert workbench.load(folder, device="cpu") is workbench.load(TINY, device="cpu", adapter=folder)
+
+
+def test_adapters_that_cannot_be_used(lora, tmp_path):
+    folder, _, _ = lora
+    with pytest.raises(InputError, match="adapter_config.json"):
+        workbench.load(TINY, adapter=tmp_path)
+    other = tmp_path / "nano"
+    with pytest.raises(CheckpointError, match="does not fit this model|has room for"):
+        workbench.load("nano", device="cpu", adapter=folder)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    shutil.copytree(folder, other)
+    (other / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": None}))
+    with pytest.raises(LoadError, match=r"names no base model.*load\(base, adapter=folder\)"):
+        workbench.load(other)
+    (other / "adapter_config.json").write_text(json.dumps(settings))
+    (other / "adapter_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no pickle"):
+        workbench.load(other, device="cpu")

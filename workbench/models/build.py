@@ -29,7 +29,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from ..errors import CapabilityError, CheckpointError, InputError, LoadError
 from .device import is_out_of_memory
-from .sources import read_config
+from .sources import read_config, read_header
 
 __all__ = [
     "QUANTIZATIONS",
@@ -195,6 +195,66 @@ def build_model(
             "weights and config of one model",
         ) from error
     _refuse_holes(folder, info)
+    return model.eval().requires_grad_(False)
+
+
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds a LoRA adapter and no model."""
+    return (folder / ADAPTER).is_file() and not (folder / "config.json").is_file()
+
+
+def adapter_base(folder: Path) -> str:
+    """The base model that an adapter names.
+
+    Raises:
+        LoadError: if its settings cannot be read or name none.
+    """
+    try:
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str) or not base.strip():
+        raise LoadError(
+            f"{folder / ADAPTER} names no base model",
+            "an adapter with base_model_name_or_path",
+            "workbench.load(base, adapter=folder)",
+        )
+    return base
+
+
+def attach_adapter(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
+    """Put a LoRA adapter onto a model.
+
+    Raises:
+        CapabilityError: if PEFT is not installed.
+        CheckpointError: for weights as pickle, or that do not fit the model.
+    """
+    if not _installed("peft"):
+        raise CapabilityError(
+            f"an adapter ({folder.name}) without peft", "peft installed", "pip install peft"
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise CheckpointError(f"no {ADAPTER_WEIGHTS} in {folder}", "safetensors (no pickle is ever loaded)")
+    before = {id(parameter) for parameter in model.parameters()}
+    try:
+        model.load_adapter(str(folder), use_safetensors=True)
+    except Exception as error:  # PEFT, Transformers and PyTorch each have their own for a wrong shape or name
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"the adapter {folder.name} does not fit this model ({_line(error)})",
+            "an adapter that was trained on this model",
+        ) from error
+    new = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in before)
+    stored = sum(info.numel for info in read_header(folder / ADAPTER_WEIGHTS).values())
+    if new != stored:
+        raise CheckpointError(
+            f"the adapter {folder.name} holds {stored} numbers, and this model has room for {new}",
+            "an adapter that was trained on this model",
+        )
     return model.eval().requires_grad_(False)
 
 

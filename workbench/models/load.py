@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,11 @@ import torch
 from ..errors import CapabilityError, CheckpointError, InputError, LoadError, OutOfMemoryError
 from ..names import verb
 from .build import (
+    adapter_base,
+    attach_adapter,
     build_model,
     build_processor,
+    is_adapter,
     model_class,
     model_config,
     progress_bar,
@@ -49,6 +53,7 @@ def load(
     quantize: str | None = None,
     attention: str = "auto",
     family: str | None = None,
+    adapter: str | PathLike[str] | None = None,
     thought: tuple[str, str] | None = None,
     template: Mapping[str, Any] | None = None,
     image_tokens: int | tuple[int, int] | None = None,
@@ -74,6 +79,8 @@ def load(
         quantize: None, "int8" or "int4": the decoder's linear layers in fewer bits.
         attention: "auto" (SDPA), "sdpa", "eager", "flex_attention" or "flash_attention_2".
         family: name of a family, where the model's config does not tell.
+        adapter: folder of a LoRA adapter for the model, as PEFT saves it.  A source that is such a
+            folder is loaded onto the base model that it names.
         thought: the texts that open and close a thought, where the checkpoint does not show them.
         template: variables that the chat template gets in every mode (``vlm.modes`` says which switch
             it reads by itself).
@@ -100,12 +107,13 @@ def load(
 
         _refuse_for_server(
             dtype=dtype != "auto", quantize=quantize, attention=attention != "auto", offload=offload,
-            device=str(device) != "auto", thought=thought, template=template, image_tokens=image_tokens,
-            revision=revision,
+            device=str(device) != "auto", adapter=adapter, thought=thought, template=template,
+            image_tokens=image_tokens, revision=revision,
         )  # fmt: skip
         return ServerVLM(parsed.url, model=model, api_key=api_key, timeout=timeout, family=family)
     _refuse_for_model(parsed, model=model, api_key=api_key, offload=offload)
     check_thought(thought, template)
+    parsed, adapter = _with_adapter(parsed, adapter)
     target = pick_device(device)
     attention = pick_attention(attention, target)
     options = {
@@ -113,6 +121,7 @@ def load(
         "quantize": quantize,
         "attention": attention,
         "family": family,
+        "adapter": adapter,
         "thought": None if thought is None else tuple(thought),
         "template": None if template is None else dict(template),
         "image_tokens": image_tokens,
@@ -120,11 +129,19 @@ def load(
         "trust_remote_code": trust_remote_code,
         "revision": revision,
     }
+    return _handle(parsed, target, options, force=force, progress=progress)
+
+
+def _handle(
+    source: Source, target: torch.device, options: dict[str, Any], *, force: bool, progress: bool
+) -> VLM:
+    """The handle for these options that is in use, or a new one."""
     with _lock:
-        key = (*_identity(parsed), str(target), *map(repr, options.values()))
+        key = (*_identity(source), str(target), *map(repr, options.values()))
+        key += _files(Path(options["adapter"])) if options["adapter"] else ()
         handle = _handles.get(key)
         if handle is None or not handle.loaded:
-            handle = _load(parsed, target, options, force=force, progress=progress)
+            handle = _load(source, target, options, force=force, progress=progress)
             _handles[key] = handle
         return handle
 
@@ -132,7 +149,7 @@ def load(
 def _load(
     source: Source, target: torch.device, options: dict[str, Any], *, force: bool, progress: bool
 ) -> VLM:
-    """MemoryPlan, refuse what does not fit, read the weights, and put the handle together."""
+    """Plan, refuse what does not fit, read the weights, and put the handle together."""
     trust, revision = options["trust_remote_code"], options["revision"]
     if source.kind == "hub":
         folder = hub_folder(source.repo, revision=revision, code=trust, progress=progress)
@@ -185,7 +202,7 @@ def _load(
 
     def build() -> Any:
         with progress_bar(source.name, len(shards), show=progress):
-            return build_model(
+            model = build_model(
                 folder,
                 config,
                 dtype=dtype,
@@ -194,6 +211,7 @@ def _load(
                 trust_remote_code=trust,
                 **placement,
             )
+        return model if options["adapter"] is None else attach_adapter(model, Path(options["adapter"]))
 
     handle = VLM(
         model=_unless_out_of_memory(build, made),
@@ -207,6 +225,24 @@ def _load(
     if scratch is not None:  # what is offloaded to disk is needed as long as the handle
         weakref.finalize(handle, scratch.cleanup)
     return handle
+
+
+def _with_adapter(source: Source, adapter: str | PathLike[str] | None) -> tuple[Source, str | None]:
+    """The base model and the adapter's folder; a source that is an adapter's folder names its base.
+
+    Raises:
+        InputError: for an adapter that is no adapter's folder.
+    """
+    if adapter is not None:
+        folder = Path(adapter).expanduser()
+        if not is_adapter(folder):
+            raise InputError(
+                f"adapter={str(adapter)!r}", "a folder with adapter_config.json, as PEFT saves it"
+            )
+        return source, str(folder.resolve())
+    if source.kind == "folder" and is_adapter(source.folder):
+        return parse_source(adapter_base(source.folder)), str(source.folder)
+    return source, None
 
 
 def _image_budget(asked: object) -> tuple[int | None, int | None]:
@@ -310,8 +346,13 @@ def _identity(source: Source) -> tuple[Any, ...]:
     """What makes a source the same: a Hub id, or a folder with unchanged files."""
     if source.kind == "hub":
         return ("hub", source.repo)
-    files = sorted(p for p in source.folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja"))
-    return ("folder", str(source.folder), *((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files))
+    return ("folder", str(source.folder), *_files(source.folder))
+
+
+def _files(folder: Path) -> tuple[Any, ...]:
+    """What changes when a checkpoint's files do."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja"))
+    return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files)
 
 
 def _call(source: Source, target: torch.device, options: dict[str, Any]) -> str:

@@ -260,3 +260,21 @@ def test_a_mask_that_disagrees_with_the_grid_is_refused(model, mixed):
 def test_nothing_to_read_is_refused(model):
     with pytest.raises(InputError, match="neither input_ids nor inputs_embeds"):
         model()
+
+
+def test_generation_from_embeddings(model, processor, chat):
+    """What soft prompts and prompt tuning need."""
+    inputs = processor(text=[chat("What is this?")], return_tensors="pt")
+    plain = model.generate(**inputs, max_new_tokens=6, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+    embeds = model.get_input_embeddings()(inputs["input_ids"])
+    mask = inputs["attention_mask"]
+    soft = model.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=6, do_sample=False)
+    assert soft.tolist() == plain.tolist()
+
+
+def test_generation_from_embeddings_with_pictures(model, processor, picture, chat):
+    inputs = processor(text=[chat("What?", 1)], images=[[picture(64, 64)]], return_tensors="pt")
+    plain = model.generate(**inputs, max_new_tokens=6, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+    embeds = model.get_input_embeddings()(inputs.pop("input_ids"))
+    soft = model.generate(**inputs, inputs_embeds=embeds, max_new_tokens=6, do_sample=False)
+    assert soft.tolist() == plain.tolist()

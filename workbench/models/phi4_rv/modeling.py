@@ -159,9 +159,14 @@ IMAGE_INPUTS = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
 class Phi4RVGenerationMixin(GenerationMixin):
     """Generation in which the first dimension of the picture tensors counts pictures, not rows."""
 
-    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, **kwargs: Any) -> dict[str, Any]:
-        """One step's inputs: a picture goes in with its placeholders, and then lives in the cache."""
-        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+    def prepare_inputs_for_generation(
+        self, input_ids: torch.Tensor, *, inputs_embeds: torch.Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """One step's inputs: a picture goes in with its placeholders, and then lives in the cache.
+
+        ``inputs_embeds`` stands in the signature because ``generate`` looks for its name there.
+        """
+        inputs = super().prepare_inputs_for_generation(input_ids, inputs_embeds=inputs_embeds, **kwargs)
         if inputs.get("pixel_values") is None:
             return inputs
         if not kwargs.get("is_first_iteration", False) and kwargs.get("use_cache", True):
