@@ -283,6 +283,6 @@ def test_a_position_that_few_rows_see_is_no_sink_however_much_it_draws():
         np.mean([[rows[n, h, seen[n][:, p], p].mean() > 4 / 12 for h in range(3)] for n in (0, 1)])
         for p in range(12)
     ]
-    assert drawn[0] == drawn[9] == 1  # both draw more than four times an even look, in every head
+    assert drawn[0] == drawn[9] == 1  # both draw more than four times uniform attention, in every head
     assert attention.sinks(factor=4)["position"].tolist() == [0]
     assert attention.sinks(factor=4)["head_share"].tolist() == [1]

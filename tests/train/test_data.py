@@ -13,7 +13,7 @@ from workbench import synth
 from workbench.synth.canvas import Canvas
 from workbench.synth.words import NAMES
 from workbench.train import data
-from workbench.train.data import Encoder, Mix, batches, dealt, examples, patchify
+from workbench.train.data import Encoder, Mix, batches, bucketed, examples, patchify
 from workbench.train.nano import nano_encoder
 from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
 
@@ -82,7 +82,7 @@ def test_batches_are_seeded_and_padded(encoder: Encoder) -> None:
 
 def test_every_step_has_its_conversations_in_batches_of_like_lengths(encoder: Encoder) -> None:
     drawn = list(islice(examples(encoder, Mix(), "deal"), 3 * 21))
-    dealing = [dealt(drawn, 3, random.Random(seed), encoder.pad) for seed in (0, 0, 1)]
+    dealing = [bucketed(drawn, 3, random.Random(seed), encoder.pad) for seed in (0, 0, 1)]
     for steps in dealing:
         assert [[len(batch.input_ids) for batch in step] for step in steps] == [[11, 10]] * 3
         rows = [

@@ -77,7 +77,7 @@ def test_curves_of_many_answers_are_means() -> None:
     assert "Over 2 answers" in title(drawn)
 
 
-def test_checks_place_every_method_and_masking() -> None:
+def test_checks_place_every_method_and_baseline() -> None:
     good = summarise([checked() for _ in range(3)])
     bad = summarise([checked(-WEIGHTS, "tam") for _ in range(3)])
     drawn = figures.checks([good, bad])
@@ -144,7 +144,7 @@ def test_maps_of_one_answer_stand_side_by_side_with_their_verdicts() -> None:
     drawn = figures.maps(made, found=[checked(), checked(-WEIGHTS)], boxes=[(0, 0, 16, 16)])
     assert [panel.get_title() for panel in drawn.axes] == ["one", "two"]
     assert drawn.axes[1].get_xlabel() == f"worse than random\ndarkest: {2 * WEIGHTS.max():.2g}"
-    assert title(drawn) == "What speaks for “a cat”: 1 of 2 maps are better than random"
+    assert title(drawn) == "Evidence for “a cat”: 1 of 2 maps are better than random"
     with pytest.raises(InputError, match="maps of one answer"):
         figures.maps([])
     other = Attribution(answered("b", answer.images[0]), "x", target, made[0].maps)

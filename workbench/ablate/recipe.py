@@ -433,7 +433,7 @@ class Architecture:
         width: hidden size of tower and decoder, a multiple of 8.
         depth: layers of the decoder.
         vision_layer: encoder layer whose output the projector reads; layers above it do not exist.
-        freeze_encoder: the tower rests in the stages in which otherwise all parts learn.
+        freeze_encoder: the tower is frozen in the stages in which otherwise all parts learn.
         fusion: as the report uses the words (arXiv 2603.03975).  "mid": a tower of its own, whose features
             are projected into the decoder's embedding space.  "early": one transformer for patches and words,
             as in Fuyu and Chameleon (arXiv 2405.09818): patches are embedded, projected, and that is all;
@@ -493,7 +493,7 @@ class Architecture:
             )
         if self.fusion == "early" and self.freeze_encoder:
             raise InputError(
-                "architecture.freeze_encoder with fusion='early'", "a tower that can rest, fusion='mid'"
+                "architecture.freeze_encoder with fusion='early'", "a tower that can be frozen, fusion='mid'"
             )
         if self.feeding == "dynamic_resolution":
             if self.tile is not None:
@@ -627,7 +627,7 @@ class Recipe:
             raise InputError(
                 f"architecture.freeze_encoder with a fresh encoder (start={self.start!r}, "
                 f"start_parts={list(self.start_parts)}) and no stage 'encoder'",
-                "a tower that has learned something before it rests",
+                "a tower that has learned something before it is frozen",
                 "add a stage of kind 'encoder', or start from trained weights",
             )
         if self.start == "fresh" and self.start_parts != PARTS:

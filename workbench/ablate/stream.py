@@ -14,7 +14,7 @@ from .. import synth
 from ..synth.canvas import Mark
 from ..synth.sample import Drawing
 from ..synth.words import SHAPES
-from ..train.data import Batch, Encoder, Example, Mix, dealt
+from ..train.data import Batch, Encoder, Example, Mix, bucketed
 from .recipe import DOMAINS, STAGES, WRITTEN, Recipe, reasoning_rates
 
 __all__ = ["Plan", "StageSteps", "make_plan", "write_example", "written"]
@@ -91,7 +91,9 @@ class Plan:
         steps = min(POOL, stage.steps - number * POOL)
         first = stage.first + number * POOL * size * stage.records
         drawn = [self._example(encoder, stage, first + i * stage.records) for i in range(steps * size)]
-        return dealt(drawn, steps, random.Random(f"{self.recipe.seed}/{stage.start}/{number}"), encoder.pad)
+        return bucketed(
+            drawn, steps, random.Random(f"{self.recipe.seed}/{stage.start}/{number}"), encoder.pad
+        )
 
     def _example(self, encoder: Encoder, stage: StageSteps, first: int) -> Example:
         # The last stage may need a few more records than the budget to fill its last batch: it starts anew.

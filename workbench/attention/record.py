@@ -379,7 +379,7 @@ class Attention(AttentionRows):
         Returns:
             One row a token, in their order: ``token``, ``text``, ``part``, ``share`` (of the attention,
             on the region), ``inside`` (of the attention on the picture, the part on the region), ``lift``
-            (``inside`` over the region's part of the patches: 1 is what an even look gives).
+            (``inside`` over the region's part of the patches: 1 is what uniform attention gives).
 
         Raises:
             InputError: for a region that is not inside its picture; a layer or head out of range.
@@ -399,7 +399,7 @@ class Attention(AttentionRows):
 
         Returns:
             One row a head, best first: ``layer``, ``head``, ``score`` (attention on the region above what
-            an even look at the picture would put there: a head that ignores the picture scores 0),
+            uniform attention over the picture would put there: a head that ignores the picture scores 0),
             ``on_region``, ``on_image``, ``inside`` (of the attention on the picture, the part on the
             region), ``hit`` (part of the tokens whose most seen patch lies in the region).
 
@@ -413,7 +413,7 @@ class Attention(AttentionRows):
         """Positions that draw attention whatever is asked: sinks.
 
         After Gu et al. 2025 (arXiv 2410.10781): a position's attention, averaged over the rows that
-        can see it, is compared with an even look, head by head; a sink is above ``factor`` times that
+        can see it, is compared with uniform attention, head by head; a sink is above ``factor`` times that
         in at least ``share`` of all heads.  Only positions that half of the rows see are judged.
 
         Returns:
@@ -530,7 +530,7 @@ def find_sinks(
 
 
 def head_share(received: np.ndarray, factor: float) -> np.ndarray:
-    """Part of all heads in which a position draws more than ``factor`` times an even look ``[positions]``."""
+    """Share of heads in which a position draws over ``factor`` times uniform attention ``[positions]``."""
     return (received > factor / received.shape[-1]).mean(axis=(0, 1))
 
 

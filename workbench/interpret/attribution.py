@@ -418,7 +418,7 @@ def _checked(method: object, baseline: object, seed: object, options: dict[str, 
     known = TABLE.find(method).options
     read_baseline(baseline)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed={seed!r}", "a whole number from 0")
+        raise InputError(f"seed={seed!r}", "a non-negative integer")
     for name in options:
         if name not in known:
             refuse_argument("attribute", name, (*known, *_WORDS), given=f"method={method!r}, {name}=...")

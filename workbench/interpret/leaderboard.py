@@ -61,14 +61,14 @@ NAME, HEADER = "journal.jsonl", "header"
 
 
 class LeaderboardJournal:
-    """What a league has measured so far: a journal whose first entry says what is being measured.
+    """What a leaderboard has measured so far: a journal whose first entry says what is being measured.
 
     Args:
         folder: where it lies; made if needed.
         header: what is measured: settings and model.  A journal of something else is refused.
 
     Raises:
-        InputError: if the folder holds the journal of another league.
+        InputError: if the folder holds the journal of another leaderboard.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class LeaderboardJournal:
         if found != header:
             changed = sorted(k for k in header.keys() | found.keys() if header.get(k) != found.get(k))
             raise InputError(
-                f"{self._journal.path} belongs to a league with other {', '.join(changed)}",
+                f"{self._journal.path} belongs to a leaderboard with other {', '.join(changed)}",
                 "the same settings and model",
                 "pass another --out, or remove the journal to begin anew",
             )
@@ -96,7 +96,7 @@ class LeaderboardJournal:
         return [row for unit in sorted(self.done) for row in self.done[unit]]
 
     def remove(self) -> None:
-        """Forget it: the league is finished and lies elsewhere."""
+        """Forget it: the leaderboard is finished and lies elsewhere."""
         self._journal.close()
         self._journal.path.unlink(missing_ok=True)
 
@@ -107,7 +107,7 @@ SEED = 3_000_017
 SINK = "sink"
 """The reference that is no method: the patches with the largest hidden states."""
 
-#: Settings with which every method fits into the league's time; what each costs is in the table.
+#: Settings with which every method fits into the leaderboard's time; what each costs is in the table.
 OPTIONS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 12},
     "gradient_shap": {"samples": 8},
@@ -427,8 +427,8 @@ def _measure_all(
         regions=regions,
         steps=steps,
     )
-    league = run_leaderboard(settings, out, source=model, jobs=jobs, say=write)
-    write("\n".join(league.findings))
+    board = run_leaderboard(settings, out, source=model, jobs=jobs, say=write)
+    write("\n".join(board.findings))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -135,7 +135,7 @@ def timeline(
         most seen patch) and ``box`` (pixels around the connected patches above half of the peak).  With
         ``sample`` or ``boxes`` also ``truth`` (the step's boxes), ``hit`` (the peak lies in them; None for a
         sentence without), ``inside`` (of the attention on the picture, the part in them) and ``chance``
-        (their part of the patches: what an even look gives to both).
+        (their part of the patches: what uniform attention gives to both).
 
     Raises:
         InputError: for an answer without a thought or without its attention, a picture that is not

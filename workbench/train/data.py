@@ -35,7 +35,7 @@ __all__ = [
     "batches",
     "batches_of",
     "collate",
-    "dealt",
+    "bucketed",
     "examples",
     "one_thread",
     "patchify",
@@ -285,7 +285,7 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
 
 
 def batches(encoder: Encoder, mix: Mix, *, seed: str, size: int, pool: int = POOL) -> Iterator[list[Batch]]:
-    """The batches of one optimiser step after another, as `dealt` deals them.
+    """The batches of one optimiser step after another, as `bucketed` buckets them by length.
 
     Args:
         encoder: writes drawings as ids.
@@ -309,7 +309,7 @@ def pool_of(encoder: Encoder, mix: Mix, seed: str, *, size: int, pool: int = POO
         pool: steps that are drawn together.
     """
     rng, stream = random.Random(f"batches/{seed}"), examples(encoder, mix, seed)
-    return dealt([next(stream) for _ in range(size * pool)], pool, rng, encoder.pad)
+    return bucketed([next(stream) for _ in range(size * pool)], pool, rng, encoder.pad)
 
 
 def batches_of(
@@ -364,7 +364,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def dealt(drawn: list[Example], steps: int, rng: random.Random, pad: int) -> list[list[Batch]]:
+def bucketed(drawn: list[Example], steps: int, rng: random.Random, pad: int) -> list[list[Batch]]:
     """Deal conversations to optimiser steps so that little is padded and every step has all lengths.
 
     Each step gets several batches of `PART` conversations at most, of like lengths; which ones, chance
@@ -373,7 +373,7 @@ def dealt(drawn: list[Example], steps: int, rng: random.Random, pad: int) -> lis
     Args:
         drawn: conversations, as many for each step.
         steps: how many steps they are for.
-        rng: deals.
+        rng: shuffles the buckets.
         pad: id of padding.
     """
     size = len(drawn) // steps

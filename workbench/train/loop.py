@@ -285,7 +285,7 @@ class TrainConfig:
 
     Args:
         steps: optimiser steps after the encoder's own.
-        encoder_steps: steps with the auxiliary loss only; the decoder rests.
+        encoder_steps: steps with the auxiliary loss only; the decoder is frozen.
         phases: what is drawn, in the order of their first steps, which begin with a checkpoint.
         lr: peak learning rate, of Muon (matched to AdamW's scale) and of AdamW.
         warmup: steps of linear warm-up.

@@ -29,8 +29,8 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     Hover a word (or move with the arrow keys): its map lies on the pictures at once; a click keeps it.
     Draw a box on a picture (or place it with the arrow keys): the words that looked there are shaded,
-    and marked where they looked there at least half as much as the one that did most, and more than an
-    even look at the picture would.  Sliders choose layer and head, or their mean; sinks can be left out.
+    and marked where they looked there at least half as much as the one that did most, and more than
+    uniform attention would.  Sliders choose layer and head, or their mean; sinks can be left out.
 
     A map is computed in the kernel when it is first asked for, sent as bytes, and kept in the browser.
 

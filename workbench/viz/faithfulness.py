@@ -121,7 +121,7 @@ def maps(
 ) -> Figure:
     """Several methods' maps of one answer side by side, each scaled to its own largest value, which is named.
 
-    Purple speaks for the target, orange against it.
+    Purple is evidence for the target, orange against it.
 
     Args:
         attributions: of the same answer.
@@ -156,7 +156,7 @@ def maps(
     label = attributions[0].target.label
     good = sum(one.finding.kind == "better than random" for one in found)
     finding = f": {good} of {len(found)} maps are better than random" if found else ""
-    titled(drawn, f"What speaks for {label}{finding}")
+    titled(drawn, f"Evidence for {label}{finding}")
     return drawn
 
 

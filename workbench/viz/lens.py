@@ -123,7 +123,7 @@ def decision(lenses: LogitLens | Mapping[str, Sequence[LogitLens]], *, width: fl
     """Where a model decides whether to think: the log-odds of opening a thought, layer by layer.
 
     Args:
-        lenses: one lens, or several by group ("several steps": [...]): then lines are means with 95%
+        lenses: one lens, or several by group ("multi-step": [...]): then lines are means with 95%
             intervals over questions (bootstrap), and each question is a faint line.
         width: of the figure, in inches.
 

@@ -17,7 +17,7 @@ from .tables import choices, enough, fall, gain, times
 __all__ = ["accuracy", "budget", "choice", "cost", "steps"]
 
 SUMMARISE = "workbench.train.evaluate.summarise(scored)"
-GROUPS = {True: "several steps", False: "one look"}
+GROUPS = {True: "multi-step", False: "single-step"}
 
 
 def accuracy(table: pd.DataFrame) -> Figure:
@@ -32,7 +32,7 @@ def accuracy(table: pd.DataFrame) -> Figure:
     rows = _grouped(table, ("family", "mode", "n", "right", "accuracy", "low", "high"), SUMMARISE)
     drawn, axes = _by_family(rows, 1)
     _dots(axes[0], rows, "accuracy", scale=100)
-    axes[0].set_xlabel("questions answered rightly (%), with 95% interval")
+    axes[0].set_xlabel("accuracy (%), with 95% interval")
     axes[0].set_xlim(-2, 102)
     _legend(drawn)
     titled(drawn, gain(rows))
@@ -229,7 +229,7 @@ def _percent_axis(axes: Axes) -> None:
     plain(axes, grid="y")
     axes.set_ylim(-3, 103)
     axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-    axes.set_ylabel("answered rightly (95% interval)")
+    axes.set_ylabel("accuracy (95% interval)")
 
 
 def _legend(drawn: Figure) -> None:

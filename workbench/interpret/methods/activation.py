@@ -25,7 +25,7 @@ def run(job: Job) -> Outcome:
     """The score of the target's tokens at each position, minus the interference of the context.
 
     For a target token: its score at every prompt position through the output head, negative ones cut; the
-    context's own activations, weighted by how strongly the context speaks for the target token, fitted by
+    context's own activations, weighted by the context's evidence for the target token, fitted by
     least squares and taken off (the paper's estimated causal inference); a rank-Gaussian filter over 3 x 3
     cells.  The mean over the target's tokens, weighted as the target is.
     """
@@ -73,7 +73,7 @@ def without_interference(activation: np.ndarray, context: np.ndarray, weights: n
     Args:
         activation: the target token's ``[cells]``.
         context: the context tokens' ``[tokens, cells]``.
-        weights: how strongly each speaks for the target ``[tokens]``, not negative.
+        weights: the evidence of each for the target ``[tokens]``, not negative.
     """
     if not weights.sum() > 0:
         return activation
