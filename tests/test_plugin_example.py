@@ -53,13 +53,18 @@ def test_the_example_registers_one_of_each(installed: dict[str, str]) -> None:
         "print(bench.task('synth:battery@2', n=3))\n"
         "from workbench.interpret.methods import TABLE\n"
         "print(list(TABLE.plugged()), TABLE['edges'].unit)\n"
+        "print(bench.score('Colours', 'Red.', gold='red').value, bench.task('Colours', n=2))\n"
+        "from workbench.bench.importers import IMPORTERS\n"
+        "print(list(IMPORTERS.plugged()))\n"
     )
-    plugins, family, drawing, task, method = run(installed, "-c", code).splitlines()
+    plugins, family, drawing, task, method, scored, importers = run(installed, "-c", code).splitlines()
     assert drawing == "True ['battery']"
     assert task.startswith("Task('synth:battery@2', 3 items")
     assert "('example', 'vlm-plugin-example 0.1', '')" in plugins
     assert family == "llava-1.5 ['llava-1.5']"
     assert method == "['edges'] steepness"
+    assert scored.startswith("1.0 Task('Colours', 2 items")
+    assert importers == "['colour-log']"
 
 
 @pytest.mark.slow
@@ -82,3 +87,17 @@ def test_the_example_method_keeps_its_contract(installed: dict[str, str], tmp_pa
     )  # fmt: skip
     assert "test_a_method_does_what_it_says[edges]" in said
     assert "failed" not in said
+
+
+@pytest.mark.slow
+def test_the_example_benchmark_keeps_its_contracts(installed: dict[str, str], tmp_path: Path) -> None:
+    modules = [f"workbench.contracts.test_{kind}" for kind in ("scorers", "tasks", "importers")]
+    said = run(
+        installed, "-m", "pytest", "--pyargs", *modules, "-q", "-k", "olour", "-p", "no:cacheprovider",
+        "--rootdir", str(tmp_path), "-rA",
+    )  # fmt: skip
+    assert "test_a_right_reply_is_right_and_says_why[Colours-workbench]" in said
+    assert "test_its_scorer_knows_its_gold_answers[Colours]" in said
+    assert "test_a_log_that_is_cut_is_an_error_or_a_warning[colour-log]" in said
+    assert "failed" not in said
+    assert "skipped" not in said

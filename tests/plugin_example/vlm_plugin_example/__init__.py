@@ -7,8 +7,9 @@ __all__ = ["register"]
 
 def register() -> None:
     """Add what this package brings; the workbench calls it when a table is first read."""
-    from . import drawing, family, method
+    from . import benchmark, drawing, family, method
 
     family.register()
     drawing.register()
     method.register()
+    benchmark.register()

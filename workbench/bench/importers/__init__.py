@@ -25,7 +25,7 @@ from ..store import leads_out
 from . import eureka, inspect_log, lmms_eval, vlmevalkit
 from .common import NoReplies, Notes, damaged, named
 
-__all__ = ["IMPORTERS", "Importer", "load_results", "recognised", "register_importer"]
+__all__ = ["IMPORTERS", "Importer", "Notes", "load_results", "recognised", "register_importer"]
 
 _FORMATS = "a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or a file that Results.save wrote"
 _OWN_PROTOCOLS = {"vlmevalkit": "vlmevalkit", "lmms-eval": "lmms-eval"}
@@ -41,10 +41,12 @@ class Importer:
         read: from a file to rows as `Results` holds them; what a reader should know goes into the notes.
         recognises: whether a file is such a log, from its path and its first bytes; None for the harnesses
             that `recognised` knows itself.
+        example: writes a small log into a folder, for the contract tests.
     """
 
     read: Reader
     recognises: Callable[[Path, bytes], bool] | None = None
+    example: Callable[[Path], Path] | None = None
 
 
 IMPORTERS: Table[Importer] = Table(
@@ -59,7 +61,13 @@ IMPORTERS: Table[Importer] = Table(
 """Name of a harness -> how its logs are read; `register_importer` adds one."""
 
 
-def register_importer(harness: str, read: Reader, *, recognises: Callable[[Path, bytes], bool]) -> None:
+def register_importer(
+    harness: str,
+    read: Reader,
+    *,
+    recognises: Callable[[Path, bytes], bool],
+    example: Callable[[Path], Path] | None = None,
+) -> None:
     """Add a harness whose logs `load_results` reads.
 
     Args:
@@ -67,13 +75,15 @@ def register_importer(harness: str, read: Reader, *, recognises: Callable[[Path,
         read: called with a file and the `Notes`; yields a mapping per item with at least ``item``, ``gold``
             and ``response`` (see `workbench.bench.COLUMNS` for all).
         recognises: called with a file's path and its first 4096 bytes, before the workbench's own check.
+        example: writes a small log into a folder and returns its path, for the contract tests
+            (``pytest --pyargs workbench.contracts``).
 
     Raises:
         InputError: for a name that is taken, or functions that cannot be called.
     """
     if not (callable(read) and callable(recognises)):
         raise InputError(f"importer {harness!r}: read={read!r}, recognises={recognises!r}", "two functions")
-    IMPORTERS.register(harness, Importer(read, recognises))
+    IMPORTERS.register(harness, Importer(read, recognises, example))
 
 
 @verb(rules="protocol")

@@ -10,6 +10,7 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ...errors import InputError
 from ...plugins import Table
@@ -18,6 +19,7 @@ from .base import PROTOCOLS, Asked, Score, Scorer, by_category, hallusion
 
 __all__ = [
     "BENCHMARKS",
+    "EXAMPLES",
     "PROTOCOLS",
     "Asked",
     "Score",
@@ -63,6 +65,9 @@ BENCHMARKS: Table[Mapping[str, Scorer]] = Table(
 )
 """Name of a benchmark, as in the published tables without its split -> protocol -> scorer."""
 
+EXAMPLES: dict[str, dict[str, Any]] = {}
+"""Name of a registered benchmark -> a right reply with its item, for the contract tests."""
+
 _ALSO = {
     "vstarbench": "V*Bench",
     "vstar": "V*Bench",
@@ -100,6 +105,7 @@ def register_scorer(
     *,
     vlmevalkit: Scorer | None = None,
     lmms_eval: Scorer | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> None:
     """Add the scorer of a benchmark, so that `score`, `rescore`, runs and imports know it.
 
@@ -108,6 +114,8 @@ def register_scorer(
         scorer: from an `Asked` (the reply, the gold answers and what else the item carries) to a `Score`.
         vlmevalkit, lmms_eval: the harnesses' own scoring, where they have this benchmark; without it,
             scoring under that protocol is refused.
+        example: a right reply and its item (``prediction``, ``gold``, ``options`` and so on, as `score` takes
+            them), for the contract tests (``pytest --pyargs workbench.contracts``).
 
     Raises:
         InputError: for a name that is taken, or a scorer that cannot be called.
@@ -124,6 +132,8 @@ def register_scorer(
     if not _bare(str(benchmark)):
         raise InputError(f"benchmark={benchmark!r}", "a name with letters or digits")
     BENCHMARKS.register(benchmark, scorers)
+    if example is not None:
+        EXAMPLES[benchmark] = dict(example)
     for read in (_names, canonical, recognise):
         read.cache_clear()
 
