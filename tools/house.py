@@ -65,7 +65,7 @@ BELOW = {
     "ablate": RECORDS | {"models", "synth", "train", "bench"},
     "viz": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate"},
     "ui": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
-    "contracts": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz"},
+    "contracts": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
     "cli": RECORDS | {"models", "synth", "train", "bench", "interpret", "ablate", "viz", "front door"},
 }
 
