@@ -48,7 +48,7 @@ def test_made_runs_give_the_verdicts_that_were_put_into_them(name: str) -> None:
         assert verdicts["maths, 1.9 times the computer-use data minus once"] == "disagrees"
     elif name == "architecture":
         assert verdicts.pop("auto, 'as built' minus 'early fusion'") == "agrees"
-        assert set(verdicts.values()) <= {"cannot tell", "agrees", "disagrees"}
+        assert set(verdicts.values()) == {"about equal"}, "the others were made alike"
         assert len(verdicts) == 5
     else:
         assert set(verdicts.values()) == {"agrees"}

@@ -10,11 +10,11 @@ all of the built-in model, and trains it on larger pictures than it knows.  Runs
 parquet file, each with the recipe that gives it again.
 
 Every run of a study answers the same questions, and runs of a kind differ in their seed alone.  So the error
-of a difference is that of training again, which published tables of one run a row leave out; another set of
-questions, other sizes and other worlds are not in it.  All claims were stated before their study's runs were
-first made, but those against a mixture that trains longer: the runs were planned before, the claims worded
-after.  The published claims are those of arXiv 2603.03975, some of which `workbench.bench.claims` tests on
-the report's own tables.
+of a difference, seed by seed, is that of training again, which published tables of one run a row leave out;
+another set of questions, other sizes and other worlds are not in it.  Verdicts are judged together.  All
+claims were stated before their study's runs were first made, but those against a mixture that trains longer:
+the runs were planned before, the claims worded after.  The published claims are those of arXiv 2603.03975,
+some of which `workbench.bench.claims` tests on the report's own tables.
 
 >>> for found in claims("mixture"): print(found)
 """
@@ -22,8 +22,9 @@ the report's own tables.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,16 +44,17 @@ from .run import Run, run, start_digest
 
 __all__ = [
     "Again",
+    "Difference",
     "Finding",
     "Planned",
     "STUDIES",
     "Study",
     "again",
     "claims",
-    "finding",
+    "difference",
     "interval",
+    "judged",
     "main",
-    "over_pairs",
     "per_run",
     "record",
     "recorded",
@@ -391,7 +393,13 @@ def again(name: str, out: Path, folder: Path) -> Again:
     return Again(recipe.hash, bool(same), both, tuple(one for one in changed if one[1] != one[2]))
 
 
-AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot tell"
+AGREES, DISAGREES, EQUAL, OPEN = "agrees", "disagrees", "about equal", "cannot tell"
+
+#: Kinds of runs are about equal where their difference is surely below this share of the questions.
+MARGIN = 0.03
+
+#: What is risked over all claims that are judged together: to call one of them what it is not.
+ALPHA = 0.05
 
 
 def per_run(
@@ -456,9 +464,14 @@ class Finding:
     Attributes:
         claim: in words, with where it was published.
         compared: what was subtracted from what.
-        difference, low, high: mean difference with its 95% interval (Welch's t over runs).
-        runs: how many runs stand on each side.
-        verdict: "agrees", "disagrees", or "cannot tell" where the interval holds zero.
+        difference, low, high: mean difference with the interval that gave the verdict.
+        level: of the interval: above 95% where several claims are judged together, so that all of their
+            verdicts together err in one of twenty cases at most (Holm 1979).
+        p: of no difference, adjusted for those claims.
+        seeds: how many repetitions stand on each side, paired by their seed.
+        verdict: "agrees" or "disagrees" beyond the interval, "about equal" where all of it lies within
+            `MARGIN`, else "cannot tell".
+        caveat: what else to know of the runs.
     """
 
     claim: str
@@ -466,162 +479,246 @@ class Finding:
     difference: float
     low: float
     high: float
-    runs: tuple[int, int]
+    level: float
+    p: float
+    seeds: int
     verdict: str
+    caveat: str = ""
 
     def __str__(self) -> str:
-        spread = f"{self.low:+.1%} to {self.high:+.1%}" if np.isfinite(self.low) else "no interval"
-        told = f"{self.difference:+.1%} ({spread}; {self.runs[0]} and {self.runs[1]} runs)"
-        return f"{self.verdict.upper()}: {self.claim}\n  {self.compared}: {told}"
+        spread = "no interval"
+        if np.isfinite(self.low):
+            spread = f"{100 * self.low:+.1f} to {100 * self.high:+.1f} at {self.level:.1%}, p {self.p:.2g}"
+        told = f"{100 * self.difference:+.1f} points ({spread}; {self.seeds} seeds)"
+        more = f"\n  {self.caveat}" if self.caveat else ""
+        return f"{self.verdict.upper()}: {self.claim}\n  {self.compared}: {told}{more}"
 
 
-def finding(
-    claim: str, higher: pd.Series | Sequence[float], lower: pd.Series | Sequence[float], compared: str
-) -> Finding:
-    """Whether runs bear out that one kind does better than another.
+@dataclass(frozen=True)
+class Difference:
+    """What is compared for a claim, before it is judged beside others.
+
+    Attributes:
+        mean, error: of the difference; the error is NaN for a single seed.
+        freedom: degrees of freedom of the error.
+        seeds: how many repetitions it comes from.
+    """
+
+    claim: str
+    compared: str
+    mean: float
+    error: float
+    freedom: int
+    seeds: int
+
+    @property
+    def p(self) -> float:
+        """Of no difference, by itself (two-sided t); NaN without an error."""
+        if not self.error > 0:
+            return math.nan if math.isnan(self.error) else float(self.mean == 0)
+        return float(2 * student.sf(abs(self.mean) / self.error, self.freedom))
+
+
+def difference(
+    claim: str, values: pd.DataFrame, pairs: Sequence[tuple[Any, Any]], compared: str
+) -> Difference | None:
+    """The mean difference of some pairs of kinds of runs, paired by their seed.
+
+    Runs of one seed share their questions, their order and most of their records, so that they are compared
+    seed by seed.  Kinds vary alike about what kind and seed explain (a two-way layout; Fisher 1935), so all
+    kinds of the table tell how much: three seeds of two kinds alone would leave two degrees of freedom.  Pass
+    the columns that are compared alone where others vary in another way.
 
     Args:
         claim: what is claimed.
-        higher: values of the runs that the claim says do better, one a run.
-        lower: those of the others.
-        compared: what the two are, for the reader.
+        values: a row a seed, a column a kind; NaN where a run is not recorded.
+        pairs: (the kind that is claimed to do better, the other); pairs with a kind that is not there are
+            left out.
+        compared: what is subtracted from what, for the reader.
 
-    Raises:
-        InputError: if a side has no run.
+    Returns:
+        The difference; None if no pair is there.
     """
-    return over_pairs(claim, [(higher, lower)], compared)
+    there = [(a, b) for a, b in pairs if a in values and b in values]
+    if not there:
+        return None
+    kinds = list(dict.fromkeys(kind for pair in there for kind in pair))
+    rows = values[values[kinds].notna().all(axis=1)]
+    if rows.empty:
+        return None
+    contrast = pd.Series(0.0, kinds)
+    for higher, lower in there:
+        contrast[higher] += 1 / len(there)
+        contrast[lower] -= 1 / len(there)
+    mean = float((rows[kinds] * contrast).sum(axis=1).mean())
+    whole = rows.dropna(axis=1).to_numpy()
+    freedom = (whole.shape[0] - 1) * (whole.shape[1] - 1)
+    if freedom < 1:
+        return Difference(claim, compared, mean, math.nan, 0, len(rows))
+    left = whole - whole.mean(axis=0) - whole.mean(axis=1, keepdims=True) + whole.mean()
+    error = float(((left**2).sum() / freedom * (contrast**2).sum() / len(rows)) ** 0.5)
+    return Difference(claim, compared, mean, error, freedom, len(rows))
 
 
-def over_pairs(claim: str, pairs: Sequence[tuple[Any, Any]], compared: str) -> Finding:
-    """The same for several pairs of kinds: the mean of their differences.
+def judged(differences: Sequence[Difference], *, caveat: str = "") -> list[Finding]:
+    """Verdicts on claims that are judged together, by Holm's procedure, with intervals to match.
 
-    The error comes from runs of one kind alone, so each kind needs two; Welch and Satterthwaite's degrees
-    of freedom.
-
-    Raises:
-        InputError: if there is no pair, or a side has no run.
+    The smallest p of m claims must be below `ALPHA` / m, the next one below `ALPHA` / (m - 1), and so on;
+    with the first that is not, all others stay open.
     """
-    sides = [[np.asarray(side, dtype=float) for side in pair] for pair in pairs]
-    counts = (sum(len(a) for a, _ in sides), sum(len(b) for _, b in sides))
-    if not sides or not all(len(side) for pair in sides for side in pair):
-        raise InputError(f"{compared}: {counts[0]} and {counts[1]} runs", "runs on both sides")
-    difference = float(np.mean([a.mean() - b.mean() for a, b in sides]))
+    ps = [one.p for one in differences]
+    told = sorted((p, number) for number, p in enumerate(ps) if not math.isnan(p))
+    levels: dict[int, tuple[float, float]] = {}
+    adjusted, alpha, open_ended = 0.0, ALPHA, False
+    for rank, (p, number) in enumerate(told):
+        left = len(told) - rank
+        adjusted = max(adjusted, min(1.0, left * p))
+        if not open_ended:
+            alpha, open_ended = ALPHA / left, p > ALPHA / left
+        levels[number] = (1 - alpha, adjusted)
+    unknown = 1 - ALPHA, math.nan
+    return [_judge(one, *levels.get(number, unknown), caveat) for number, one in enumerate(differences)]
+
+
+def _judge(one: Difference, level: float, p: float, caveat: str) -> Finding:
     low, high = -np.inf, np.inf
-    every = [side for pair in sides for side in pair]
-    if all(len(side) > 1 for side in every):
-        parts = [side.var(ddof=1) / len(side) / len(sides) ** 2 for side in every]
-        below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, every, strict=True))
-        freedom = sum(parts) ** 2 / below if below > 0 else sum(counts) - len(every)
-        half = float(student.ppf(0.975, freedom) * sum(parts) ** 0.5)
-        low, high = difference - half, difference + half
-    verdict = AGREES if low > 0 else DISAGREES if high < 0 else OPEN
-    return Finding(claim, compared, difference, low, high, counts, verdict)
+    if not math.isnan(one.error):
+        half = float(student.ppf(0.5 + level / 2, one.freedom)) * one.error if one.error else 0.0
+        low, high = one.mean - half, one.mean + half
+    verdict = OPEN
+    if low > 0 or high < 0:
+        verdict = AGREES if low > 0 else DISAGREES
+    elif low > -MARGIN and high < MARGIN:
+        verdict = EQUAL
+    return Finding(one.claim, one.compared, one.mean, low, high, level, p, one.seeds, verdict, caveat)
 
 
-#: Rows of the published table that differ in maths data alone, and in computer-use data alone (less, more).
-MORE_MATHS = (("row1", "row3"), ("row2", "row4"))
-MORE_SCREENS = (("row1", "row2"), ("row3", "row4"))
+#: Rows of the published table that differ in maths data alone, and in computer-use data alone (more, less).
+MORE_MATHS = (("row3", "row1"), ("row4", "row2"))
+MORE_SCREENS = (("row2", "row1"), ("row4", "row3"))
+
+
+#: What to know of every study's runs but feeding's, whose families the built-in model was not trained on.
+BEGUN = "all runs began with the built-in model, which was trained on the families that are asked about"
 
 
 def claims(study: str, table: pd.DataFrame | None = None) -> list[Finding]:
     """What a study's runs say about the report's claims; claims whose runs are not recorded yet are left out.
 
+    The claims of all recorded studies were stated together, so they are judged together: with 27 of them, one
+    or two would stand out by chance at 95%.
+
     Args:
         study: one of `STUDIES`.
-        table: its rows; None for the recorded ones that ship.
+        table: its rows, judged by themselves; None for the recorded ones that ship.
 
     Raises:
         InputError: for an unknown study, or one that has not been recorded.
     """
-    found = recorded(study) if table is None else table
-    return _CLAIMS[study](found)
+    if table is not None:
+        return judged(_CLAIMS[study](table), caveat="" if study == "feeding" else BEGUN)
+    recorded(study)
+    made = {name: _CLAIMS[name](recorded(name)) for name in _CLAIMS if _is_recorded(name)}
+    every = iter(judged([one for differences in made.values() for one in differences]))
+    found = {name: [next(every) for _ in differences] for name, differences in made.items()}[study]
+    return found if study == "feeding" else [replace(one, caveat=BEGUN) for one in found]
 
 
-def _mixture(table: pd.DataFrame) -> list[Finding]:
+def _is_recorded(name: str) -> bool:
+    try:
+        data_path("runs", f"{name}.parquet")
+    except InputError:
+        return False
+    return True
+
+
+def _wide(values: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Accuracy with a row a seed and a column a kind."""
+    return values.pivot_table(index="seed", columns=kind, values="accuracy")
+
+
+def _present(made: Sequence[Difference | None]) -> list[Difference]:
+    return [one for one in made if one is not None]
+
+
+def _mixture(table: pd.DataFrame) -> list[Difference]:
     values = per_run(table, ["mixture"], where={"mode": "auto"}, by=["domain"])
-    made = []
+    wide = {domain: _wide(rows, "mixture") for domain, rows in values.groupby("domain")}
+    longer = [(row, long) for long, (_, row) in LONGER.items()]
+    made: list[tuple[str, Sequence[tuple[str, str]], str, str]] = []
     for domain in ("maths", "computer_use"):
         claim = f"tripling maths data, with computer-use data held, improves {domain} (Table 2)"
-        made += _rows(values, domain, MORE_MATHS, claim, "three times the maths data minus once")
-    same_length = tuple((name, long) for name, (_, long) in LONGER.items())
+        made.append((domain, MORE_MATHS, claim, "three times the maths data minus once"))
     for domain in ("maths", "computer_use"):
         claim = f"it is the maths data, not the longer training, that improves {domain} (a question of ours)"
-        told = "three times the maths data minus the first mixture for as long"
-        made += _rows(values, domain, same_length, claim, told)
+        made.append((domain, longer, claim, "three times the maths data minus the first mixture for as long"))
+    told = "1.9 times the computer-use data minus once"
     claim = "more computer-use data improves computer_use (Table 2; a question of ours)"
-    made += _rows(
-        values,
-        "computer_use",
-        MORE_SCREENS,
-        claim,
-        "1.9 times the computer-use data minus once",
-    )
+    made.append(("computer_use", MORE_SCREENS, claim, told))
     claim = "more computer-use data takes nothing from maths, and even helps (Table 2; a question of ours)"
-    made += _rows(values, "maths", MORE_SCREENS, claim, "1.9 times the computer-use data minus once")
-    return made
+    made.append(("maths", MORE_SCREENS, claim, told))
+    return _present(
+        [
+            difference(claim, wide[domain], pairs, f"{domain}, {told}")
+            for domain, pairs, claim, told in made
+            if domain in wide
+        ]
+    )
 
 
-def _rows(
-    values: pd.DataFrame, domain: str, pairs: tuple[tuple[str, str], ...], claim: str, compared: str
-) -> list[Finding]:
-    """The differences of some pairs of mixtures, (less, more), together."""
-    one = values[values["domain"] == domain]
-    both = [[one[one["mixture"] == name]["accuracy"] for name in (more, less)] for less, more in pairs]
-    found = [(more, less) for more, less in both if len(more) and len(less)]
-    return [over_pairs(claim, found, f"{domain}, {compared}")] if found else []
-
-
-def _reasoning(table: pd.DataFrame) -> list[Finding]:
+def _reasoning(table: pd.DataFrame) -> list[Difference]:
     values = per_run(table, ["reasoning"], by=["mode"])
-
-    def at(share: float, mode: str = "auto") -> pd.Series:
-        return values[(values["reasoning"] == share) & (values["mode"] == mode)]["accuracy"]
-
+    fifth = values[values["reasoning"] == 0.2]
+    modes = fifth.pivot_table(index="seed", columns="mode", values="accuracy")
     made = [
-        _between(
-            f"{claim} (Tables 3 and 4)", at(0.2), at(0.2, mode), f"a fifth with thoughts, auto minus {mode}"
+        # the same runs in two modes: what other shares vary by says nothing about these
+        difference(
+            f"{claim} (Tables 3 and 4)",
+            modes[[name for name in ("auto", mode) if name in modes]],
+            [("auto", mode)],
+            f"a fifth with thoughts, auto minus {mode}",
         )
         for mode, claim in (
             ("nothink", "letting the model decide is better than forcing a direct answer"),
             ("think", "letting the model decide is better than forcing a thought"),
         )
     ]
+    wide = _wide(values[values["mode"] == "auto"], "reasoning")
     for share in (0.0, 0.4, 1.0):
         claim = (
             f"a fifth of the data with thoughts does better than {share:.0%} (the report's choice, in words)"
         )
-        made.append(_between(claim, at(0.2), at(share), f"auto, 20% minus {share:.0%}"))
-    return [one for one in made if one is not None]
+        made.append(difference(claim, wide, [(0.2, share)], f"auto, 20% minus {share:.0%}"))
+    return _present(made)
 
 
-def _pipelines(table: pd.DataFrame) -> list[Finding]:
-    values = per_run(table, ["pipeline"], where={"mode": "auto"}).set_index("pipeline")["accuracy"]
+def _pipelines(table: pd.DataFrame) -> list[Difference]:
+    wide = _wide(per_run(table, ["pipeline"], where={"mode": "auto"}), "pipeline")
     *others, chosen = PIPELINES
-    made = [
-        _between(
-            f"a reasoning language model and then a mix is the pipeline to choose, not: {other} (in words)",
-            values[values.index == chosen],
-            values[values.index == other],
-            f"auto, the chosen one minus {other!r}",
-        )
-        for other in others
-    ]
-    return [one for one in made if one is not None]
+    return _present(
+        [
+            difference(
+                f"a reasoning language model, then a mix, is the pipeline to choose, not: {other} (in words)",
+                wide,
+                [(chosen, other)],
+                f"auto, the chosen one minus {other!r}",
+            )
+            for other in others
+        ]
+    )
 
 
-def _feeding(table: pd.DataFrame) -> list[Finding]:
+def _feeding(table: pd.DataFrame) -> list[Difference]:
     values = per_run(table, ["method", "token_budget"])
-
-    def at(method: str, budget: int) -> pd.Series:
-        return values[(values["method"] == method) & (values["token_budget"] == budget)]["accuracy"]
-
+    wide = values.pivot_table(index="seed", columns=["method", "token_budget"], values="accuracy")
+    wide.columns = wide.columns.to_flat_index()
     first, *others = FEEDINGS
     budgets = sorted(set(values["token_budget"]))
     made = [
-        _between(
+        difference(
             f"dynamic resolution finds small targets better than {FEEDINGS[other]} (Table 1)",
-            at(first, budget),
-            at(other, budget),
+            wide,
+            [((first, budget), (other, budget))],
             f"at most {budget} tokens, {FEEDINGS[first]} minus {FEEDINGS[other]}",
         )
         for budget in budgets
@@ -629,16 +726,13 @@ def _feeding(table: pd.DataFrame) -> list[Finding]:
     ]
     if len(budgets) > 1:
         claim = "with dynamic resolution more tokens help on small targets (Table 1)"
-        made.append(
-            _between(
-                claim, at(first, budgets[-1]), at(first, budgets[0]), "the larger budget minus the smaller"
-            )
-        )
-    return [one for one in made if one is not None]
+        pair = (first, budgets[-1]), (first, budgets[0])
+        made.append(difference(claim, wide, [pair], "the larger budget minus the smaller"))
+    return _present(made)
 
 
-def _architecture(table: pd.DataFrame) -> list[Finding]:
-    values = per_run(table, ["shape"], where={"mode": "auto"}).set_index("shape")["accuracy"]
+def _architecture(table: pd.DataFrame) -> list[Difference]:
+    wide = _wide(per_run(table, ["shape"], where={"mode": "auto"}), "shape")
     own, *others = SHAPES
     told = {
         "patches see later ones": "attention in both directions within a picture helps (the model card)",
@@ -646,20 +740,13 @@ def _architecture(table: pd.DataFrame) -> list[Finding]:
     }
     made = []
     for other in others:
-        sides = values[values.index == other], values[values.index == own]
-        if other == "early fusion":
-            made.append(_between(told[other], sides[1], sides[0], f"auto, {own!r} minus {other!r}"))
-        else:
-            claim = told.get(other, f"{other}: better than {own} (a question of ours)")
-            made.append(_between(claim, *sides, f"auto, {other!r} minus {own!r}"))
-    return [one for one in made if one is not None]
+        pair = (own, other) if other == "early fusion" else (other, own)
+        claim = told.get(other, f"{other}: better than {own} (a question of ours)")
+        made.append(difference(claim, wide, [pair], f"auto, {pair[0]!r} minus {pair[1]!r}"))
+    return _present(made)
 
 
-def _between(claim: str, higher: pd.Series, lower: pd.Series, compared: str) -> Finding | None:
-    return None if higher.empty or lower.empty else finding(claim, higher, lower, compared)
-
-
-_CLAIMS: dict[str, Callable[[pd.DataFrame], list[Finding]]] = {
+_CLAIMS: dict[str, Callable[[pd.DataFrame], list[Difference]]] = {
     "mixture": _mixture,
     "reasoning": _reasoning,
     "pipelines": _pipelines,
