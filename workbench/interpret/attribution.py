@@ -400,7 +400,7 @@ def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
             f"{method}: the values sum to {values.sum():.2f} nats, not to {whole:.2f} (completeness gap "
             f"{delta:+.2f}); take more steps or samples",
             CompletenessWarning,
-            stacklevel=3,
+            stacklevel=4,  # behind `attribute` and what reads its arguments: at the user's line
         )
 
 

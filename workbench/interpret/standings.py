@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..files import data_path, local_path, read_json
 from ..html import framed
 from ..stats import bootstrap_mean
-from .faithfulness import LEAST_DROP
+from .faithfulness import LEAST_DROP, LEAST_SHARE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,11 +82,13 @@ def _faithful(own: pd.DataFrame, centre: pd.DataFrame, baselines: Sequence[str])
         "worst": worst,
         "worst_low": by_baseline[worst][1],
         **_named("over_centre", over),
-        "verdict": _verdict(by_baseline, over),
+        "verdict": _verdict(by_baseline, over, float((own["full"] - own["no_image"]).mean())),
     }
 
 
-def _verdict(by_baseline: dict[str, tuple[float, float, float]], over: tuple[float, float, float]) -> str:
+def _verdict(
+    by_baseline: dict[str, tuple[float, float, float]], over: tuple[float, float, float], drop: float
+) -> str:
     better, worse = (
         [f for f, e in by_baseline.items() if e[1] > 0],
         [f for f, e in by_baseline.items() if e[2] < 0],
@@ -95,7 +97,10 @@ def _verdict(by_baseline: dict[str, tuple[float, float, float]], over: tuple[flo
         return "better than random" + (" and centre" if over[1] > 0 else "")
     if better:
         return f"better than random under {', '.join(better)} only"
-    return "worse than random" if len(worse) == len(by_baseline) else "no better than random"
+    if len(worse) == len(by_baseline):
+        return "worse than random"
+    useless = all(high <= LEAST_SHARE * drop for _, _, high in by_baseline.values())
+    return "no better than random" if useless else "cannot tell from random"
 
 
 def _plausible(right: pd.DataFrame) -> dict[str, Any]:
