@@ -327,3 +327,78 @@ def test_options_on_one_line_are_read_from_a_log_as_from_the_data_set(tmp_path: 
     assert row["category"] == "instance reasoning"
     assert row["logged"] == 0
     assert rescore(results, "workbench").frame()["value"][0] == 1
+
+
+# -- EvalScope and OpenCompass -----------------------------------------------------------------------
+
+
+def _evalscope(root: Path, replies: Sequence[str], report: float) -> None:
+    for part in ("predictions", "reviews", "reports"):
+        (root / part / "M").mkdir(parents=True)
+    question = [{"type": "text", "text": "What colour?\nA) red\nB) blue"}]
+    thinking = [{"type": "reasoning", "reasoning": "It is red."}, {"type": "text", "text": "A"}]
+    predictions, reviews = [], []
+    for at, reply in enumerate(replies):
+        content = thinking if at == 0 else reply
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": content}]
+        usage = {"input_tokens": 40, "output_tokens": 9, "reasoning_tokens": 4 if at == 0 else None}
+        output = {"choices": [{"message": messages[1], "stop_reason": "stop"}], "usage": usage, "time": 1.5}
+        predictions.append({"index": at, "model": "M", "model_output": output, "messages": messages})
+        score = {"value": {"acc": float(reply == "A")}, "extracted_prediction": reply, "prediction": reply}
+        scored = {"score": score, "sample_id": at, "group_id": at}
+        reviews.append({"index": at, "target": "A", "messages": messages, "sample_score": scored})
+    for part, rows in (("predictions", predictions), ("reviews", reviews)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (root / part / "M" / "mm_star_math.jsonl").write_text(lines, "utf-8")
+    subset = {"name": "math", "score": report, "num": len(replies)}
+    told = {"metrics": [{"name": "mean_acc", "categories": [{"name": ["default"], "subsets": [subset]}]}]}
+    (root / "reports" / "M" / "mm_star.json").write_text(json.dumps(told), "utf-8")
+
+
+def test_evalscopes_reviews_are_read_with_what_its_predictions_tell(tmp_path: Path) -> None:
+    _evalscope(tmp_path / "20260101_120000", ["A", "B"], 0.5)
+    results = load_results(tmp_path)
+    frame = results.frame()
+    assert list(frame["item"]) == ["math/0", "math/1"]
+    assert set(frame["benchmark"]) == {"MMStar"}
+    assert (list(frame["value"]), results.protocol) == ([1, 0], "logged")
+    assert (frame["thought"][0], frame["response"][0], frame["thought_tokens"][0]) == ("It is red.", "A", 4)
+    assert frame["details"][0]["options"] == {"A": "red", "B": "blue"}
+    assert set(frame["seconds"]) == {1.5}
+    assert not any(w.startswith("totals:") for w in results.warnings)
+
+
+def test_evalscopes_runs_stay_apart_and_its_report_is_compared(tmp_path: Path) -> None:
+    _evalscope(tmp_path / "20260101_120000", ["A", "B"], 0.5)
+    _evalscope(tmp_path / "20260102_120000", ["A", "A"], 0.5)
+    results = load_results(tmp_path)
+    assert set(_runs(results)) == {"M 20260101_120000", "M 20260102_120000"}
+    (said,) = [w for w in results.warnings if w.startswith("totals:")]
+    assert "mean_acc of math = 0.5, its rows give 1" in said
+
+
+def test_opencompass_predictions_are_read_with_the_evaluators_verdicts(tmp_path: Path) -> None:
+    root = tmp_path / "20260101_120000"
+    for part in ("predictions", "results"):
+        (root / part / "M").mkdir(parents=True)
+    turn = {"role": "HUMAN", "prompt": "Which?\nA. red\nB. blue"}
+    rows = {
+        str(at): {"origin_prompt": [turn], "prediction": f"<think>Look.</think>{reply}", "gold": "A"}
+        for at, reply in enumerate("AB")
+    }
+    (root / "predictions" / "M" / "MMStar.json").write_text(json.dumps(rows, indent=4), "utf-8")
+    verdicts = {str(at): {"pred": reply, "correct": reply == "A"} for at, reply in enumerate("AB")}
+    told = {"accuracy": 50.0, "details": verdicts}
+    (root / "results" / "M" / "MMStar.json").write_text(json.dumps(told), "utf-8")
+    results = load_results(tmp_path)
+    frame = results.frame()
+    assert (list(frame["value"]), list(frame["response"]), set(frame["thought"])) == (
+        [1, 0],
+        ["A", "B"],
+        {"Look."},
+    )
+    assert (set(frame["model"]), set(frame["harness"])) == ({"M"}, {"opencompass"})
+    assert frame["details"][0]["options"] == {"A": "red", "B": "blue"}
+    assert not any(w.startswith("totals:") for w in results.warnings)
+    bare = load_results(root / "predictions" / "M" / "MMStar.json", protocol="workbench")
+    assert list(bare.frame()["value"]) == [1, 0]

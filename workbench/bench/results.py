@@ -47,7 +47,7 @@ __all__ = [
 TEXT = {
     "run": "name of the run; the model's name unless told otherwise",
     "model": "name of the model",
-    "harness": "who asked: workbench, vlmevalkit, lmms-eval, inspect or eureka",
+    "harness": "who asked: workbench, vlmevalkit, lmms-eval, inspect, eureka, evalscope, opencompass",
     "benchmark": "name of the benchmark or task, without its split",
     "version": "which version of the benchmark's data: a split, a revision or a hash; '' if unknown",
     "item": "the item's id within the benchmark",

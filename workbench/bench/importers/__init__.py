@@ -22,12 +22,14 @@ from ..run import open_run
 from ..scorers import PROTOCOLS
 from ..scoring import rescore
 from ..store import leads_out
-from . import eureka, inspect_log, lmms_eval, vlmevalkit
+from . import eureka, evalscope, inspect_log, lmms_eval, opencompass, vlmevalkit
 from .common import NoReplies, Notes, damaged, named
 
 __all__ = ["IMPORTERS", "Importer", "Notes", "load_results", "recognised", "register_importer"]
 
-_FORMATS = "a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or a file that Results.save wrote"
+_FORMATS = (
+    "a log of VLMEvalKit, lmms-eval, Inspect, Eureka, EvalScope or OpenCompass, or what Results.save wrote"
+)
 _OWN_PROTOCOLS = {"vlmevalkit": "vlmevalkit", "lmms-eval": "lmms-eval"}
 
 Reader = Callable[[Path, Notes], Iterator[dict[str, Any]]]
@@ -56,6 +58,8 @@ IMPORTERS: Table[Importer] = Table(
         "lmms-eval": Importer(lmms_eval.read_samples),
         "inspect": Importer(inspect_log.read_inspect),
         "eureka": Importer(eureka.read_eureka),
+        "evalscope": Importer(evalscope.read_evalscope),
+        "opencompass": Importer(opencompass.read_opencompass),
     },
 )
 """Name of a harness -> how its logs are read; `register_importer` adds one."""
@@ -97,10 +101,10 @@ def load_results(
     mode: str | None = None,
     images: str | Path | None = None,
 ) -> Results:
-    """Read a log of VLMEvalKit, lmms-eval, Inspect or Eureka, or all logs in a folder.
+    """Read a log of VLMEvalKit, lmms-eval, Inspect, Eureka, EvalScope or OpenCompass, or a folder of them.
 
     A row's value is the one that the log holds (``protocol`` "logged"), else that of the harness's own
-    protocol (ours for Inspect and Eureka).  What a reader should know is counted in ``warnings``: cut cells,
+    protocol (ours for the others).  What a reader should know is counted in ``warnings``: cut cells,
     a cut last line, repeated or missing ids, rows without a score, and mean scores that the log states but
     its rows do not give.  Rows are never dropped in silence: of several logs with the same items, each is a
     ``run`` of its own, named after the model and the log's date, id or folder.
@@ -262,13 +266,21 @@ def _each_once(source: Path, notes: Notes) -> list[Path]:
 
 
 def _without_judges(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[Path, str]]:
-    """Without the stages in which a judge of Eureka's replied, where the model's own stage is there."""
-    judges = [file for file, kind in found if kind == "eureka" and eureka.is_judges(file)]
-    own = [(file, kind) for file, kind in found if file not in judges]
-    if not judges or not own:
-        return found
-    notes.add(f"{len(judges)} files hold the replies of a judge; its verdicts are the logged values")
-    return own
+    """Without a judge's stages of Eureka, and without EvalScope's replies that its reviews hold too."""
+    judges = {file for file, kind in found if kind == "eureka" and eureka.is_judges(file)}
+    if judges and len(judges) < len(found):
+        notes.add(f"{len(judges)} files hold the replies of a judge; its verdicts are the logged values")
+        found = [(file, kind) for file, kind in found if file not in judges]
+    return [(file, kind) for file, kind in found if not (kind == "evalscope" and _is_reviewed(file))]
+
+
+def _is_reviewed(file: Path) -> bool:
+    """Whether EvalScope's review of the same samples lies beside a file of predictions."""
+    folder = file.parent
+    return (
+        folder.parent.name == "predictions"
+        and (folder.parent.parent / "reviews" / folder.name / file.name).is_file()
+    )
 
 
 def _without_copies(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[Path, str]]:
@@ -368,8 +380,8 @@ def _lasting(warnings: Iterable[str]) -> list[str]:
 
 
 def recognised(path: Path) -> str:
-    """The kind of a file by its content: "vlmevalkit", "lmms-eval", "lmms-eval totals", "inspect", "eureka",
-    "workbench", "totals", a registered harness, or "" for anything else."""
+    """The kind of a file by its content: a harness of `IMPORTERS`, "lmms-eval totals", "totals", "workbench"
+    for results of our own, or "" for anything else."""
     with path.open("rb") as file:
         start = file.read(4096)
     for name, importer in IMPORTERS.plugged().items():
@@ -405,6 +417,8 @@ def _json_kind(path: Path, text: str) -> str:
             return "lmms-eval"
         if eureka.is_row(first):
             return "eureka"
+        if evalscope.is_review(first) or evalscope.is_prediction(first):
+            return "evalscope"
     return _document_kind(path, text)
 
 
@@ -433,6 +447,8 @@ def _document_kind(path: Path, text: str) -> str:
         return "lmms-eval totals"
     if inspect_log.is_log(data):
         return "inspect"
+    if opencompass.is_predictions(data):
+        return "opencompass"
     return (
         "totals" if isinstance(data, dict) and any("Overall" in k or "acc" in k.lower() for k in data) else ""
     )

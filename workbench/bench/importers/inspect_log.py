@@ -16,7 +16,7 @@ from ...errors import InputError
 from ..scorers.choice import options_in
 from .common import NoReplies, Notes, Total, checked_zip, damaged, load_json, number, read_member, split_reply
 
-__all__ = ["is_archive", "is_log", "read_inspect"]
+__all__ = ["input_of", "is_archive", "is_log", "output_of", "read_inspect"]
 
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
 _STOPPED = {
@@ -125,8 +125,8 @@ def _row(sample: Mapping[str, Any], spec: Mapping[str, Any], at: int, notes: Not
     if item is None or item == "":
         notes.count("no id; they are named by their place, and cannot be paired with another run")
         item = f"row {at}"
-    question, pictures = _input(sample, notes)
-    thought, response, stopped = _output(sample)
+    question, pictures = input_of(sample, notes)
+    thought, response, stopped = output_of(sample)
     if response is None:
         notes.count("no reply (the sample ended with an error)")
     value, parsed, why, raw = _score(sample.get("scores") or {}, notes)
@@ -186,7 +186,7 @@ def _target(target: Any) -> str | None:
     return None if target in (None, "") else str(target)
 
 
-def _input(sample: Mapping[str, Any], notes: Notes) -> tuple[str, list[str]]:
+def input_of(sample: Mapping[str, Any], notes: Notes) -> tuple[str, list[str]]:
     """(text, picture references) of a sample's input: a text, or messages with parts."""
     value = sample.get("input")
     if isinstance(value, str):
@@ -219,7 +219,7 @@ def _picture(reference: str, notes: Notes) -> list[str]:
     return [reference]
 
 
-def _output(sample: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
+def output_of(sample: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
     """(thought, response, stopped) of a sample; the response is None where there was none."""
     choices = (sample.get("output") or {}).get("choices") or []
     if not choices or not isinstance(choices[0], dict):
