@@ -68,7 +68,7 @@ def bootstrap_mean(
     """The mean of independent values with its percentile bootstrap interval (Efron 1979).
 
     Args:
-        values: one number a sample; NaN is left out.
+        values: one number per sample; NaN is left out.
         level: probability that the interval covers.
         n_resamples: resamples.
         seed: of the resampling; the same values and seed give the same interval.
@@ -228,7 +228,7 @@ def bootstrap_means(
     Args:
         values: ``[items]``, or ``[items, columns]`` for several quantities of the same items.
         clusters: ``[items]`` labels, or None.
-        statistic: from means ``[block, columns]`` to one number a draw ``[block]``; None keeps the means.
+        statistic: from means ``[block, columns]`` to one number per draw ``[block]``; None keeps the means.
 
     Returns:
         ``[resamples]`` for one quantity or with a statistic, else ``[resamples, columns]``.

@@ -200,7 +200,7 @@ def cost(
 
 
 def cost_table(shape: object, feeds: Iterable[Feed], **options: Any) -> pandas.DataFrame:
-    """A row a plan with the fields of `Cost`, ``label`` and ``prompt_flops``; options as of `cost`."""
+    """One row per plan with the fields of `Cost`, ``label`` and ``prompt_flops``; options as of `cost`."""
     import pandas
 
     found = shape if isinstance(shape, Shape) else Shape.of(shape)

@@ -182,7 +182,7 @@ class Microscope:
     Args:
         size: (width, height) of the picture, in pixels.
         budget: most tokens, for every method.
-        readings: one a method.
+        readings: one per method.
     """
 
     size: tuple[int, int]
@@ -202,7 +202,7 @@ class Microscope:
         raise InputError(f"method {name!r}", f"one of {', '.join(r.method for r in self.readings)}")
 
     def frame(self) -> pandas.DataFrame:
-        """A row a method; ``smallest_text`` and ``smallest_target`` in pixels of the original."""
+        """One row per method; ``smallest_text`` and ``smallest_target`` in pixels of the original."""
         import pandas
 
         return pandas.DataFrame([reading.to_dict() for reading in self.readings])

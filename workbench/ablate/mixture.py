@@ -46,7 +46,7 @@ def checked_shares(shares: object, domains: Sequence[str] | None = None) -> pd.D
     """Shares as a frame of floats whose rows sum to one exactly.
 
     Args:
-        shares: a row a run, a column a domain.
+        shares: one row per run, one column per domain.
         domains: the columns that it must have, in the order to give them; None takes it as it comes.
 
     Raises:
@@ -54,7 +54,9 @@ def checked_shares(shares: object, domains: Sequence[str] | None = None) -> pd.D
             rows that do not sum to one within `TOLERANCE`.
     """
     if not isinstance(shares, pd.DataFrame):
-        raise InputError(f"shares of type {type(shares).__name__}", "a pandas DataFrame, a column a domain")
+        raise InputError(
+            f"shares of type {type(shares).__name__}", "a pandas DataFrame, one column per domain"
+        )
     frame = _columns(shares, domains)
     try:
         frame = frame.astype(float)
@@ -108,7 +110,7 @@ def checked_metric(metric: object, index: pd.Index) -> pd.Series:
     if not isinstance(metric, pd.Series) and len(series) == len(index):
         series.index = index
     if len(series) != len(index):
-        raise InputError(f"a metric of {len(series)} runs and shares of {len(index)}", "one number a run")
+        raise InputError(f"a metric of {len(series)} runs and shares of {len(index)}", "one number per run")
     if not series.index.equals(index):
         lost = index.difference(series.index)
         if len(lost) or not (series.index.is_unique and index.is_unique):
@@ -118,7 +120,7 @@ def checked_metric(metric: object, index: pd.Index) -> pd.Series:
     try:
         series = series.astype(float)
     except (TypeError, ValueError):
-        raise InputError(f"a metric of type {series.dtype}", "one number a run") from None
+        raise InputError(f"a metric of type {series.dtype}", "one number per run") from None
     if not np.isfinite(series.to_numpy()).all():
         bad = [str(label) for label in index[~np.isfinite(series.to_numpy())][:3]]
         raise InputError(f"no metric in row {', '.join(bad)}", "one finite number a run", "drop these runs")
@@ -318,7 +320,7 @@ def _climb(
 
 
 def _exchanges(point: np.ndarray, low: np.ndarray, high: np.ndarray, step: float) -> np.ndarray:
-    """A point with some share moved from one domain to another, a row a pair of domains."""
+    """A point with some share moved from one domain to another, one row per pair of domains."""
     give, take = np.nonzero(~np.eye(len(low), dtype=bool))
     moved = np.minimum(step, np.minimum(point[give] - low[give], high[take] - point[take]))
     moves, rows = np.repeat(point[None], len(give), axis=0), np.arange(len(give))
@@ -330,7 +332,7 @@ def _exchanges(point: np.ndarray, low: np.ndarray, high: np.ndarray, step: float
 def _towards(
     point: np.ndarray, targets: np.ndarray, low: np.ndarray, high: np.ndarray, step: float
 ) -> np.ndarray:
-    """A point moved a part of the way to each target, as far as the bounds allow, a row a target."""
+    """A point moved a part of the way to each target, as far as the bounds allow, one row per target."""
     way = targets - point
     with np.errstate(divide="ignore", invalid="ignore"):
         free = np.where(way > 0, (high - point) / way, np.where(way < 0, (low - point) / way, np.inf))
@@ -377,7 +379,7 @@ def published_response() -> tuple[pd.DataFrame, pd.DataFrame]:
     """The published table as a response: shares of the three domains, and scores with their errors.
 
     Returns:
-        Shares (six rows, columns `DOMAINS`), and a row a mixture and benchmark: ``name``, records of each
+        Shares (six rows, columns `DOMAINS`), and one row per mixture and benchmark: ``name``, records of each
         domain, ``benchmark, score, low, high, error`` in percent. One training run a row: the errors are
         those of the items alone.
     """
@@ -433,8 +435,8 @@ def dirichlet_design(
         replicated: how many of the mixtures are repeated, from the middle outwards; None for all.
 
     Returns:
-        Shares, a row a run, a column a domain; the index is ``("mixture", "replicate")``, both from 0.
-        Give every replicate another seed of training.
+        Shares, one row per run, one column per domain; the index is ``("mixture", "replicate")``, both from
+        0. Give every replicate another seed of training.
 
     Raises:
         InputError: for counts below one, unknown domains, or caps that leave no mixture.
@@ -498,7 +500,7 @@ def repetition_caps(
 
 @dataclass(frozen=True)
 class Noise:
-    """What runs of the same mixture differ by.
+    """Noise between runs of the same mixture.
 
     Attributes:
         deviation: pooled standard deviation of one run, in the metric's unit, with its 95% interval.

@@ -39,7 +39,7 @@ def load(target: str = TARGET) -> tuple[pd.DataFrame, pd.Series]:
         target: whose validation loss; one of 13 domains.
 
     Returns:
-        Shares (a column a domain, 17) and loss in nats a token, with the run's number as index.
+        Shares (one column per domain, 17) and loss in nats a token, with the run's number as index.
 
     Raises:
         InputError: for a target that was not measured.
@@ -80,7 +80,7 @@ def validate(
         unseen: a folder with the authors' ``test_mixture_*.csv`` and ``test_pile_loss_*.csv``.
 
     Returns:
-        Plain values: ``cross_validation`` and ``curve`` with a row a method (and size), ``unseen`` with a
+        Plain values: ``cross_validation`` and ``curve`` with one row per method (and size), ``unseen`` with a
         row a method and proxy size (all 512 runs to train), seconds, seed and date.
     """
     begun = time.perf_counter()

@@ -75,7 +75,7 @@ class CrossValidation(Named, repeats="n_repeats"):
             left out.
         rmse, mae: root mean square and mean absolute miss, in the metric's unit.
         baseline: rmse of always saying the training part's mean.
-        parts: a row a fold and repeat: runs, spearman, rmse.
+        parts: one row per fold and repeat: runs, spearman, rmse.
         predictions: the mean left-out prediction of each run.
     """
 
@@ -174,7 +174,7 @@ def learning_curve(
         unseen: ``(shares, metric)`` of other runs to predict instead of held-out ones.
 
     Returns:
-        ``method, runs, repeat, spearman, rmse``, a row a fit.
+        ``method, runs, repeat, spearman, rmse``, one row per fit.
 
     Raises:
         InputError: for more training and held-out runs than there are, or no size that any method can use.
@@ -257,14 +257,15 @@ def _rank_interval(told: np.ndarray, y: np.ndarray, kind: np.ndarray, seed: int)
 
 @dataclass(frozen=True)
 class Optimum(Named, draws="refits"):
-    """The mixture that a fit likes best.
+    """The best mixture according to a fit.
 
     Attributes:
         shares: a share a domain.
         value: the predicted metric there, with its interval ``low`` to ``high``: how far refits spread at
             this mixture, about the value (a refit's own level is drawn to what was resampled).
-        region: a row a domain: share, and ``low`` to ``high`` of its optimal share over refits and this fit.
-        refits: the optimum of each refit, a row a draw, a column a domain.
+        region: one row per domain: share, and ``low`` to ``high`` of its optimal share over refits and this
+            fit.
+        refits: the optimum of each refit, one row per draw, one column per domain.
         gain: predicted value beyond the best of the runs' own mixtures, in the better direction.
         sure: share of the refits in which this mixture beats that one.
         at_cap: domains whose share is as high as caps and runs allowed: the true best may lie beyond.
@@ -404,8 +405,8 @@ class Response:
     """A fitted response. Make one with `fit_response`.
 
     Attributes:
-        shares: the runs' mixtures, a row a run, a column a domain; rows sum to one.
-        metric: what was measured, a number a run, in its own unit.
+        shares: the runs' mixtures, one row per run, one column per domain; rows sum to one.
+        metric: what was measured, one number per run, in its own unit.
         method: one of `METHODS`.
         goal: "max" or "min": which metric is better; None where it was not said, and no best is asked for.
         seed: of everything random here.
@@ -436,10 +437,10 @@ class Response:
         """The metric at other mixtures.
 
         Args:
-            shares: a row a mixture, with the columns of the fit in any order.
+            shares: one row per mixture, with the columns of the fit in any order.
 
         Returns:
-            A number a row, with its index.
+            One number per row, with its index.
 
         Raises:
             InputError: for missing or unknown columns, negative shares, or rows that do not sum to one.
@@ -495,7 +496,7 @@ class Response:
         level: float = 0.95,
         extrapolate: bool = False,
     ) -> Optimum:
-        """The mixture that the fit likes best, and the region where refits to resampled runs put it.
+        """The best mixture according to the fit, and the region where refits to resampled runs put it.
 
         Args:
             caps: highest share of some domains; `mixture.repetition_caps` makes them from records.
@@ -536,14 +537,14 @@ class Response:
 def fit_response(
     shares: object, metric: object, *, method: str = "log-ridge", goal: str | None = None, seed: int = 0
 ) -> Response:
-    """Fit how a metric answers to the shares of a mixture.
+    """Fit a metric as a function of the mixture's shares.
 
     No method is right everywhere: fit several (`workbench.ablate.agreement`), cross-validate, and believe
     what they agree on.
 
     Args:
-        shares: DataFrame, a row a run, a column a domain; rows sum to one.
-        metric: Series, a number a run, with the same index.
+        shares: DataFrame, one row per run, one column per domain; rows sum to one.
+        metric: Series, one number per run, with the same index.
         method: one of `METHODS`; capitals, spaces and hyphens do not matter.
         goal: "max" (an accuracy) or "min" (a loss), for `Response.optimum` and `Response.next_point`; it is
             never guessed from the metric's name.
@@ -584,11 +585,11 @@ class Agreement:
     """Several fits of the same runs.
 
     Attributes:
-        table: a row a method: ``spearman, low, high, rmse`` on left-out runs, ``value`` predicted at its own
-            optimum, ``others``: the mean that the other methods predict there.
+        table: one row per method: ``spearman, low, high, rmse`` on left-out runs, ``value`` predicted at its
+            own optimum, ``others``: the mean that the other methods predict there.
         ranks: Spearman of each two methods' predictions for mixtures all over the runs' range.
-        optima: a row a method, a column a domain: where each puts the best mixture.
-        crossed: a row a method's optimum, a column what each method predicts there.
+        optima: one row per method, one column per domain: where each puts the best mixture.
+        crossed: one row per method's optimum, a column what each method predicts there.
         skipped: methods that these runs cannot carry.
         compromise: the mixture with the best mean over the methods, each in units of its own spread.
     """

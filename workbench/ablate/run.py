@@ -74,7 +74,7 @@ class Run:
         return cls(recipe=recipe, folder=place, totals=result["totals"], **rows)
 
     def frame(self, by: str = "domain") -> pd.DataFrame:
-        """The final evaluation: a row a domain (or ``by="family"``) and mode."""
+        """The final evaluation: one row per domain (or ``by="family"``) and mode."""
         import pandas as pd
 
         return pd.DataFrame(self.families if by == "family" else self.domains)

@@ -316,7 +316,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 
 def recorded(name: str, out: Path | None = None) -> pd.DataFrame:
-    """The recorded runs of a study, a row a run, family and mode.
+    """The recorded runs of a study, one row per run, family and mode.
 
     Args:
         name: one of `STUDIES`.
@@ -410,7 +410,7 @@ def per_run(
     where: Mapping[str, Any] | None = None,
     by: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """One number a run, from rows of families and modes.
+    """One number per run, from rows of families and modes.
 
     Args:
         table: from `recorded`.

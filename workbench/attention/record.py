@@ -355,7 +355,7 @@ class Attention(AttentionRows):
             sinks: whether sinks count in ``share`` and ``entropy``.
 
         Returns:
-            One row a token: ``token`` (its position), ``text``, ``part`` ("thought", "answer" or ""),
+            One row per token: ``token`` (its position), ``text``, ``part`` ("thought", "answer" or ""),
             ``share`` (of the attention, on the picture), ``entropy`` (bits, of the averaged attention
             within the picture; 0 for one patch), ``entropy_share`` (of the most that the picture's patches
             allow), ``sink_share`` (of the attention, on sinks anywhere).
@@ -377,7 +377,7 @@ class Attention(AttentionRows):
             sinks: whether to keep the positions of `sinks`.
 
         Returns:
-            One row a token, in their order: ``token``, ``text``, ``part``, ``share`` (of the attention,
+            One row per token, in their order: ``token``, ``text``, ``part``, ``share`` (of the attention,
             on the region), ``inside`` (of the attention on the picture, the part on the region), ``lift``
             (``inside`` over the region's part of the patches: 1 is what uniform attention gives).
 
@@ -398,7 +398,7 @@ class Attention(AttentionRows):
             sinks: whether to keep the positions of `sinks`.
 
         Returns:
-            One row a head, best first: ``layer``, ``head``, ``score`` (attention on the region above what
+            One row per head, best first: ``layer``, ``head``, ``score`` (attention on the region above what
             uniform attention over the picture would put there: a head that ignores the picture scores 0),
             ``on_region``, ``on_image``, ``inside`` (of the attention on the picture, the part on the
             region), ``hit`` (part of the tokens whose most seen patch lies in the region).

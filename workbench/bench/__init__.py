@@ -9,7 +9,7 @@
 >>> bench.mode_lens(results)                                      # helps, hurts, the model's own choice
 >>> print(bench.claims()[0])                                      # the published tables, audited
 
-`Results` is the one record for runs and imports: ``results.frame()`` has one row an item and mode.
+`Results` is the one record for runs and imports: ``results.frame()`` has one row per item and mode.
 Names are imported when they are first used; records load without torch and without a model.
 """
 

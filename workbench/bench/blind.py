@@ -25,7 +25,8 @@ def blind_control(seeing: Results, blind: Results, *, n_resamples: int = 2000, s
         n_resamples, seed: of the bootstraps.
 
     Returns:
-        A row a benchmark and mode: ``n`` pairs, ``seeing``, ``blind`` with ``blind_low`` and ``blind_high``,
+        One row per benchmark and mode: ``n`` pairs, ``seeing``, ``blind`` with ``blind_low`` and
+            ``blind_high``,
         ``difference`` (what the pictures add) with ``low`` and ``high``, ``p_holm``; ``chance``, where the
         task says it; ``control``, "blind" or "grey".
 
@@ -53,7 +54,7 @@ def answerable_blind(seeing: Results, blind: Results) -> pd.DataFrame:
     """Items that are right without their picture, in every mode that was asked.
 
     Returns:
-        A row an item: benchmark, item, question, gold, response (without the picture), images.
+        One row per item: benchmark, item, question, gold, response (without the picture), images.
     """
     rows = blind.table[blind.table["control"] != ""]
     right = rows.groupby(["benchmark", "item"], sort=False)["value"].min() > 0.5

@@ -104,7 +104,7 @@ def contamination(
             kind resemble each other.
 
     Returns:
-        A row a picture that has a match, the closest first: ``item``, ``picture``, ``match`` (name of the
+        One row per picture that has a match, the closest first: ``item``, ``picture``, ``match`` (name of the
         closest one), ``distance`` in bits, ``exact`` (the same pixels).  ``attrs`` holds how many pictures
         were ``looked_at`` and how many they were ``compared_with``.
 

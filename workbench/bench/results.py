@@ -227,7 +227,7 @@ class Results(Named, rules="protocol"):
     """Every response of a run or of an imported log, with its score; make one with `Results.of`.
 
     Args:
-        table: the columns of `COLUMNS`, one row an item and mode; `frame` gives a copy.
+        table: the columns of `COLUMNS`, one row per item and mode; `frame` gives a copy.
         folder: where relative picture references lie; None where there are no pictures.
         warnings: what a reader should know about these rows, each with its count.
         about: facts on the run or log as a whole (settings, hardware, the log's own totals).
@@ -311,11 +311,11 @@ class Results(Named, rules="protocol"):
         return next(iter(names)) if len(names) == 1 else ("mixed" if names else "")
 
     def plot(self, **options: Any) -> Figure:
-        """Scores with their 95% intervals, a line a benchmark; options as for `workbench.viz.forest`."""
+        """Scores with their 95% intervals, one line per benchmark; options as for `workbench.viz.forest`."""
         return later("viz", "forest")(self, **options)
 
     def frame(self) -> pd.DataFrame:
-        """A copy of the table: one row an item and mode, with the columns of `COLUMNS`."""
+        """A copy of the table: one row per item and mode, with the columns of `COLUMNS`."""
         return self.table.copy()
 
     def rows(self) -> Iterator[dict[str, Any]]:

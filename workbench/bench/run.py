@@ -436,7 +436,7 @@ def run(
         progress: show a bar with the time left.
 
     Returns:
-        One row an item and mode.  Items that could not be asked are rows without a value, counted in
+        One row per item and mode.  Items that could not be asked are rows without a value, counted in
         ``.warnings``; the next call asks them again.
 
     Raises:

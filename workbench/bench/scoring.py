@@ -142,7 +142,7 @@ _KEPT = ("run", "benchmark", "item", "mode", "epoch", "question", "gold", "respo
 class Rescored(Results):
     """Results under another protocol; ``flips`` lists the items whose value changed.
 
-    ``flips`` has `FLIP_COLUMNS`, one row an item and mode; ``images`` are the picture references, which
+    ``flips`` has `FLIP_COLUMNS`, one row per item and mode; ``images`` are the picture references, which
     ``images(row)`` opens.
     """
 

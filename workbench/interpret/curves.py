@@ -67,7 +67,7 @@ def ranking(values: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Regions from the largest value to the smallest; ties at random, so that a flat map is a random one.
 
     Args:
-        values: one number a region, ``[regions]``.
+        values: one number per region, ``[regions]``.
         seed: of the order among ties.
 
     Raises:
@@ -151,7 +151,7 @@ def curves(
         scores = np.asarray(score(masks, baseline), dtype=float)
         if scores.shape != (len(masks),) or not np.isfinite(scores).all():
             raise InputError(
-                f"scores of shape {scores.shape}, or not finite, under {baseline!r}", "one number a state"
+                f"scores of shape {scores.shape}, or not finite, under {baseline!r}", "one number per state"
             )
         found[baseline] = {
             name: Curve(share, tuple(scores[up].tolist()), tuple(scores[down].tolist()))

@@ -326,7 +326,7 @@ def plausibility(
     """Pointing game and IoU of one map over all pictures together.
 
     Args:
-        maps: signed ``[rows, cols]``, one a picture.
+        maps: signed ``[rows, cols]``, one per picture.
         grids: the pictures' grids.
         regions: the true evidence.
 
@@ -488,7 +488,7 @@ class Faithfulness(Named, fills="baselines"):
         return self.finding.text
 
     def frame(self) -> pd.DataFrame:
-        """A row a baseline and order: insertion and deletion AUC and their gap, in nats.
+        """One row per baseline and order: insertion and deletion AUC and their gap, in nats.
 
         For random orders, each counted with its reverse, these are means; ``low`` and ``high`` are the
         gaps that a random order passes with a probability of 5% each: see `verdict.outlook`.
@@ -658,7 +658,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        """From one value a sample."""
+        """From one value per sample."""
         return cls(*bootstrap_mean(values), len(values))
 
     @property
@@ -768,7 +768,7 @@ class FaithfulnessSummary(Named, fills="baselines"):
         return Curve(share, tuple(means[0].tolist()), tuple(means[1].tolist()))
 
     def frame(self) -> pd.DataFrame:
-        """A row a measurement: what, baseline, mean, low, high, n."""
+        """One row per measurement: what, baseline, mean, low, high, n."""
         import pandas as pd
 
         rows: list[tuple[str, str, Estimate | None]] = [
@@ -903,7 +903,7 @@ def examine(
 
     Args:
         score: log-probability in nats with only some regions visible.
-        maps: signed ``[rows, cols]``, one a picture.
+        maps: signed ``[rows, cols]``, one per picture.
         grids: the pictures' grids.
         regions, baselines, steps, n_random, seed: as for `workbench.interpret.faithfulness.check`.
         sink: the sink reference's maps.

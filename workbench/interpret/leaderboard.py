@@ -171,7 +171,7 @@ def units(settings: LeaderboardSettings) -> list[tuple[int, str]]:
 
 
 def measure(vlm: VLM, settings: LeaderboardSettings, number: int, mode: str) -> list[dict[str, Any]]:
-    """Rows of one question in one mode, one a method; a single row with a note for an empty reply."""
+    """Rows of one question in one mode, one per method; a single row with a note for an empty reply."""
     family = settings.families[number % len(settings.families)]
     sample = synth.sample(family, 1, seed=settings.seed + number)[0]
     answer = vlm.ask(sample.images, sample.question, mode=mode, max_tokens=settings.max_tokens)

@@ -281,7 +281,7 @@ def _four(box: Any) -> Box:
 
 
 def _as_labels(regions: object) -> list[np.ndarray] | None:
-    """Label images, one a picture, if that is what was given."""
+    """Label images, one per picture, if that is what was given."""
     several = regions if isinstance(regions, (list, tuple)) else [regions]
     arrays = [np.asarray(one) for one in several if isinstance(one, (np.ndarray, Image.Image))]
     whole = bool(arrays) and len(arrays) == len(several)

@@ -31,14 +31,14 @@ ROWS, TABLE, ABOUT = "rows.csv", "league.csv", "league.json"
 
 
 def standings(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a mode and method, the most faithful first, with 95% bootstrap intervals over questions.
+    """One row per mode and method, the most faithful first, with 95% bootstrap intervals over questions.
 
     Faithfulness is the gap of insertion and deletion AUC in nats, averaged over the baselines; random
     orders have none.  It counts the answers that need their picture.  Plausibility counts the right ones:
     the true evidence of a wrong answer is not known.
 
     Args:
-        rows: as they were measured, one a question, mode and method.
+        rows: as they were measured, one per question, mode and method.
 
     Returns:
         ``mode, method, n, gap, gap_low, gap_high`` (nats), ``worst`` and ``worst_low`` (the baseline with
@@ -130,7 +130,7 @@ class Leaderboard:
 
     Args:
         table: `standings`.
-        rows: one a question, mode and method.
+        rows: one per question, mode and method.
         about: settings, model, hardware, date, commit, seconds.
     """
 
@@ -146,8 +146,8 @@ class Leaderboard:
         ]
 
     def needed(self) -> pd.DataFrame:
-        """How far answers need their picture: a row a mode, nats lost without it by the whole reply, and by
-        the answer alone when its thought is given."""
+        """How far answers need their picture: one row per mode, nats lost without it by the whole reply, and
+        by the answer alone when its thought is given."""
         once = self.rows.drop_duplicates(["question", "mode"]).dropna(subset=["full"])
         found = []
         for mode, own in once.groupby("mode", sort=False):

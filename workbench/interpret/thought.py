@@ -86,7 +86,7 @@ def step_boxes(sample: Sample) -> list[tuple[Box, ...]]:
         return [(box,) for box in sample.boxes]
     if (
         len(sample.boxes) == 2 * len(steps) + 1
-    ):  # an expression: a value, then an operator and a number a step
+    ):  # an expression: a value, then an operator and one number per step
         first, rest = sample.boxes[:1], sample.boxes[1:]
         pairs = [tuple(rest[2 * i : 2 * i + 2]) for i in range(len(steps))]
         return [(*first, *pairs[0]), *pairs[1:]]

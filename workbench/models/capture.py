@@ -1,4 +1,4 @@
-"""Keep what attention rows are computed from, while a model runs under its own fast kernel
+"""Capture queries and keys during generation; attention is computed from them later, without the eager kernel
 
 `AttentionInterface` hands each layer's queries and keys out after rotary embedding.  While a
 `Capture` is open, a function of ours stands before the model's own: it keeps references (queries of

@@ -9,7 +9,7 @@ Reading a reply while it is being written: which token belongs to the thought, w
 One reader follows one reply.  It decodes piece by piece without ever showing half a character or a
 delimiter, and counts the thought's tokens for the budget.
 
-Our hand on every step of a reply: what is read, forced, sampled, noted and ended.
+Per-step control of generation: thinking budget, forced tokens, sampling, stopping.
 
 Everything is kept per row, so that a row of a batch gives the reply that it would give alone, and a
 run that is interrupted has lost nothing.

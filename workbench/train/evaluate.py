@@ -97,7 +97,7 @@ def _share(bits: pd.Series) -> float:
 
 
 def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) -> pd.DataFrame:
-    """A row a group: n, accuracy with its 95% interval, thoughts, p_think, tokens and seconds.
+    """One row per group: n, accuracy with its 95% interval, thoughts, p_think, tokens and seconds.
 
     Of the thoughts, ``trace`` is the share that are the exact trace, ``true`` that of which every sentence is
     true of the drawing, and ``true_if_right`` the latter among right answers.

@@ -164,7 +164,8 @@ def robustness(
         InputError: for an unknown family, row or world.
 
     Returns:
-        A row a perturbation: n, accuracy with its 95% Wilson interval over all questions, the difference in
+        One row per perturbation: n, accuracy with its 95% Wilson interval over all questions, the difference
+            in
         points from the first row, and each family's accuracy.
     """
     world = world if isinstance(world, World) else World(world)
@@ -225,7 +226,7 @@ def _tabulate(
         Path | None, typer.Option(help="Also add the table to the card in this model's folder.")
     ] = None,
 ) -> None:
-    """Measure how a model's answers hold up when pictures or questions are changed: a row a change."""
+    """Measure how a model's answers hold up when pictures or questions are changed: one row per change."""
     table = robustness(load(model, device="cpu"), families, n=n, world=world, rows=rows)
     if out is not None:
         write_bytes(out, table.to_json(orient="records", indent=2).encode())

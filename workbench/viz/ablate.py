@@ -33,7 +33,7 @@ LOOKS = dict(zip(("ridge", "log-ridge", "quadratic", "LightGBM", "Gaussian proce
 
 
 def published_mixtures(scores: object) -> Figure:
-    """The published mixture table with error bars, a panel a benchmark, mixtures by their records.
+    """The published mixture table with error bars, one panel per benchmark, mixtures by their records.
 
     Args:
         scores: the second part of ``ablate.published_response()``.
@@ -72,7 +72,7 @@ def _counts(row: Mapping[str, Any]) -> str:
 
 
 def learning_curve(curve: object) -> Figure:
-    """Rank correlation with unseen runs by the number of training runs, a line a method.
+    """Rank correlation with unseen runs by the number of training runs, one line per method.
 
     Args:
         curve: from ``ablate.learning_curve``, or ``regmix.recorded()["curve"]``.

@@ -35,7 +35,7 @@ SURE, UNSURE = "#004488", "#888888"
 
 
 def forest(table: pd.DataFrame, *, series: str | None = None, rows: str = "benchmark") -> Figure:
-    """Scores with their 95% intervals, a line a benchmark (a forest plot; Lewis and Clarke 2001).
+    """Scores with their 95% intervals, one line per benchmark (a forest plot; Lewis and Clarke 2001).
 
     Args:
         table: results; or a table from ``statistics.scores`` (shares) or ``published.scores`` (points).
@@ -354,7 +354,7 @@ def rank_stability(table: pd.DataFrame, *, highlight: str = "Phi-4-reasoning-vis
 
 
 def four_of_ten(table: pd.DataFrame, *, highlight: str = "Phi-4-reasoning-vision-15B auto") -> Figure:
-    """Ranks by the article's four benchmarks beside those by all ten, a line an entry.
+    """Ranks by the article's four benchmarks beside those by all ten, one line per entry.
 
     Args:
         table: from ``published.four_of_ten``.

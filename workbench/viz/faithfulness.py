@@ -74,7 +74,7 @@ def checks(summaries: FaithfulnessSummary | Sequence[FaithfulnessSummary]) -> Fi
     """How far each method's maps are ahead of random orders, by baseline, with intervals over samples.
 
     Args:
-        summaries: one a method, from `check`.
+        summaries: one per method, from `check`.
 
     Raises:
         InputError: for none, or something else.

@@ -92,7 +92,7 @@ def choice(table: pd.DataFrame) -> Figure:
 
 
 def budget(table: pd.DataFrame) -> Figure:
-    """Accuracy against the thinking budget, a line a family.
+    """Accuracy against the thinking budget, one line per family.
 
     Args:
         table: rows of ``summarise`` with one more column, ``budget``: tokens after which the
@@ -120,7 +120,7 @@ def budget(table: pd.DataFrame) -> Figure:
 
 
 def steps(table: pd.DataFrame) -> Figure:
-    """Accuracy by the number of steps that a question takes, a line a mode; a panel a family.
+    """Accuracy by the number of steps that a question takes, one line per mode; one panel per family.
 
     Args:
         table: from ``summarise(scored, by=("family", "steps", "mode"))``; without a family column

@@ -1,4 +1,4 @@
-"""Eureka's logs: ``logs/{pipeline}/{model}/{date}/inference_result/inference_result.jsonl``, one line an item
+"""Eureka's logs: ``logs/{pipeline}/{model}/{date}/inference_result/inference_result.jsonl``, a line per item
 
 A line holds ``uid, prompt, model_output, is_valid, response_time, n_output_tokens``
 (``eureka_ml_insights/core/inference.py``); the data set's own columns stand beside those, and

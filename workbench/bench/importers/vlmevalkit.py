@@ -1,4 +1,4 @@
-"""VLMEvalKit's prediction files: ``{model}_{dataset}.xlsx|tsv|csv|json``, one row an item
+"""VLMEvalKit's prediction files: ``{model}_{dataset}.xlsx|tsv|csv|json``, one row per item
 
 Columns (``vlmeval/inference.py``, ``vlmeval/dataset``): ``index, question, answer, prediction``, with
 ``thinking`` where SPLIT_THINK was set, the options in columns A, B, ..., ``category``, ``split``, ``bbox``.
@@ -310,7 +310,8 @@ _MEANS = ("Overall", "overall", "aAcc", "acc", "Final Score Norm")
 def _stated(totals: Any) -> list[Total]:
     """The means of all items, or of a split, that a file of totals states.
 
-    Layouts: ``split, Overall, ...`` with a row a split; ``Task&Skill, ..., acc`` with a row "Overall"; for
+    Layouts: ``split, Overall, ...`` with one row per split; ``Task&Skill, ..., acc`` with a row "Overall";
+        for
     HallusionBench ``split, aAcc, ...`` with a row "Overall"; a JSON object with one of these names.
     """
     rows = totals if isinstance(totals, list) else [totals]

@@ -28,7 +28,8 @@ def check(results: Results, *, entry: str | None = None) -> pd.DataFrame:
             Phi-4-reasoning-vision in the mode of the rows.
 
     Returns:
-        A row a run, benchmark and mode: ``entry``, ``n`` scored items, ``printed_n``, ``score`` with ``low``
+        One row per run, benchmark and mode: ``entry``, ``n`` scored items, ``printed_n``, ``score`` with
+            ``low``
         and ``high`` (percent), ``printed``, ``difference`` and its 95% ``error`` (points), ``says`` ("within
         the error", "above" or "below"), and ``note`` where the items are not as many as in the table.
 

@@ -55,7 +55,7 @@ class Claim:
         text: what is claimed, in our words.
         source: where, and which table can say something about it.
         test: what was compared, and what would count for or against it.
-        arithmetic: the numbers and the computation, a line a step.
+        arithmetic: the numbers and the computation, one line per step.
         verdict: one yardstick for all: "supported" (the table agrees, by more than its sampling error),
             "contradicted" (it says otherwise, by more than its error), or "cannot tell" (within the error, or
             no number in the tables). A claim about each of several printed numbers can besides be "true as

@@ -56,7 +56,7 @@ def models() -> pd.DataFrame:
 
 
 def scores() -> pd.DataFrame:
-    """Tables 3 and 4: a row a benchmark, model, mode and output limit.
+    """Tables 3 and 4: one row per benchmark, model, mode and output limit.
 
     Returns:
         ``benchmark``, ``model``, ``mode``, ``max_output_tokens`` (text, empty where the report names none),
@@ -73,12 +73,13 @@ def scores() -> pd.DataFrame:
 
 
 def mixture() -> pd.DataFrame:
-    """Table 2: a row a mixture and benchmark, with records a domain and the columns of error of `scores`."""
+    """Table 2: one row per mixture and benchmark, with records a domain and the columns of error of
+    `scores`."""
     return with_error(_read("mixture.csv"))
 
 
 def resolution() -> pd.DataFrame:
-    """Table 1: a row a method and benchmark, with the columns of error of `scores`."""
+    """Table 1: one row per method and benchmark, with the columns of error of `scores`."""
     found = _read("resolution.csv")
     return with_error(found.assign(entry=found["method"] + " " + found["max_tokens"].astype(str)))
 

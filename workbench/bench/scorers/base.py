@@ -207,7 +207,7 @@ def shown(text: str, limit: int = 60) -> str:
 
 
 def hallusion(frame: pd.DataFrame) -> pd.DataFrame:
-    """aAcc, fAcc and qAcc of HallusionBench rows (Guan et al. 2023), one row a run and mode.
+    """aAcc, fAcc and qAcc of HallusionBench rows (Guan et al. 2023), one row per run and mode.
 
     aAcc is the share of right answers; fAcc of figures with all their questions right; qAcc of question pairs
     (the same question on the original and the changed figure) with all right.  ``mean`` is the mean of the

@@ -42,7 +42,7 @@ def scored(data: object, needed: Sequence[str] = ("benchmark", "item", "value"))
     """Rows of scored items, ready for arithmetic.
 
     Args:
-        data: results (anything with ``frame()``), a data frame or a list of dicts: one row an item and
+        data: results (anything with ``frame()``), a data frame or a list of dicts: one row per item and
             mode, ``value`` 0 to 1. ``cluster`` (items that share a picture or a problem), ``version``,
             ``model``, ``tokens``, ``seconds`` and ``p_think`` are read where they are present.
         needed: columns that must be there.
@@ -80,7 +80,7 @@ def scored(data: object, needed: Sequence[str] = ("benchmark", "item", "value"))
     if twice.any():
         raise InputError(
             f"{twice.sum()} rows in which an item comes twice ({_first(rows.loc[twice])})",
-            "one row an item, mode and model",
+            "one row per item, mode and model",
             "drop repeats, name the runs apart (run), or number repetitions (epoch)",
         )
     return rows
@@ -112,7 +112,8 @@ def groups_of(rows: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
 
 
 def averaged(rows: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
-    """One row an item: repetitions (epochs) of an item are averaged, other columns are those of the first."""
+    """One row per item: repetitions (epochs) of an item are averaged, other columns are those of the
+    first."""
     if "epoch" not in rows.columns or rows["epoch"].nunique() < 2 or not rows.duplicated(list(on)).any():
         return rows
     numbers = [n for n in ("value", "tokens", "seconds", "p_think", "thinks") if n in rows.columns]

@@ -29,7 +29,7 @@ def matthews(needed: object, thought: object) -> float:
 
 
 def modes_wide(data: object) -> pd.DataFrame:
-    """One row an item, the modes side by side.
+    """One row per item, the modes side by side.
 
     Args:
         data: results or rows with benchmark, item, mode and value, and where known tokens, seconds, p_think,
@@ -100,7 +100,7 @@ def mode_lens(data: object, *, level: float = 0.95, n_resamples: int = 2000, see
         n_resamples, seed: of the bootstrap over clusters for ``mcc``.
 
     Returns:
-        A row a benchmark (and model or run, where there are several): ``n``, ``clusters``; ``direct``,
+        One row per benchmark (and model or run, where there are several): ``n``, ``clusters``; ``direct``,
         ``think`` and ``auto`` (accuracies); ``helps``, ``hurts``, ``both_right``, ``both_wrong`` (items);
         ``gain`` (think - direct) with ``gain_low``, ``gain_high`` (at the level that Holm's correction gives
         the row), ``p`` and ``p_holm``, and ``says``;
@@ -197,7 +197,8 @@ def efficiency(data: object, *, level: float = 0.95, n_resamples: int = 2000, se
         level, n_resamples, seed: of the bootstrap over clusters (ratios of means).
 
     Returns:
-        A row a group and mode: ``n``, ``accuracy``, ``tokens`` (mean), ``per_1000`` (accuracy per 1000 output
+        One row per group and mode: ``n``, ``accuracy``, ``tokens`` (mean), ``per_1000`` (accuracy per 1000
+            output
         tokens: 2.0 means two right answers) with ``low`` and ``high``; ``seconds`` where known; and
         ``extra_per_1000``: the change in accuracy against mode nothink for each 1000 tokens spent beyond it
         (NaN where no more are spent).

@@ -55,7 +55,8 @@ def power(
         effect: design effect of clusters, of all or of each benchmark.
 
     Returns:
-        A row a benchmark: ``items``, ``half_width`` of its 95% interval, the smallest detectable difference
+        One row per benchmark: ``items``, ``half_width`` of its 95% interval, the smallest detectable
+            difference
         ``paired`` and ``unpaired``, and ``paired_holm``: paired, at Holm's first step over all
         benchmarks. Shares of 0 to 1.
 
@@ -102,11 +103,11 @@ def compare(
         level: of the intervals, all rows together.
 
     Returns:
-        A row a benchmark (and mode): ``n`` pairs, ``clusters``, ``first`` and ``second`` (mean scores of the
-        pairs), ``difference`` with ``low`` and ``high`` (at the ``level`` that Holm's correction gives the
-        row, so that interval and verdict agree), ``error``, ``only_first`` and ``only_second`` (items better
-        in one run), ``p_exact``, ``p_midp``, ``p_clustered``, ``p`` and ``test``, ``p_holm`` over all rows,
-        ``says`` ("better", "worse", "no difference seen", after Holm), ``correlation`` of the two runs'
+        One row per benchmark (and mode): ``n`` pairs, ``clusters``, ``first`` and ``second`` (mean scores of
+        the pairs), ``difference`` with ``low`` and ``high`` (at the ``level`` that Holm's correction gives
+        the row, so that interval and verdict agree), ``error``, ``only_first`` and ``only_second`` (items
+        better in one run), ``p_exact``, ``p_midp``, ``p_clustered``, ``p`` and ``test``, ``p_holm`` over all
+        rows, ``says`` ("better", "worse", "no difference seen", after Holm), ``correlation`` of the two runs'
         scores, and ``missing_first``, ``missing_second``: items that one side lacks, or has no score for.
         They are left out, with a warning.
 
@@ -179,7 +180,8 @@ def corrected_levels(p: Any, level: float = 0.95) -> list[float]:
 
 
 def _joined(first: object, second: object) -> tuple[pd.DataFrame, list[str]]:
-    """Both runs side by side, a row an item (``value_a``, ``value_b``, ``_merge``), and what joined them."""
+    """Both runs side by side, one row per item (``value_a``, ``value_b``, ``_merge``), and what joined
+    them."""
     a, b = scored(first), scored(second)
     one_version(a, b)
     on = ["benchmark", "item"]

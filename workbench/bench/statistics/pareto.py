@@ -55,14 +55,15 @@ def pareto(
     items hard or long for all is not taken for a difference (a bootstrap of the front).
 
     Args:
-        data: results or rows with benchmark, item, value and the cost, one row an item and point.
+        data: results or rows with benchmark, item, value and the cost, one row per item and point.
         cost: column: "tokens" (output tokens) or "seconds", a reply. Seconds mean something only for
             questions that were asked one at a time.
         points: columns that name a point; None for those of run or model, and mode, that are there.
         level, n_resamples, seed: of the bootstrap.
 
     Returns:
-        A row a point, the cheapest first: its columns, ``n`` items, ``accuracy`` with ``low`` and ``high``,
+        One row per point, the cheapest first: its columns, ``n`` items, ``accuracy`` with ``low`` and
+            ``high``,
         ``cost`` with ``cost_low`` and ``cost_high``, ``on_front``, and ``p_front``: the share of draws in
         which it is on the front. Only items that every point answered count; ``left_out``
         and a warning say how many others there are.

@@ -83,7 +83,7 @@ def router_gain(
         level, seed: of the intervals and of the dealing.
 
     Returns:
-        A row a group: ``n``, ``threshold`` (chosen on all items; the one to use), ``routed`` (held-out
+        One row per group: ``n``, ``threshold`` (chosen on all items; the one to use), ``routed`` (held-out
         accuracy), ``best_fixed``, ``auto``, ``oracle``; ``over_fixed`` and ``over_auto``, the routed accuracy
         minus theirs, with ``_low`` and ``_high``; ``thinks``, ``tokens`` (routed, held out),
         ``tokens_fixed``, ``tokens_auto``; and ``optimism``: the accuracy at the curve's best point minus

@@ -129,7 +129,7 @@ class Item(Named, picture="image"):
             raise
 
     def digests(self) -> tuple[str, ...]:
-        """What stands for the pictures' contents, one a picture; read once."""
+        """What stands for the pictures' contents, one per picture; read once."""
         known = self.__dict__.get("_digests")
         if known is None:
             known = tuple(picture_digest(picture) for picture in self.images)

@@ -51,7 +51,7 @@ class Outcome:
     """What a method found: exactly one of the first three.
 
     Args:
-        values: one value a region ``[regions]``.
+        values: one value per region ``[regions]``.
         elements: one value per element of ``pixel_values``.
         positions: one value per prompt position ``[prompt_tokens]``.
         tokens: one value per prompt position beside the values or elements.

@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 
 def run(job: Job) -> Outcome:
-    """A value a region that the answer has no part in."""
+    """One value per region that the answer has no part in."""
     if job.method == "random":
         return Outcome(values=np.random.default_rng(job.seed).uniform(-1, 1, len(job.regions)))
     layout = job.scorer.answer.layout
