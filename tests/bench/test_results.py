@@ -12,6 +12,7 @@ from PIL import Image
 
 from workbench.answer import Answer
 from workbench.bench import COLUMNS, Results, answer_row
+from workbench.bench.results import cut_thoughts
 from workbench.errors import InputError, ModeError
 from workbench.types import Mode
 
@@ -188,3 +189,19 @@ def test_records_load_without_torch() -> None:
     code = "import sys\nfrom workbench.bench import Results\nResults.of([])\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_thoughts_that_were_cut_are_counted_apart() -> None:
+    base = {"benchmark": "B", "mode": "think", "value": 0.0, "gold": "A"}
+    made = [
+        {**base, "item": "1", "thought": "so", "response": "", "stopped": "length"},
+        {**base, "item": "2", "thought": "so", "response": "", "stopped": ""},  # a log that does not say why
+        {**base, "item": "3", "thought": "so", "response": "A", "stopped": "length"},  # the answer was cut
+        {**base, "item": "4", "thought": "so", "response": "", "stopped": "end"},
+        {**base, "item": "5", "thought": None, "response": "", "stopped": "length"},
+        {**base, "item": "6", "thought": "so", "response": None, "stopped": ""},
+    ]
+    results = Results.of(made)
+    assert list(cut_thoughts(results.table)) == [True, True, False, False, False, False]
+    assert any(w.startswith("cut while thinking: 2 of 5 thoughts") for w in results.warnings)
+    assert any("(B think: 2)" in w for w in results.warnings)

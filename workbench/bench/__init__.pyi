@@ -10,6 +10,8 @@ from .contamination import synth_images as synth_images
 from .export import export_lmms_eval as export_lmms_eval
 from .importers import load_results as load_results
 from .importers import register_importer as register_importer
+from .judging import Judged as Judged
+from .judging import judge as judge
 from .published import claims as claims
 from .report import report as report
 from .results import COLUMNS as COLUMNS

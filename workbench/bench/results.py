@@ -37,6 +37,7 @@ __all__ = [
     "Results",
     "TEXT",
     "answer_row",
+    "cut_thoughts",
     "read_results",
     "save_results",
     "table_of",
@@ -399,6 +400,7 @@ class Results(Named, rules="protocol"):
 _OBSERVED = (
     "not scored:",
     "withheld:",
+    "cut while thinking:",
     "mixed versions:",
     "mixed protocols:",
 )  # found anew in each table
@@ -431,6 +433,15 @@ def _observed(table: pd.DataFrame) -> list[str]:
         found.append(f"not scored: {missing} of {len(table)} rows have no value (NaN)")
     for why in sorted(WITHHELD & set(table["stopped"])):
         found.append(f"withheld: {int((table['stopped'] == why).sum())} of {len(table)} replies ({why})")
+    cut = table[cut_thoughts(table)]
+    if len(cut):
+        each = cut.groupby(["benchmark", "mode"], sort=False).size()
+        where = ", ".join(f"{name} {mode}: {n}" for (name, mode), n in each.items())
+        thoughts = int(table["thought"].notna().sum())
+        found.append(
+            f"cut while thinking: {len(cut)} of {thoughts} thoughts ended at the limit of tokens and have no "
+            f"answer ({where})"
+        )
     for benchmark, versions in table.groupby("benchmark")["version"].unique().items():
         if len(versions) > 1:
             names = ", ".join(repr(v) for v in sorted(versions))
@@ -440,6 +451,16 @@ def _observed(table: pd.DataFrame) -> list[str]:
         counts = ", ".join(f"{int((table['protocol'] == r).sum())} by {r}" for r in protocols)
         found.append(f"mixed protocols: the values come from {len(protocols)} protocols ({counts})")
     return found
+
+
+def cut_thoughts(table: pd.DataFrame) -> pd.Series:
+    """Which rows ended at the limit of tokens while the model was still thinking: they are wrong by default.
+
+    A log that does not say why a reply ended counts where it holds a thought and nothing behind it.
+    """
+    thought = table["thought"].notna() & (table["thought"] != "")
+    nothing = table["response"].notna() & (table["response"].astype(str).str.strip() == "")
+    return thought & nothing & table["stopped"].isin(("length", ""))
 
 
 def answer_row(answer: Answer) -> dict[str, Any]:
