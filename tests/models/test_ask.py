@@ -344,3 +344,11 @@ def test_a_guessed_option_is_told_the_word_that_was_meant(vlm):
             call()
     with pytest.raises(AttributeError, match=r"vlm\.ask\(images, question\)"):
         vlm.generate  # noqa: B018
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-6])
+def test_a_tiny_temperature_is_greedy(vlm, temperature):
+    greedy = vlm.ask(PICTURE, "What?", max_tokens=6)
+    assert (
+        vlm.ask(PICTURE, "What?", max_tokens=6, temperature=temperature, seed=1).token_ids == greedy.token_ids
+    )

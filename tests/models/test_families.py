@@ -297,3 +297,17 @@ def test_no_map_is_drawn_on_a_guessed_grid():
     with pytest.raises(CapabilityError, match="only guessed.*register_family"):
         check_image(layout, 0)
     assert TokenLayout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl"])
+def test_a_picture_that_the_processor_refuses_is_told(tmp_path, name):
+    vlm = workbench.load(tiny_families.build(name, tmp_path), device="cpu", progress=False)
+    with pytest.raises(InputError, match=r"pictures of 1000x3 pixels.*processor of.*crop or enlarge"):
+        vlm.ask(picture(1000, 3), "What?", max_tokens=2)
+
+
+def test_a_strip_without_a_grid_is_asked_all_the_same(tmp_path):
+    vlm = workbench.load(tiny_families.build("llava-onevision", tmp_path), device="cpu", progress=False)
+    answer = vlm.ask(picture(2000, 20), "What?", max_tokens=2)
+    assert answer.layout is None
+    assert len(answer.reply_ids) == 2

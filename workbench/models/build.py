@@ -44,6 +44,11 @@ __all__ = [
 ]
 
 
+# Another build would bring another PyTorch, or make Transformers unimportable.
+TORCHVISION = (
+    f"install the torchvision that matches torch {torch.__version__}, from the same package index as torch: "
+    "pip install torchvision --no-deps --index-url ADDRESS_OF_THAT_INDEX"
+)
 NATIVE = "phi4-siglip"  # model_type of Phi-4-reasoning-vision
 _BAR_DELAY = 1.0  # seconds before a bar shows; small models load faster than one can be read
 
@@ -278,7 +283,7 @@ def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code
             raise LoadError(
                 f"the processor of {folder.name} ({config.model_type}) needs torchvision",
                 "torchvision, built for your PyTorch",
-                "pip install torchvision",
+                TORCHVISION,
             ) from error
         raise LoadError(
             f"the processor of {folder.name} could not be loaded ({type(error).__name__}: {_line(error)})",
@@ -322,7 +327,7 @@ def _unusable(source: object, error: Exception) -> LoadError:
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     given = f"the processor of {source}, which cannot be built here: {line}"
     if "torchvision" in str(error).lower():
-        return LoadError(given, "torchvision, built for your PyTorch", "pip install torchvision")
+        return LoadError(given, "torchvision, built for your PyTorch", TORCHVISION)
     if isinstance(error, ImportError):
         return LoadError(given, "all packages that this processor uses", "install the package named above")
     return LoadError(given, "tokenizer and preprocessor files beside config.json")

@@ -368,7 +368,9 @@ class ReplyControl:
 
     def _sampled(self, row: Row, scores: torch.Tensor) -> int:
         """Draw on the CPU from the row's own generator: the caller's random state stays as it is."""
-        chances = torch.softmax(scores.double().cpu() / self.settings.temperature, dim=-1)
+        scores = scores.double().cpu()
+        scores = scores - scores.max()  # so that no temperature is too small to divide by
+        chances = torch.softmax(scores / self.settings.temperature, dim=-1)
         return int(torch.multinomial(chances, 1, generator=row.random))
 
 

@@ -95,6 +95,8 @@ def place(
     """
     positions = image_positions(ids, image_ids)
     total = sum(len(block) for picture in blocks for block in picture)
+    if any(len(block) < 1 for picture in blocks for block in picture):
+        raise Misfit("a grid without cells", "a picture of a usual shape")
     if total != len(positions):
         raise Misfit(f"{len(positions)} image tokens in the prompt, {total} on the grids", "as many")
     images: list[PatchGrid] = []

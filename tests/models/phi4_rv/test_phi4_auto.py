@@ -12,8 +12,10 @@ from packaging import version
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
     AutoProcessor,
     __version__,
 )
@@ -96,3 +98,12 @@ def test_loading_in_a_fresh_process_reads_no_standard_input(checkpoint):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-1] == "Phi4RVProcessor"
     assert "custom code" not in done.stdout + done.stderr
+
+
+def test_the_other_auto_classes_know_the_model(checkpoint, no_input):
+    """Where vLLM's and SGLang's Transformers backends begin."""
+    whole = AutoModelForMultimodalLM.from_pretrained(checkpoint)
+    assert type(whole) is Phi4RVForConditionalGeneration
+    base = AutoModel.from_pretrained(checkpoint)
+    assert type(base) is type(whole.model)
+    assert base.get_input_embeddings().weight.equal(whole.get_input_embeddings().weight)

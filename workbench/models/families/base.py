@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from ...errors import CapabilityError, InputError
+from ...errors import CapabilityError, InputError, WorkbenchError
 from ...images import open_images
 from ...types import Box, Mode, PatchGrid, TokenLayout, Turn
 from ..coordinates import parse_box, parse_point
@@ -266,7 +266,7 @@ class FamilySpec:
         ]
         shield = Shield(processor, control_strings(processor, spec.delimiters()))
         prompts = [spec._prompt(processor, turns, rule, shield) for turns in conversations]
-        batch = spec.process(shield.processor(), [text for text, _ in prompts], pictures)
+        batch = spec._processed(shield.processor(), [text for text, _ in prompts], pictures)
         rows = read_rows(batch, shield.expansions)
         tokenizer = processor.tokenizer
         layouts = spec._layouts(processor, rows, pictures, batch, config)
@@ -341,6 +341,28 @@ class FamilySpec:
         without = render(processor, messages, generation=False, **rule.template)
         text, opening = split_generation_prompt(text, without, self.thought)
         return text, opening or rule.forced
+
+    def _processed(
+        self, processor: ProcessorMixin, texts: list[str], pictures: list[list[Image.Image]]
+    ) -> Mapping[str, torch.Tensor]:
+        """What the processor makes of prompts and pictures.
+
+        Raises:
+            InputError: if it refuses them (a strip of 1000 x 3 pixels, a question without a picture, ...).
+        """
+        try:
+            return self.process(processor, texts, pictures)
+        except (WorkbenchError, MemoryError):
+            raise
+        except Exception as error:  # each processor has its own ways to say that it cannot
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            sizes = ", ".join(f"{i.width}x{i.height}" for row in pictures for i in row) or "none"
+            raise InputError(
+                f"pictures of {sizes} pixels, or a text, that the processor of {self.name} does not take "
+                f"({type(error).__name__}: {(lines or ['no words'])[0][:200]})",
+                "pictures of a usual shape, and a text for them",
+                "crop or enlarge narrow pictures; pass a picture where the model needs one",
+            ) from error
 
     def _layouts(
         self,

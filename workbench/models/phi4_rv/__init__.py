@@ -12,12 +12,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
 from .configuration import Phi4RVConfig
 from .image_processing import OFFICIAL_IMAGE_PROCESSOR, OFFICIAL_PROCESSOR, Phi4RVImageProcessor, patch_grid
-from .modeling import CheckpointReport, Phi4RVForConditionalGeneration, verify_checkpoint
+from .modeling import CheckpointReport, Phi4RVForConditionalGeneration, Phi4RVModel, verify_checkpoint
 from .processing import Phi4RVProcessor
 
 __all__ = [
@@ -50,7 +57,8 @@ class _PublishedConfig(Phi4RVConfig):
 def register() -> None:
     """Register with the Auto classes; may be called more than once."""
     AutoConfig.register(Phi4RVConfig.model_type, Phi4RVConfig, exist_ok=True)
-    for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
+    AutoModel.register(Phi4RVConfig, Phi4RVModel, exist_ok=True)
+    for auto in (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM):
         auto.register(Phi4RVConfig, Phi4RVForConditionalGeneration, exist_ok=True)
     published_images = _under_name(Phi4RVImageProcessor, OFFICIAL_IMAGE_PROCESSOR)
     published = _under_name(Phi4RVProcessor, OFFICIAL_PROCESSOR)
