@@ -144,7 +144,7 @@ def test_a_loaded_record_asks_for_its_model(tmp_path, asked) -> None:
         ({"target": 10**6}, "positions of the reply"),
         ({"batch_size": 0}, "at least 1"),
         ({"seed": -1}, "seed=-1"),
-        ({"steps": 3}, "it has none"),
+        ({"steps": 3}, "of: target, method"),
         ({"method": "integrated_gradients", "steps": 1}, "at least 2"),
         ({"method": "gradient_shap", "samples": 0}, "at least 1"),
         ({"method": "kernel_shap", "samples": 3}, "at least 42"),
