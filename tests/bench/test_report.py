@@ -8,6 +8,7 @@ import pytest
 from bench_fakes import HOSTILE, FakeVLM, hostile_results, yes_no
 
 from workbench import bench
+from workbench.bench import Results, pareto, scores
 from workbench.errors import InputError
 
 
@@ -53,3 +54,19 @@ def test_runs_that_share_no_items_have_a_front_each(tmp_path) -> None:
     text = bench.report(parts[0] + parts[1], tmp_path / "two.html", n_resamples=20).read_text()
     assert "share no items" in text
     assert text.count("output tokens a reply</text>") == 2
+
+
+def test_one_score_has_one_interval_in_table_and_plane() -> None:
+    """Of one benchmark, `pareto` gives the interval that `scores` gives."""
+    made = [
+        {
+            "benchmark": "B", "item": str(at), "mode": mode, "model": "M", "tokens": 10.0 + at % 3,
+            "value": float((at * step) % 5 < 3), "cluster": f"c{at // 2}",
+        }
+        for mode, step in (("think", 1), ("nothink", 3))
+        for at in range(60)
+    ]  # fmt: skip
+    results = Results.of(made)
+    plane = pareto(results).set_index("mode")
+    for row in scores(results).to_dict("records"):
+        assert (plane.at[row["mode"], "low"], plane.at[row["mode"], "high"]) == (row["low"], row["high"])

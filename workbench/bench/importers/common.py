@@ -113,7 +113,11 @@ class Notes:
             self.count("a picture in the log cannot be read")
             return []
         folder = cache_home() / "pictures"
-        self.kept.add(path := str(folder / keep_picture(data, picture_digest(data), folder)))
+        try:
+            self.kept.add(path := str(folder / keep_picture(data, picture_digest(data), folder)))
+        except OSError as error:
+            self.count(f"a picture in the log cannot be kept in {folder} ({error.strerror or error})")
+            return []
         return [path]
 
     def warnings(self, name: str, rows: int) -> list[str]:
