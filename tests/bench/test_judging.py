@@ -43,7 +43,7 @@ def test_a_judge_scores_and_agrees_with_the_rule() -> None:
 
 def test_it_sees_question_gold_and_reply_and_neither_thought_nor_picture() -> None:
     vlm = FakeVLM(reply=by_reply)
-    bench.judge(rows(2), vlm)
+    bench.judge(rows(2), vlm, mode="nothink")
     assert [mode for _, mode in vlm.asked] == ["nothink"] * 2
     assert set(vlm.pictures) == {0}
     question = vlm.asked[0][0]

@@ -15,6 +15,7 @@ from ..stats import wilson
 from ..types import Mode
 from .engines import Asking, ask_at_once, ask_in_batches
 from .results import Results
+from .run import modes_of
 from .store import is_remote
 from .tasks.task import Item
 
@@ -52,8 +53,8 @@ def judge(
     results: Results,
     vlm: Any,
     *,
-    mode: str = "nothink",
-    max_tokens: int = 64,
+    mode: str | Mode = "auto",
+    max_tokens: int | None = None,
     batch_size: int = 8,
     workers: int = 8,
 ) -> Judged:
@@ -65,8 +66,8 @@ def judge(
     Args:
         results: of a run or an imported log, scored or not.
         vlm: any model from `workbench.load`, here or on a server.
-        mode: that the judge is asked in; "auto" where it has no such mode.
-        max_tokens: of the judge's reply.
+        mode: that the judge is asked in; "nothink" is quicker.
+        max_tokens: of the judge's reply, its thought included.
         batch_size, workers: as for `run`.
 
     Returns:
@@ -74,13 +75,14 @@ def judge(
         verdict cannot be read, has the value NaN.
 
     Raises:
+        ModeError: for a mode that the judge does not have.
         WorkbenchError: when 25 items in a row cannot be asked.
 
     Example:
         >>> judged = bench.judge(results, workbench.load("http://localhost:8000/v1"))  # doctest: +SKIP
         >>> judged.agreement  # doctest: +SKIP
     """
-    chosen = mode if mode in {Mode.of(one).value for one in vlm.modes} else "auto"
+    (chosen,), _ = modes_of(vlm, [mode])
     options = Settings(max_tokens=max_tokens).to_dict()
     askings = [
         Asking(str(at), "judge", Item(str(at), PROMPT, "yes"), _prompt(row), chosen, "blind", options)
