@@ -35,12 +35,12 @@ class WorkbenchError(Exception):
 
     def __init__(self, given: str, expected: str = "", fix: str = "") -> None:
         self.given, self.expected, self.fix = given, expected, fix
-        parts = [given.rstrip(".")]
+        parts = [given]
         if expected:
-            parts.append(f"Expected: {expected.rstrip('.')}")
+            parts.append(f"Expected: {expected}")
         if fix:
-            parts.append(f"To do: {fix.rstrip('.')}")
-        super().__init__(". ".join(parts) + ".")
+            parts.append(f"To do: {fix}")
+        super().__init__(" ".join(map(_sentence, parts)))
 
     def __reduce__(
         self,
@@ -48,6 +48,11 @@ class WorkbenchError(Exception):
         type[WorkbenchError], tuple[str, str, str]
     ]:  # the parts, not the joined message, survive a process boundary
         return type(self), (self.given, self.expected, self.fix)
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip(".")
+    return text if text.endswith("?") else f"{text}."
 
 
 class InputError(WorkbenchError, ValueError):

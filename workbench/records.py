@@ -28,10 +28,9 @@ T = TypeVar("T")
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """The advice to use the most similar of some names; all of them where none is similar."""
-    known = list(names)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
+    """The question whether the most similar of some names was meant; "" where none is similar."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def refuse_unknown(given: Iterable[str], names: Iterable[str], where: str) -> None:
@@ -44,7 +43,7 @@ def refuse_unknown(given: Iterable[str], names: Iterable[str], where: str) -> No
     for key in given:
         if key not in known:
             raise InputError(
-                f"{where} has no field {key!r}", f"of: {', '.join(known)}", closest(str(key), known)
+                f"{where} has no field {key!r}", f"one of {', '.join(known)}", closest(str(key), known)
             )
 
 

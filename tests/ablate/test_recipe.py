@@ -275,3 +275,9 @@ def test_recipes_and_recorded_runs_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("start", ["nan", "nanoo", "Fresh", "frsh", "", ".", 5, None])
+def test_a_start_that_can_be_none_is_refused(start: object) -> None:
+    with pytest.raises(InputError, match="start="):
+        Recipe(start=start)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.bench import by_category, hallusion
+from workbench.bench import Score, by_category, hallusion, register_scorer, score
 from workbench.bench.scorers.base import (
     _LONGEST_LIST,
     golds_of,
@@ -143,3 +143,18 @@ def test_micro_and_macro_means_by_hand() -> None:
     assert found["micro"] == pytest.approx(2 / 4)
     assert found["macro"] == pytest.approx((2 / 3 + 0) / 2)
     assert (found["items"], found["categories"], found["not_scored"]) == (4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["ChartQA", "chartqa", "Chart_QA", "chart qa", "MMMU", "v*bench", "vstar", "mathv"]
+)
+def test_a_benchmark_of_ours_cannot_be_taken_in_another_spelling(name: str) -> None:
+    with pytest.raises(InputError):
+        register_scorer(name, lambda asked: Score(0.0, "mine", "mine"))
+    assert score("ChartQA", "0.14", gold="0.14").why != "mine"
+
+
+def test_a_scorer_that_gives_no_score_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_scorer("Sloppy bench", lambda asked: 1.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(InputError, match=r"returned 1\.0.*Score"):
+        score("Sloppy bench", "x", gold="x")

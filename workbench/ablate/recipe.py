@@ -540,6 +540,20 @@ _PARTS = {
 }
 
 
+def _check_start(start: str) -> None:
+    """Refuse a start that can be none; a path is looked at when the run begins.
+
+    Raises:
+        InputError: for a name that is neither a known start nor a folder.
+    """
+    allowed = "'fresh', 'nano', 'run:HASH', or a folder of weights"
+    if not isinstance(start, str) or not start or start in (".", ".."):
+        raise InputError(f"start={start!r}", allowed)
+    is_path = bool(set(start) & set("/\\.")) or Path(start).is_dir()
+    if not (start in ("fresh", "nano") or start.startswith("run:") or is_path):
+        raise InputError(f"start={start!r}", allowed, closest(start, ("fresh", "nano")))
+
+
 @_fields_by_name
 @dataclass(frozen=True)
 class Recipe:
@@ -601,8 +615,7 @@ class Recipe:
                 raise InputError(f"{name}={value!r}", f"a whole number of at least {least}")
         if self.difficulty not in (None, *synth.DIFFICULTIES):
             raise InputError(f"difficulty={self.difficulty!r}", f"one of {synth.DIFFICULTIES}, or none")
-        if not isinstance(self.start, str) or not self.start:
-            raise InputError(f"start={self.start!r}", "'fresh', 'nano', 'run:HASH', or a folder of weights")
+        _check_start(self.start)
         self._agree()
 
     def _agree(self) -> None:

@@ -81,7 +81,10 @@ def score(
         coordinates=str(item.get("coordinates") or ""),
         written=gold if isinstance(gold, str) else "",
     )
-    return scorer_of(name, protocol)(asked)
+    found = scorer_of(name, protocol)(asked)
+    if not isinstance(found, Score):
+        raise InputError(f"the scorer of {name!r} returned {found!r}", "a workbench.bench.Score")
+    return found
 
 
 def _drawn(prediction: object, gold: object, protocol: str, item: Mapping[str, Any]) -> Score:

@@ -121,7 +121,8 @@ def register_family(name: str, make: Maker, *, domain: str = "general", several_
         several_steps: whether its questions take several steps of reasoning.
 
     Raises:
-        InputError: for a name that is taken or no name, another domain, or what cannot be called.
+        InputError: for one of the workbench's or another plug-in's names, what is no name, another domain,
+            or what cannot be called.  A family of one's own is replaced.
     """
     if not (isinstance(name, str) and name.isidentifier() and name == name.lower()):
         raise InputError(f"family name {name!r}", "a Python name in lower case, such as 'road_sign'")
@@ -174,6 +175,11 @@ def draw(
     if "words" in world.held_out:
         make = _UNSEEN.get(family, make)
     drawing = make(rng, level)
+    if not isinstance(drawing, Drawing) or not drawing.canvases or not drawing.questions:
+        raise InputError(
+            f"the family {family!r} draws {drawing!r}",
+            "a workbench.synth.Drawing with a canvas and a question",
+        )
     rng.shuffle(drawing.questions)
     return (drawing if world == WORLD_1 else dressed(drawing, rng, world)), level
 

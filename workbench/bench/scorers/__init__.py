@@ -131,6 +131,11 @@ def register_scorer(
         raise InputError(f"the scorer of {benchmark!r} is {scorer!r}", "a function from Asked to Score")
     if not _bare(str(benchmark)):
         raise InputError(f"benchmark={benchmark!r}", "a name with letters or digits")
+    taken = _names().get(_bare(benchmark), benchmark)
+    if taken != benchmark:
+        raise InputError(
+            f"benchmark={benchmark!r}, which is read as {taken!r}", "a name that no benchmark has"
+        )
     BENCHMARKS.register(benchmark, scorers)
     if example is not None:
         EXAMPLES[benchmark] = dict(example)
