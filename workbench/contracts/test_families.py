@@ -43,7 +43,12 @@ class Case:
     def reply(self, inputs: Mapping[str, Any], tokens: int = 3) -> list[list[int]]:
         """The first ids of each reply."""
         out = self.model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
-        return out[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self.until_end(row) for row in out[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    def until_end(self, ids: Sequence[int]) -> list[int]:
+        """The ids before the first one that ends a reply; what fills a batch's row comes after it."""
+        ends = end_ids(self.model, self.processor.tokenizer)
+        return list(ids[: next((at for at, token in enumerate(ids) if token in ends), len(ids))])
 
     def modes(self) -> list[Mode]:
         """The modes that are not refused."""
@@ -208,10 +213,7 @@ def test_history_goes_on_from_what_was_written(case: Case) -> None:
         prompt = case.encode([question], mode=mode).prompt_ids[0]
         longer = case.encode([question, reply, Turn("user", "And now?")], mode=mode).prompt_ids[0]
         assert longer[: len(prompt)] == prompt
-        rest = longer[len(prompt) :]
-        ends = end_ids(case.model, tokenizer)
-        written = rest[: next((at for at, token in enumerate(rest) if token in ends), len(rest))]
-        parts = case.spec.split(written, tokenizer, mode=mode)
+        parts = case.spec.split(case.until_end(longer[len(prompt) :]), tokenizer, mode=mode)
         assert parts.answer.startswith("It is red.")
         assert parts.thought in (thought, None)
 
