@@ -266,6 +266,11 @@ def test_equal_keys_are_refused_in_json_and_merged_keys_are_none_in_yaml(tmp_pat
     path = tmp_path / "sweep.yaml"
     path.write_text("recipe: &base {budget: 10}\nrows:\n- {seed: 1}\n- {seed: 2, reasoning.share: 1e-1}\n")
     assert [(r.seed, r.reasoning.share) for r in read_sweep(path)] == [(1, 0.2), (2, 0.1)]
+    path.write_text("rows:\n- &one {seed: 1, evaluation: 5}\n- {<<: *one, seed: 2}\n")
+    assert [(r.seed, r.evaluation) for r in read_sweep(path)] == [(1, 5), (2, 5)]
+    path.write_text("rows:\n- &one {seed: 1}\n- {<<: *one, seed: 2, seed: 3}\n")
+    with pytest.raises(InputError, match="'seed' stands twice, with 2 and 3"):
+        read_sweep(path)
 
 
 def test_recipes_and_recorded_runs_need_no_torch() -> None:

@@ -796,8 +796,12 @@ def _yaml_loader() -> Any:
         pass
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        return _once([tuple(loader.construct_object(one, deep=True) for one in pair) for pair in node.value])
+        def made(pairs: Any) -> list[Any]:
+            return [tuple(loader.construct_object(one, deep=True) for one in pair) for pair in pairs]
+
+        _once(made(pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"))
+        loader.flatten_mapping(node)  # "<<: *base": what stands beside it counts, as YAML says
+        return dict(made(node.value))
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     return Loader
