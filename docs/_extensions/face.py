@@ -8,13 +8,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+PAGES = Path(__file__).resolve().parent.parent / "reference"
 FUNCTIONS, CLASSES, VALUES = "Functions", "Records and classes", "Values"
+MEMBERS = {FUNCTIONS: (), CLASSES: ("   :members:",)}
 
 
 def kind(value: object) -> str:
@@ -24,21 +27,32 @@ def kind(value: object) -> str:
     return FUNCTIONS if callable(value) else VALUES
 
 
+def home(value: object, name: str, face: str) -> str:
+    """The face on whose page a name is documented: its own room's, so that it is documented once."""
+    room = ".".join(getattr(value, "__module__", face).split(".")[:2])
+    if not (PAGES / f"{room.rpartition('.')[2]}.rst").is_file():
+        return face
+    return room if name in getattr(import_module(room), "__all__", ()) else face
+
+
 def lines(module: ModuleType) -> Iterator[str]:
     """The page's reStructuredText: the room's docstring, its names by kind, then each name."""
+    face = module.__name__
     named = {name: getattr(module, name) for name in sorted(getattr(module, "__all__", ()), key=str.lower)}
     named = {name: value for name, value in named.items() if not isinstance(value, ModuleType)}
-    by_kind = {title: [n for n, v in named.items() if kind(v) == title] for title in (FUNCTIONS, CLASSES)}
-    yield from (f".. automodule:: {module.__name__}", "   :no-members:", "")
-    yield from (f".. currentmodule:: {module.__name__}", "")
-    for title, names in by_kind.items():
-        if names:
+    yield from (f".. automodule:: {face}", "   :no-members:", "", f".. currentmodule:: {face}", "")
+    for title in (FUNCTIONS, CLASSES):
+        if names := [name for name, value in named.items() if kind(value) == title]:
+            homes = {name: home(named[name], name, face).removeprefix(f"{face}.") for name in names}
             yield from (f".. rubric:: {title}", "", ".. autosummary::", "   :nosignatures:", "")
-            yield from (*(f"   {name}" for name in names), "")
+            yield from (f"   {name if at == face else f'~{at}.{name}'}" for name, at in homes.items())
+            yield ""
     if values := [f"``{name}``" for name, value in named.items() if kind(value) == VALUES]:
         yield from (f".. rubric:: {VALUES}", "", ", ".join(values), "")
-    yield from (line for name in by_kind[FUNCTIONS] for line in (f".. autofunction:: {name}", ""))
-    yield from (line for name in by_kind[CLASSES] for line in (f".. autoclass:: {name}", "   :members:", ""))
+    for title, directive in ((FUNCTIONS, "autofunction"), (CLASSES, "autoclass")):
+        for name, value in named.items():
+            if kind(value) == title and home(value, name, face) == face:
+                yield from (f".. {directive}:: {name}", *MEMBERS[title], "")
 
 
 class Face(SphinxDirective):

@@ -117,7 +117,9 @@ class Flow(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         steps = read_steps(list(self.content))
-        listed = [f"{n}. **`{step.function}`** ({step.file}): {step.text}" for n, step in enumerate(steps, 1)]
+        listed = [
+            f"{n}. **`{step.function}`** (`{step.file}`): {step.text}" for n, step in enumerate(steps, 1)
+        ]
         picture = nodes.raw("", f'<div class="flow">{drawing(steps)}</div>', format="html")
         return [picture, *self.parse_text_to_nodes("\n".join(listed))]
 

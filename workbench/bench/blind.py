@@ -26,7 +26,7 @@ def blind_control(seeing: Results, blind: Results, *, n_resamples: int = 2000, s
 
     Returns:
         One row per benchmark and mode: ``n`` pairs, ``seeing``, ``blind`` with ``blind_low`` and
-            ``blind_high``,
+        ``blind_high``,
         ``difference`` (what the pictures add) with ``low`` and ``high``, ``p_holm``; ``chance``, where the
         task says it; ``control``, "blind" or "grey".
 

@@ -198,7 +198,7 @@ def efficiency(data: object, *, level: float = 0.95, n_resamples: int = 2000, se
 
     Returns:
         One row per group and mode: ``n``, ``accuracy``, ``tokens`` (mean), ``per_1000`` (accuracy per 1000
-            output
+        output
         tokens: 2.0 means two right answers) with ``low`` and ``high``; ``seconds`` where known; and
         ``extra_per_1000``: the change in accuracy against mode nothink for each 1000 tokens spent beyond it
         (NaN where no more are spent).

@@ -56,7 +56,7 @@ def power(
 
     Returns:
         One row per benchmark: ``items``, ``half_width`` of its 95% interval, the smallest detectable
-            difference
+        difference
         ``paired`` and ``unpaired``, and ``paired_holm``: paired, at Holm's first step over all
         benchmarks. Shares of 0 to 1.
 

@@ -63,7 +63,7 @@ def pareto(
 
     Returns:
         One row per point, the cheapest first: its columns, ``n`` items, ``accuracy`` with ``low`` and
-            ``high``,
+        ``high``,
         ``cost`` with ``cost_low`` and ``cost_high``, ``on_front``, and ``p_front``: the share of draws in
         which it is on the front. Only items that every point answered count; ``left_out``
         and a warning say how many others there are.
