@@ -29,10 +29,9 @@ from result import keep
 
 from workbench.train.attention import PRODUCTS
 from workbench.train.card import hardware
-from workbench.train.data import Batch, Mix, batches
+from workbench.train.data import Batch, Mix, batches, build_tokenizer
 from workbench.train.loop import TrainConfig, Trainer, phased_trainer
 from workbench.train.nano import build_nano, nano_encoder
-from workbench.train.tokenizer import build_tokenizer
 
 #: Families whose pictures have 96 x 96 pixels: nanoVLM takes squares of one size.
 FAMILIES = ("shape_colour", "shape_count", "shape_relation")

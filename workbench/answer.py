@@ -24,13 +24,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from ._faces import later
 from .attention import Attention
 from .errors import InputError
 from .files import local_path, own_folder, read_bytes, read_json, temporary, write_bytes, write_json
 from .html import framed
 from .images import open_image
-from .names import Named
+from .names import Named, later
 from .records import build, plain, with_format, without_format
 from .types import Mode, Span, TokenLayout, Turn
 

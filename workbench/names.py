@@ -4,6 +4,12 @@
 answers an unknown one with the workbench's word for it.  `Named` does the same for the attributes of a handle
 or record, and `face` for the names of a room.  What users of Transformers, captum, TransformerLens or
 lmms-eval write is in `ARGUMENTS` and `ATTRIBUTES`.
+
+Verbs of the rooms above, for records that draw and check themselves.
+
+``answer.plot()`` draws with `workbench.viz` and ``attribution.check()`` measures with
+`workbench.interpret`, but neither record imports what stands above it: `later` names the verb, and its
+room is imported when the verb is called.
 """
 
 from __future__ import annotations
@@ -19,7 +25,8 @@ import lazy_loader
 
 from .errors import ArgumentError, UnknownNameError
 
-__all__ = ["ARGUMENTS", "ATTRIBUTES", "Named", "deprecated", "face", "refuse_argument", "verb"]
+__all__ = ["ARGUMENTS", "ATTRIBUTES", "Named", "deprecated", "face", "later", "refuse_argument", "verb"]
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -265,3 +272,17 @@ def face(name: str, file: str, **old: str) -> tuple[Callable[[str], Any], Callab
         raise unknown_name(name, wanted, public)
 
     return __getattr__, names, public
+
+
+def later(room: str, name: str) -> Callable[..., Any]:  # Any: each verb has arguments and a result of its own
+    """The verb ``name`` of ``workbench.<room>``, which is imported when the verb is called.
+
+    Args:
+        room: a room's name, such as "viz", or one of its modules.
+        name: a name that stands there.
+    """
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(f"{__package__}.{room}"), name)(*args, **options)
+
+    return call

@@ -2,6 +2,8 @@
 
 `workbench` and the front ends ``python -m workbench.ROOM.MODULE`` are typer apps whose commands are `Verb`
 and which `run` runs; everything that they write goes through `write`.
+
+How far long work is: the time left, in words.
 """
 
 from __future__ import annotations
@@ -24,9 +26,20 @@ from typer.main import get_command
 from .errors import InputError, WorkbenchError
 
 __all__ = [
-    *("BUG", "FAILED", "INTERRUPTED"),
-    *("Verb", "clean", "example", "run", "run_one", "waiting", "write", "write_json"),
+    "BUG",
+    "FAILED",
+    "INTERRUPTED",
+    "Verb",
+    "clean",
+    "example",
+    "run",
+    "run_one",
+    "time_words",
+    "waiting",
+    "write",
+    "write_json",
 ]
+
 
 BUG, FAILED, INTERRUPTED = 1, 2, 130
 PATIENCE = 0.8  # seconds that a command may be silent
@@ -218,3 +231,12 @@ def _warned(name: str) -> Callable[..., None]:
         write(f"{name}: warning: {message}", file=sys.stderr)
 
     return show
+
+
+def time_words(seconds: float) -> str:
+    """Seconds as a reader takes them: about 5 min, for instance."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"

@@ -133,7 +133,7 @@ def explorer() -> Any:
 @pytest.fixture
 def live(blank: tuple[Page, list[str]], explorer: Any) -> Shown:
     """The widget's module over a fake model; its requests go to the real widget's own answers."""
-    from workbench.ui.page import script, style
+    from workbench.ui.explorer import script, style
 
     page, troubles = blank
 

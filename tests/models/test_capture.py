@@ -254,7 +254,7 @@ def test_a_bias_in_the_mask_is_refused():
 
 
 def test_bfloat16_is_kept_bit_by_bit():
-    from workbench.attention.store import unpack
+    from workbench.attention.record import unpack
     from workbench.models.capture import to_numpy
 
     tensor = torch.randn(2, 3, 4).bfloat16()

@@ -12,7 +12,7 @@ import pytest
 from workbench import synth
 from workbench.errors import InputError
 from workbench.synth.canvas import PATCH, Canvas
-from workbench.synth.words import ASPECTS, NAMES, TITLES, TOLD_BY
+from workbench.synth.wordings import ASPECTS, NAMES, TITLES, TOLD_BY
 
 SERIAL = [name for name, family in synth.FAMILIES.items() if family.several_steps]
 

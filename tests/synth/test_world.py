@@ -17,12 +17,9 @@ from workbench import synth
 from workbench.errors import InputError
 from workbench.synth import World
 from workbench.synth.canvas import Canvas
-from workbench.synth.fonts import FACES, HELD_OUT_FACES, font
-from workbench.synth.look import LARGEST, Look, choose
-from workbench.synth.photos import PHOTOS
+from workbench.synth.look import FACES, HELD_OUT_FACES, LARGEST, PHOTOS, Look, choose, font
 from workbench.synth.sample import sentences
-from workbench.synth.wordings import WORDINGS, asked, wordings
-from workbench.synth.words import ASPECTS, CHARACTERS
+from workbench.synth.wordings import ASPECTS, CHARACTERS, WORDINGS, asked, wordings
 
 FREE = World(2)
 WORN = World(2, worn=True)
@@ -287,6 +284,6 @@ def test_bad_worlds_and_typefaces_name_what_there_is() -> None:
 
 
 def test_a_missing_typeface_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    monkeypatch.setattr("workbench.synth.fonts.data_path", lambda *parts: tmp_path)
+    monkeypatch.setattr("workbench.synth.look.data_path", lambda *parts: tmp_path)
     with pytest.raises(InputError, match="lato is missing"):
         font("lato", 31.5)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from workbench.train.attention import PRODUCTS, products
+from workbench.train.data import build_tokenizer
 from workbench.train.nano import build_nano
-from workbench.train.tokenizer import build_tokenizer
 
 
 @pytest.mark.parametrize("key_heads", [1, 2, 4])

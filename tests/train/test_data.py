@@ -11,11 +11,20 @@ import torch
 
 from workbench import synth
 from workbench.synth.canvas import Canvas
-from workbench.synth.words import NAMES
+from workbench.synth.wordings import NAMES
 from workbench.train import data
-from workbench.train.data import Encoder, Mix, batches, bucketed, examples, patchify
+from workbench.train.data import (
+    CONTROL,
+    THINKING,
+    Encoder,
+    Mix,
+    batches,
+    bucketed,
+    build_tokenizer,
+    examples,
+    patchify,
+)
 from workbench.train.nano import nano_encoder
-from workbench.train.tokenizer import CONTROL, THINKING, build_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ import torch
 
 from workbench import synth
 from workbench.errors import CheckpointError, DivergenceError
-from workbench.train.data import Mix, batches
+from workbench.train.data import Mix, batches, build_tokenizer
 from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
 from workbench.train.losses import Term
 from workbench.train.nano import build_nano, grow, nano_encoder, start_folder, warm_start
-from workbench.train.tokenizer import build_tokenizer
 
 SMALL = TrainConfig(
     steps=6,

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.train.data import Mix
+from workbench.train.data import Mix, build_tokenizer
 from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
 from workbench.train.losses import SUPERVISED, AttentionSupervision, Forward, reply_loss
 from workbench.train.nano import build_nano, nano_encoder
-from workbench.train.tokenizer import build_tokenizer
 
 CONFIG = TrainConfig(
     steps=1000,

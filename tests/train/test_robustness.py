@@ -10,7 +10,7 @@ import pytest
 
 from workbench import synth
 from workbench.errors import InputError
-from workbench.train.robustness import PERTURBATIONS, ROBUSTNESS_SEED, main, robustness
+from workbench.train.evaluate import PERTURBATIONS, ROBUSTNESS_SEED, main, robustness
 
 
 class Parrot:

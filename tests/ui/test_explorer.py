@@ -21,9 +21,8 @@ from workbench.attention import make_attention
 from workbench.errors import CapabilityError, InputError
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.ui import AttentionExplorer
-from workbench.ui.maps import Maps, Setting, quantised, split_words
-from workbench.ui.page import script
-from workbench.ui.static import STATIC_VARIABLE
+from workbench.ui.explorer import Maps, Setting, quantised, script, split_words
+from workbench.ui.live import STATIC_VARIABLE
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ pytest.importorskip("ipywidgets")
 
 from workbench.answer import Answer
 from workbench.errors import OutOfMemoryError
-from workbench.ui.live import LiveAnswer, live
-from workbench.ui.static import STATIC_VARIABLE
+from workbench.ui.live import STATIC_VARIABLE, LiveAnswer, live
 
 EVIL = "<img src=x onerror=alert(1)></script>"
 

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from workbench import viz
-from workbench._faces import later
 from workbench.answer import Answer
 from workbench.attention import Attention, make_attention
 from workbench.bench import Results
@@ -17,6 +16,7 @@ from workbench.errors import InputError
 from workbench.interpret.attribution import Attribution
 from workbench.interpret.targets import make_target
 from workbench.interpret.thought import timeline
+from workbench.names import later
 from workbench.viz.style import Figure
 
 

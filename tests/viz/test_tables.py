@@ -11,7 +11,7 @@ from workbench.errors import InputError
 from workbench.stats import wilson
 from workbench.train.evaluate import Scored, summarise
 from workbench.types import Mode
-from workbench.viz.tables import confusion, costs, difference, gains
+from workbench.viz.thinking import confusion, costs, difference, gains
 
 
 def test_costs_are_the_means_with_an_interval_around_them(scored: list[Scored]) -> None:

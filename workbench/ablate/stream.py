@@ -13,7 +13,7 @@ import numpy as np
 from .. import synth
 from ..synth.canvas import Mark
 from ..synth.sample import Drawing
-from ..synth.words import SHAPES
+from ..synth.wordings import SHAPES
 from ..train.data import Batch, Encoder, Example, Mix, bucketed
 from .recipe import DOMAINS, STAGES, WRITTEN, Recipe, reasoning_rates
 

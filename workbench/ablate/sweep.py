@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..files import local_path
 from ..names import verb
-from ..progress import time_words
 from ..records import refuse_unknown
+from ..terminal import time_words
 from .engines import Outcome, here, in_processes, on_cluster
 from .recipe import Recipe, read_mapping, spelled_out
 from .run import as_it_was_made, as_recipe, warn_of_other_code

@@ -38,7 +38,7 @@ from ..models.phi4_rv.modeling import Phi4RVOutput
 from ..models.phi4_rv.processing import Phi4RVProcessor
 from ..models.vlm import VLM
 from ..synth.canvas import PATCH, Canvas
-from ..synth.words import ASPECTS
+from ..synth.wordings import ASPECTS
 from ..train.data import Encoder, Seen, patchify
 from ..train.losses import Forward
 from ..train.nano import IMAGE_TOKEN, build_nano, nano_config

@@ -1,7 +1,6 @@
 """Attention of one reply as a record: exact rows on demand, maps, sinks, rollout; numpy only"""
 
 from .handmade import make_attention
-from .record import Attention
-from .store import LayerStore
+from .record import Attention, LayerStore
 
 __all__ = ["Attention", "LayerStore", "make_attention"]

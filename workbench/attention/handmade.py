@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import PatchGrid, Span, TokenLayout
-from .record import Attention
-from .store import LayerStore
+from .record import Attention, LayerStore
 
 __all__ = ["make_attention"]
 

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._faces import later
 from ..answer import WITHHELD, Answer
 from ..errors import InputError
 from ..files import local_path, write_bytes
 from ..images import open_image
-from ..names import Named
+from ..names import Named, later
 from ..types import Mode
 from .store import leads_out, seal, trusted
 

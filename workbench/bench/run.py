@@ -28,7 +28,7 @@ from ..journal import Journal
 from ..models.generate import Settings
 from ..models.load import load
 from ..names import verb
-from ..progress import time_words
+from ..terminal import time_words
 from ..types import ImageLike, Mode
 from .engines import Asking, Replies, Reply, ask_at_once, ask_in_batches, ask_on_cluster
 from .results import Results, table_of, without_strangers_paths

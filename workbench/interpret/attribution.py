@@ -17,11 +17,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .. import interpret, models
-from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..html import framed
-from ..names import Named, refuse_argument, verb
+from ..names import Named, later, refuse_argument, verb
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import TABLE

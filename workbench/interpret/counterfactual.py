@@ -12,12 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from .. import models
-from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..files import local_path
 from ..html import framed, thumbnail
-from ..names import Named, verb
+from ..names import Named, later, verb
 from ..types import Box, Region
 from .attribution import Attribution
 from .record_file import load_record, save_record

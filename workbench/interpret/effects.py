@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._faces import later
 from ..answer import Answer
 from ..files import local_path
 from ..html import framed, table
+from ..names import later
 from ..types import Region
 from .record_file import load_record, save_record
 

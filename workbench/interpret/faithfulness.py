@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..files import local_path, read_json, write_json
 from ..html import framed, table
-from ..names import Named
+from ..names import Named, later
 from ..records import with_format, without_format
 from ..stats import bootstrap_mean
 from ..synth import Sample

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .._faces import later
 from ..answer import Answer
 from ..errors import InputError
 from ..html import framed, table
+from ..names import later
 from ..types import PatchGrid
 from .record_file import load_record, save_record
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._faces import later
 from ..errors import InputError
 from ..files import data_path, local_path, read_json
 from ..html import framed
+from ..names import later
 from ..stats import bootstrap_mean
 from .faithfulness import LEAST_DROP, LEAST_SHARE
 

@@ -19,14 +19,13 @@ import pandas as pd
 from scipy.ndimage import label
 
 from .. import models
-from .._faces import later
 from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
 from ..files import local_path
 from ..html import framed, table
-from ..names import verb
+from ..names import later, verb
 from ..synth import Sample
 from ..types import Box, ImagesLike, PatchGrid, Region, Span
 

@@ -20,10 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .fonts import font
-from .look import Look
-from .photos import crop
-from .words import ASPECTS, CHARACTERS, COLOURS, NAMES
+from .look import Look, crop, font
+from .wordings import ASPECTS, CHARACTERS, COLOURS, NAMES
 
 __all__ = ["PATCH", "Canvas", "Mark", "colour_of"]
 
@@ -259,7 +257,7 @@ class Canvas:
             return x1, y1, x2, y2
         inside = [self._places[text.box] for text in self._texts if _within(text.box, box)]
         lows, highs = [(x1, y1), *(b[:2] for b in inside)], [(x2, y2), *(b[2:] for b in inside)]
-        return (*(min(v) for v in zip(*lows)), *(max(v) for v in zip(*highs)))  # type: ignore[return-value]
+        return (*(min(v) for v in zip(*lows)), *(max(v) for v in zip(*highs)))
 
     def image(self) -> Image.Image:
         """The finished RGB picture."""

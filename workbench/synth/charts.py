@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
-from .words import CATEGORIES, COLOURS, LETTERS, TITLES
+from .wordings import CATEGORIES, COLOURS, LETTERS, TITLES
 
 __all__ = ["bar_value", "bar_walk", "line_value", "pie_share", "point_value", "series_value"]
 
@@ -286,7 +286,7 @@ def _legend(canvas: Canvas, names: list[str], colours: list[str], shades: list[R
     return boxes
 
 
-def _printed(canvas: Canvas, x: float, y: float, value: int, name: str, label: str, **more: RGB) -> Box:
+def _printed(canvas: Canvas, x: float, y: float, value: int, name: str, label: str, **more: Any) -> Box:
     return canvas.text((x, y), str(value), size=8, kind="number", key=label, second=name, **more)
 
 

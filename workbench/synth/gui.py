@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
-from .words import BUTTONS, OPTIONS, PAGES, TITLES
+from .wordings import BUTTONS, OPTIONS, PAGES, TITLES
 
 __all__ = ["gui_chosen", "gui_find", "gui_links", "gui_state"]
 

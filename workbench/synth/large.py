@@ -9,7 +9,7 @@ from .canvas import Canvas, colour_of
 from .gui import THEMES
 from .sample import Drawing, Question
 from .scenes import draw_shape, named
-from .words import COLOURS, SHAPES
+from .wordings import COLOURS, SHAPES
 
 __all__ = ["icon_find", "icon_name"]
 

@@ -3,6 +3,10 @@
 A drawing is made of shapes and texts at places of its own.  A `Look` puts it on a picture: scaled, moved
 freely, turned a little, lettered in one of our typefaces, inverted, and spoilt as pictures are on their way
 (grey, blurred, noisy, compressed).  Boxes move along with all of it.
+
+The typefaces of the drawn world: open ones that ship with us, some held out for evaluation.
+
+Photographs behind drawings: crops of those that scikit-learn and scikit-image carry.
 """
 
 from __future__ import annotations
@@ -11,14 +15,95 @@ import io
 import math
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageFont
 
-from .fonts import FACES
-from .photos import PHOTOS
+from ..errors import InputError
+from ..files import data_path
 
-__all__ = ["LARGEST", "Look", "choose", "moved"]
+__all__ = ["FACES", "HELD_OUT_FACES", "LARGEST", "Look", "PHOTOS", "choose", "crop", "font", "moved"]
+
+
+#: Typefaces that training pictures are written in.
+FACES = (
+    "dejavu-sans", "liberation-sans", "lato", "liberation-serif", "roboto-slab", "liberation-mono",
+    "comic-neue", "dkg",
+)  # fmt: skip
+
+#: Typefaces that no training picture holds.
+HELD_OUT_FACES = ("open-sans", "caladea", "inconsolata")
+
+#: Characters that some typefaces lack; a text with one of them is written in `FACES[0]`, which has them all.
+LACKING = {
+    "dkg": frozenset("−€’‘“”–—•…"),
+    "inconsolata": frozenset("–—"),
+}
+
+
+@lru_cache(maxsize=512)
+def font(face: str, size: float, text: str = "", *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """A typeface at a size in pixels.
+
+    Args:
+        face: one of `FACES` or `HELD_OUT_FACES`.
+        size: in pixels.
+        text: what is to be written; another face is given where this one lacks a character of it.
+        bold: the bold weight, where there is one.
+
+    Raises:
+        InputError: for an unknown typeface, or if its file is missing.
+    """
+    if face not in (*FACES, *HELD_OUT_FACES):
+        raise InputError(f"face={face!r}", f"one of {', '.join((*FACES, *HELD_OUT_FACES))}")
+    if LACKING.get(face, frozenset()) & set(text):
+        face = FACES[0]
+    return _loaded(face, size, bold)
+
+
+@lru_cache(maxsize=512)
+def _loaded(face: str, size: float, bold: bool) -> ImageFont.FreeTypeFont:
+    files = {path.stem: path for path in data_path("fonts").iterdir()}
+    weights = (f"{face}-bold", f"{face}-regular") if bold else (f"{face}-regular",)
+    path = next((files[name] for name in weights if name in files), None)
+    if path is None:
+        raise InputError(
+            f"the typeface {face} is missing from {data_path('fonts')}",
+            f"{face}-regular.ttf or .otf there",
+            "if the installation is damaged, reinstall it",
+        )
+    return ImageFont.truetype(str(path), size)
+
+
+#: Names of the photographs: the first two are scikit-learn's, the others scikit-image's.
+PHOTOS = ("china", "flower", "astronaut", "chelsea", "coffee", "rocket")
+
+
+def crop(name: str, size: tuple[int, int], seed: int) -> Image.Image:
+    """A part of a photograph.
+
+    Args:
+        name: of `PHOTOS`.
+        size: width and height in pixels; the photograph is enlarged where it is smaller.
+        seed: chooses which part.
+    """
+    photo, rng = _photo(name), random.Random(seed)
+    scale = max(1.0, size[0] / photo.width, size[1] / photo.height)
+    wide, high = size[0] / scale, size[1] / scale
+    x, y = rng.random() * max(0.0, photo.width - wide), rng.random() * max(0.0, photo.height - high)
+    wide, high = min(wide, photo.width - x), min(high, photo.height - y)
+    return photo.resize(size, Image.Resampling.BILINEAR, (x, y, x + wide, y + high))
+
+
+@lru_cache(maxsize=len(PHOTOS))
+def _photo(name: str) -> Image.Image:
+    from skimage import data  # heavy
+    from sklearn.datasets import load_sample_image  # heavy
+
+    pixels = load_sample_image(f"{name}.jpg") if name in PHOTOS[:2] else getattr(data, name)()
+    return Image.fromarray(pixels).convert("RGB")
+
 
 Box = tuple[float, float, float, float]
 RGB = tuple[int, int, int]

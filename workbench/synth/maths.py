@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
-from .words import CATEGORIES, COLOURS
+from .wordings import CATEGORIES, COLOURS
 
 __all__ = ["chain", "geometry", "scaled_geometry", "table_value"]
 
@@ -93,9 +93,9 @@ def table_value(rng: random.Random, difficulty: int) -> Drawing:
             box = canvas.text((x, y), str(value), size=9, kind="cell", key=name, second=head)
             ask = rng.choice((f"What is the value of {name} in {head}?", f"How much is {name} in {head}?"))
             trace = f"{name} in {head} reads {value}."
-            names = {"row": name, "column": head}
+            gaps = {"row": name, "column": head}
             questions.append(
-                Question(ask, str(value), trace, (box, row_box), "number", asks="cell", names=names)
+                Question(ask, str(value), trace, (box, row_box), "number", asks="cell", names=gaps)
             )
     return Drawing([canvas], questions)
 

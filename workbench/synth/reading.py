@@ -7,7 +7,7 @@ from zlib import crc32
 
 from .canvas import Canvas, colour_of
 from .sample import Drawing, Question
-from .words import COLOURS
+from .wordings import COLOURS
 
 __all__ = ["is_unseen", "read_text"]
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._faces import later
-from ..names import Named
+from ..names import Named, later
 from .canvas import Canvas
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
-from .words import COLOURS, LETTERS, SHAPES, SIGNS
+from .wordings import COLOURS, LETTERS, SHAPES, SIGNS
 
 __all__ = [
     "arrows",

@@ -12,11 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .fonts import FACES, HELD_OUT_FACES
-from .look import Look, choose, moved
+from .look import FACES, HELD_OUT_FACES, Look, choose, moved
 from .sample import Drawing, Question
-from .wordings import asked
-from .words import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES
+from .wordings import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES, asked
 
 __all__ = ["NONE", "WORLD_1", "WORLD_2", "World", "dressed"]
 

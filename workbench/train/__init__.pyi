@@ -2,6 +2,7 @@ from .data import Batch as Batch
 from .data import Encoder as Encoder
 from .data import Mix as Mix
 from .data import batches as batches
+from .data import build_tokenizer as build_tokenizer
 from .evaluate import Scored as Scored
 from .evaluate import evaluate as evaluate
 from .evaluate import summarise as summarise
@@ -15,4 +16,3 @@ from .nano import build_nano as build_nano
 from .nano import nano_encoder as nano_encoder
 from .optim import Muon as Muon
 from .optim import Schedule as Schedule
-from .tokenizer import build_tokenizer as build_tokenizer

@@ -23,10 +23,9 @@ from ..synth import WORLD_1
 from ..terminal import run_one, write
 from .card import add_robustness, write_card
 from .data import Encoder
-from .evaluate import EVALUATION_SEED, evaluate, summarise
+from .evaluate import EVALUATION_SEED, evaluate, robustness, summarise
 from .loop import Trainer, count, phased_trainer
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
-from .robustness import robustness
 
 
 def _train(

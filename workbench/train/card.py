@@ -62,7 +62,7 @@ def add_robustness(folder: Path, table: pd.DataFrame, *, n: int, world: int) -> 
 
     Args:
         folder: where the weights and their card are.
-        table: from `workbench.train.robustness.robustness`.
+        table: from `workbench.train.evaluate.robustness`.
         n: questions a family and row.
         world: the drawn world in which they were asked.
 

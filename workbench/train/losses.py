@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
 
 from ..synth.canvas import PLACES
-from ..synth.words import ASPECTS, NAMES, TOLD_BY
+from ..synth.wordings import ASPECTS, NAMES, TOLD_BY
 from .data import Batch, Encoder
 
 __all__ = [

@@ -13,9 +13,8 @@ from tokenizers import Tokenizer
 from ..errors import CheckpointError
 from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
 from ..synth import FAMILIES, FREE, WORLD_1, World
-from .data import Encoder, Mix
+from .data import Encoder, Mix, build_tokenizer, save_tokenizer
 from .loop import Phase, TrainConfig
-from .tokenizer import build_tokenizer, save_tokenizer
 
 __all__ = [
     "CONTEXT",

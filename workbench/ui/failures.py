@@ -10,7 +10,7 @@ import ipywidgets
 from ..bench.cases import PATTERNS, SORTS, STYLE, Case, case_html, cases
 from ..bench.results import Results
 from ..html import frame
-from .static import static_only
+from .live import static_only
 
 __all__ = ["FailureBrowser", "failures"]
 

@@ -1,10 +1,13 @@
 """A reply that grows before your eyes, with a Stop button.
 
 The cell returns at once: a button could not reach the kernel while a cell blocks it.
+
+The static form of widgets: for documents, exported pages and places without a kernel.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from html import escape
 from typing import Any, Protocol
@@ -14,9 +17,18 @@ import ipywidgets
 from ..answer import Answer
 from ..html import frame
 from ..names import verb
-from .static import static_only
 
-__all__ = ["LiveAnswer", "live"]
+__all__ = ["LiveAnswer", "STATIC_VARIABLE", "live", "static_only"]
+
+
+STATIC_VARIABLE = "WORKBENCH_STATIC"
+"""Set this environment variable to 1, and every widget shows its static form."""
+
+
+def static_only() -> bool:
+    """Whether widgets are to show their static form; read anew each time."""
+    return os.environ.get(STATIC_VARIABLE, "").lower() not in ("", "0", "false", "no")
+
 
 STEP = 0.1  # seconds between two looks at the reply
 

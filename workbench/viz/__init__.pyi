@@ -41,11 +41,11 @@ from .resolution import published_resolution as published_resolution
 from .resolution import resolution_costs as resolution_costs
 from .resolution import survives as survives
 from .style import Figure as Figure
-from .tables import confusion as confusion
-from .tables import costs as costs
-from .tables import gains as gains
 from .thinking import accuracy as accuracy
 from .thinking import budget as budget
 from .thinking import choice as choice
+from .thinking import confusion as confusion
 from .thinking import cost as cost
+from .thinking import costs as costs
+from .thinking import gains as gains
 from .thinking import steps as steps

@@ -25,7 +25,7 @@ from ..names import verb
 from ..types import PatchGrid
 from .overlay import colour_bar, coloured, draw_map, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, record, titled
-from .tables import percent
+from .thinking import percent
 
 __all__ = ["difference", "sheet", "timeline", "token_strip"]
 

@@ -20,7 +20,7 @@ from ..types import Box
 from .attention import difference
 from .overlay import ATTENTION, _frame, _picture, grid_of, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, by_group, columns, panels, plain, record, titled, wrapped
-from .tables import percent
+from .thinking import percent
 
 __all__ = ["knockout", "knockout_matrix", "mode_pair", "patching", "thought"]
 

@@ -14,7 +14,7 @@ from ..interpret.lens_record import LogitLens, Says
 from ..stats import bootstrap_mean
 from .overlay import colour_bar, draw_map, sheet_colours
 from .style import FAINT, INK, SERIES, Figure, by_group, panels, plain, record, titled
-from .tables import percent
+from .thinking import percent
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -26,7 +26,7 @@ from ..names import verb
 from ..synth import Sample
 from ..types import Box, ImagesLike, PatchGrid, Region, Span
 from .style import FAINT, INK, SERIES, Figure, panels, record, titled, wrapped
-from .tables import percent
+from .thinking import percent
 
 __all__ = [
     "ATTENTION",

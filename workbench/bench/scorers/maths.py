@@ -25,8 +25,7 @@ import re
 from ...errors import InputError
 from .base import Asked, Score, shown
 from .choice import can_infer, choice_vlmevalkit, choice_workbench, gold_letter, letter_in, mmmu_letter
-from .expression import tidied, value_of
-from .extract import decimals, last_number, number, plain, stated
+from .extract import decimals, last_number, number, plain, stated, tidied, value_of
 
 __all__ = [
     "extracted",
