@@ -54,7 +54,7 @@ def test_the_rule_of_a_task_judges_as_the_sample_does(family: str) -> None:
         ("synth:nothing", "FAMILY"),
         ("synth:chain@4", "FAMILY"),
         ("ChartQB", "ChartQA"),
-        ("MMstar", "MMStar"),
+        ("MMstars", "MMStar"),
         ("suit", "suite"),
     ],
 )
