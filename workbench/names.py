@@ -1,15 +1,12 @@
 """Names that lead to the right one: old names work for one release, a guess is told the word it meant.
 
 `verb` stands on functions that users call: it takes arguments under their old names, with a warning, and
-answers an unknown one with the workbench's word for it.  `Named` does the same for the attributes of a handle
-or record, and `face` for the names of a room.  What users of Transformers, captum, TransformerLens or
-lmms-eval write is in `ARGUMENTS` and `ATTRIBUTES`.
+answers an unknown one with the workbench's word for it.  `Named` does the same for the attributes of a
+handle or record, and `face` for the names of a room.  What users of Transformers, captum, TransformerLens
+or lmms-eval write is in `ARGUMENTS` and `ATTRIBUTES`.
 
-Verbs of the rooms above, for records that draw and check themselves.
-
-``answer.plot()`` draws with `workbench.viz` and ``attribution.check()`` measures with
-`workbench.interpret`, but neither record imports what stands above it: `later` names the verb, and its
-room is imported when the verb is called.
+`later` names a verb of a room above: ``answer.plot()`` draws with `workbench.viz`, and that room is
+imported when the verb is called, so that no record imports what stands above it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Shell commands: errors in one form, text that a terminal shows and never obeys, a line while one waits.
+"""The terminal: errors in one form, text that is shown and never obeyed, a line while one waits, the time
+left.
 
 `workbench` and the front ends ``python -m workbench.ROOM.MODULE`` are typer apps whose commands are `Verb`
 and which `run` runs; everything that they write goes through `write`.
-
-How far long work is: the time left, in words.
 """
 
 from __future__ import annotations

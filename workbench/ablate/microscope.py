@@ -1,9 +1,8 @@
-"""The resolution microscope: one picture through every way to feed it, and what is left to see
+"""The resolution microscope: one image through every way to feed it, and what is left to see.
 
-How small text may be and still be told apart after a resize, measured by reading letters back
-
-The reader is ideal: it knows the font and every position, and takes the letter whose clean image is nearest.
-So the height it needs is a lower bound; a model that must learn to read needs more.
+Legibility is measured by reading letters back after the resize.  The reader is ideal: it knows the font and
+every position, and takes the letter whose clean image is nearest, so what it cannot tell apart no model
+can.
 """
 
 from __future__ import annotations

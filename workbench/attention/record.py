@@ -1,20 +1,10 @@
-"""The record `Attention`: what each token of a reply looked at, at any layer and head
+"""The record `Attention`: what each token of a reply looked at, at any layer and head; numpy only.
 
-Exact rows of a record, and what is averaged over them: the lower half of `Attention`
-
-Attention sinks: positions that draw attention whatever the row is about
-
-Attention rollout: attention multiplied over the layers, for one token at a time
-
-Tables over a record: tokens over time, the words that looked at a region, the heads that point
-
-How an `Attention` lies on disk: one safetensors file, its layout and texts in the header
-
-Queries and keys of one layer, and the attention rows that follow from them
-
-A row of attention is ``softmax(scale * q . K)``: one query and the keys of all positions say it
-exactly.  Keeping those costs what the cache costs; keeping the rows themselves costs
-layers x heads x tokens x tokens.
+A row of attention is ``softmax(scale * q . K)``: one query and the keys of all positions say it exactly.
+So a record keeps the queries of the reply's tokens and the keys of all positions (`LayerStore`), and any
+row is computed on demand.  From rows come maps over an image, sinks (positions that draw attention whatever
+the row is about), rollout, and tables over time, words and heads.  On disk it is one safetensors file, its
+layout and texts in the header.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Items with the replies of all modes side by side: what a failure browser and a report show
+"""Items with the replies of all modes side by side, and as HTML: what a failure browser and a report show.
 
-Items as HTML: pictures with boxes, gold answers, and the replies of all modes, everything escaped
+Everything that a model or a log said is escaped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How questions reach a model: in batches here, several at once to a server; replies go on as they come
+"""How questions reach a model: in batches here, several at once to a server, or spread over a Ray cluster.
 
-A run shared out over a Ray cluster: each worker loads the model, the driver keeps the replies
+Replies go on as they come.  On a cluster each worker loads the model; the driver keeps the replies.
 """
 
 from __future__ import annotations

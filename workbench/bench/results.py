@@ -1,8 +1,7 @@
 """`Results`: what a model replied to every item of a benchmark, whoever asked, as one table.
 
-The declared columns of a results table, and a plain table brought into that form.
-
-How `Results` lie on disk: JSON lines with a header, or parquet with the same header in its metadata.
+The columns are declared, and a plain table is brought into that form.  On disk they are JSON lines with a
+header, or parquet with the same header in its metadata.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""`run`: ask a model every item of some tasks in every mode, and keep each reply the moment it comes
+"""`run`: ask a model every item of some tasks in every mode, and keep each reply the moment it comes.
 
-The folder of a run: what was asked, the replies, the pictures; and the results made from them
-
-What a run has to ask: every item of every task in every mode, minus what is answered already
-
-How far a run is, and how long it still takes
+A run has a folder: what was asked, the replies, the images, and the results made from them.  What is
+answered already is not asked again.
 """
 
 from __future__ import annotations

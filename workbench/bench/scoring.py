@@ -1,7 +1,4 @@
-"""`score`: one reply against its gold answer, under the protocol of one's choice
-
-`rescore`: the same responses under another protocol, and the items that flip
-"""
+"""`score` one reply against its gold answer under a protocol; `rescore` results, and show what flips."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What an answer depends on, as a record: one signed map per picture, and what it cost
+"""Attribute an answer to regions of its images: `attribute`, one verb and one record for every method.
 
-`attribute`: one verb and one result for every method of attribution
+`Attribution` holds one signed map per image and what it cost; it loads, shows and draws itself without
+torch.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ def check_one(
     n_shuffles: int = 1,
     batch_size: int = 16,
     seed: int = 0,
+    progress: bool = True,
 ) -> Faithfulness:
     """Measure whether a map tells what the answer depends on.
 
@@ -83,6 +84,7 @@ def check_one(
         n_shuffles: how often to shuffle the weights and make the map anew; 0 for not at all.
         batch_size: altered pictures at a time; halved where memory runs out.
         seed: of random orders, ties and shuffled weights.
+        progress: show a bar that counts the altered images.
 
     Raises:
         InputError: for settings or boxes that cannot be used, a sample of another question, or a map
@@ -109,7 +111,10 @@ def check_one(
         "n_random": n_random,
     }
     score = score_over(scorer, labels)
-    curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
+    with tqdm(disable=not progress, unit="image", desc="check", leave=False, delay=1) as bar:
+        scorer.on_batch = bar.update
+        curves = examine(score, attribution.maps, grids, sink=sink, seed=seed, **options)
+        scorer.on_batch = lambda done: None
     no_image = _try("score without pictures", scorer.without_pictures, notes)
     if no_image is not None and scorer.base - no_image < LEAST_DROP and scorer.target.kind == "answer":
         notes.append("the answer was scored with its thought given; target=None scores the thought with it")
@@ -147,7 +152,7 @@ def check(
     Args:
         attribution: one, or several of one method (or their `Faithfulness`, taken as it is).
         sample: the drawn question that was answered, or that of each answer, for the true boxes.
-        progress: show a bar over several.
+        progress: show a bar: altered images of one map, or maps of several.
         **options: as for `check_one`.
 
     Returns:
@@ -159,7 +164,7 @@ def check(
     if not isinstance(attribution, Sequence):
         if isinstance(sample, Sequence):
             raise InputError(f"{len(sample)} samples for one attribution", "its own sample")
-        return check_one(attribution, sample=sample, **options)
+        return check_one(attribution, sample=sample, progress=progress, **options)
     known = [None] * len(attribution) if sample is None else sample
     if not isinstance(known, Sequence) or len(known) != len(attribution):
         given = len(known) if isinstance(known, Sequence) else 1
@@ -167,7 +172,9 @@ def check(
     bar = tqdm(list(zip(attribution, known, strict=True)), disable=not progress, desc="check", leave=False)
     return summarise(
         [
-            each if isinstance(each, Faithfulness) else check_one(each, sample=drawn, **options)
+            each
+            if isinstance(each, Faithfulness)
+            else check_one(each, sample=drawn, progress=False, **options)
             for each, drawn in bar
         ]
     )

@@ -1,6 +1,7 @@
-"""Attention knock-out: what a reply loses when chosen positions cannot see chosen positions
+"""Change a model inside and watch the answer: attention knockout, and activation patching.
 
-Activation patching: put a region's hidden states from another picture in, and watch the answer move
+Knockout tells what a reply loses when chosen positions cannot see chosen positions; patching puts a
+region's hidden states from another image in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""An answer run through its model once more, its reply given, to read and change what happens inside
+"""Run an answer through its model once more, its reply given, to read and change what happens inside.
 
-An answer's prompt, encoded again with the same or other pictures, and checked against the answer.
-
-Hooks on the decoder that are gone afterwards: read hidden states, replace some, cut attention
+The prompt is encoded again, with the same or other images, and checked against the answer.  Hooks on the
+decoder read hidden states, replace some, or cut attention, and are gone afterwards.
 """
 
 from __future__ import annotations

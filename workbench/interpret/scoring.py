@@ -1,24 +1,10 @@
-"""Teacher-forced scoring: how probable an answer is when its pictures are altered.
+"""Teacher-forced scoring: how probable an answer is when its images are altered.
 
-`Scorer` is the one place where altered pictures meet the model; occlusion, Shapley values, greedy
-search and faithfulness curves all ask it.
-
-Phi-4-reasoning-vision's decoder without what nobody reads: its last layer only where a token is scored
-
-A token's last layer is read by the output head alone: no later position looks at it.  So where a few
-tokens are scored, the last layer owes the others only their keys and values.
-
-One forward pass for many altered picture sets, without work that they share.
-
-Where the family is known well enough (Phi-4-reasoning-vision and the built-in model), pictures that
-were not altered keep their features, and what stands before the first altered picture keeps its keys
-and values.  Every other family runs its own forward on whole rows.
-
-Where each number of a model's picture tensor comes from, and pictures with parts hidden.
-
-The map is measured, not assumed: pictures that hold sine waves go through the model's own processor,
-and their phases at each element tell its place in the original picture.  So it holds for every
-family: patches in rows, merged patches, tiles and thumbnails, padded and cropped pictures.
+`Scorer` is the one place where altered images meet the model; occlusion, Shapley values, greedy search and
+checks all ask it.  Where a family is known well enough, images that were not altered are encoded once, and
+the last layer runs only where a token is scored: no later position looks at it.  Where each number of a
+model's image tensor comes from is measured, not assumed: images that hold sine waves go through the model's
+own processor, and their phases tell the place.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a map is about: the whole answer, a span, one token, or the contrast of two answers.
+"""What a map is about: the whole reply, a span, one token, or the contrast of two answers.
 
-Places in an answer's sequence: tokens, spans, regions of a picture, and the rows that wrote a token
+A caller points at tokens, spans or regions of an image; here they become positions in the answer's
+sequence, and the rows that wrote a token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Thinking, seen: at which sentence of its thought a model looked where
+"""Thinking, seen: at which sentence of its thought a model looked where, and both modes compared.
 
-A thought's sentences as spans of tokens, and the evidence of each step of a drawn question
-
-One question answered in both modes: aligned answer tokens, what each looked at, and the difference
+A thought's sentences are spans of tokens; of a drawn question the evidence of each step is known.  A pair
+of modes has its answers' tokens aligned, with what each looked at and the difference.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
 """From a folder to the Transformers objects: config, model and processor, each with clear errors.
 
-Transformers' video processors need torchvision.  A machine without it can still show pictures to a
-model whose processor merely *has* a video part: that part is left out.
+Transformers' video processors need torchvision.  A machine without it can still show images to a model
+whose processor merely *has* a video part: that part is left out.
 
-Weights in 8 or 4 bits while loading, through kept libraries (torchao, bitsandbytes).
-
-Only the linear layers of the decoder are quantized: that is where nearly all the weights are.
-The vision tower, the projector and the output head stay in full precision; they are small, and
-rounding them costs accuracy at fine print first.
-
-Keeping the libraries below from burying our own lines under theirs.
+Weights in 8 or 4 bits are made while loading, by kept libraries (torchao, bitsandbytes), and only in the
+linear layers of the decoder, where nearly all the weights are.  The vision tower, the projector and the
+output head stay in full precision; they are small, and rounding them costs accuracy at fine print first.
 """
 
 from __future__ import annotations

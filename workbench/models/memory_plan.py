@@ -1,13 +1,8 @@
 """`memory_plan`: what a model needs and what fits this device, before a byte of its weights is loaded.
 
-How much memory a model needs, from its config and its tensors' names and shapes alone.
-
-Sizes are in bytes.  Weights and cache are exact; activations are estimates of the peak (see
-`vision_activations` and `prefill_activations`) and can be off by a factor of two.
-
-How many bytes a model's weights take in memory, quantized ones as they are stored.
-
-Counting a checkpoint's parameters from its headers, or from its config alone.
+Parameters are counted from a checkpoint's headers, or from its config alone; sizes are in bytes.  Weights
+and cache are exact; activations are estimates of the peak (see `vision_activations` and
+`prefill_activations`) and can be off by a factor of two.
 """
 
 from __future__ import annotations

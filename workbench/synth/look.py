@@ -1,12 +1,9 @@
-"""How a drawing looks on its picture: where it stands, how large, in which typeface, and how worn.
+"""How a drawing looks on its image: where it stands, how large, in which typeface, on what, and how worn.
 
-A drawing is made of shapes and texts at places of its own.  A `Look` puts it on a picture: scaled, moved
-freely, turned a little, lettered in one of our typefaces, inverted, and spoilt as pictures are on their way
-(grey, blurred, noisy, compressed).  Boxes move along with all of it.
-
-The typefaces of the drawn world: open ones that ship with us, some held out for evaluation.
-
-Photographs behind drawings: crops of those that scikit-learn and scikit-image carry.
+A drawing is made of shapes and texts at places of its own.  A `Look` puts it on an image: scaled, moved
+freely, turned a little, lettered in one of the open typefaces that ship with us (some are held out for
+evaluation), before a crop of a photograph, inverted, and spoilt as images are on their way (grey, blurred,
+noisy, compressed).  Boxes move along with all of it.
 """
 
 from __future__ import annotations

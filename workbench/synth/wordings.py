@@ -1,13 +1,9 @@
-"""The words in which a question is asked: a small grammar of wordings and manners, some held out.
+"""The words of the drawn world, and the sentences in which questions are asked, some held out.
 
-Every kind of question has sentences with gaps ("What is the value of {label}?").  They are asked as they
-are, in lower case, or politely.  For each kind, five sentences and some manners are held out: training never
-asks them.
-
-The words, colours and kinds that the drawn world is made of.
-
-They are few on purpose: a model of two million parameters can learn them all, and a reader can
-see at a glance what it was shown.
+Words, colours and kinds are few on purpose: a small model can learn them all, and a reader sees at a glance
+what it was shown.  Every kind of question has sentences with gaps ("What is the value of {label}?").  They
+are asked as they are, in lower case, or politely.  For each kind, five sentences and some manners are held
+out: training never asks them.
 """
 
 from __future__ import annotations

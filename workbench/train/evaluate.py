@@ -1,9 +1,9 @@
-"""What a model can do in the drawn world: accuracy, tokens and seconds by family and mode.
+"""What a model can do in the drawn world, and how that holds up when an image or a question is drawn
+otherwise.
 
-How the built-in model's answers hold up when a picture or a question is not as it was trained: a row each.
-
-``python -m workbench.train.evaluate --model data/nano --world 1 --n 30`` prints the table; with ``--card
-data/nano`` it is added to the model's card.
+Accuracy, tokens and seconds by family and mode; the robustness table has a row a perturbation: ``python -m
+workbench.train.evaluate --model data/nano --world 1 --n 30`` prints it, ``--card data/nano`` adds it to the
+model's card.
 """
 
 from __future__ import annotations

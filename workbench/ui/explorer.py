@@ -1,8 +1,7 @@
 """The attention explorer: hover a word and see where it looked, draw a box and see which words did.
 
-What a widget shows of an answer's attention: its words, the patches, and maps as bytes.
-
-The attention explorer as one file that works without a kernel and without a network.
+`Maps` is what it shows of an answer's attention: words, patches, and maps as bytes, formed when they are
+asked for. The same explorer is written as one page that works without a kernel and without a network.
 """
 
 from __future__ import annotations

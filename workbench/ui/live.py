@@ -1,8 +1,6 @@
-"""A reply that grows before your eyes, with a Stop button.
+"""A reply that grows before your eyes, with a Stop button; or, where no kernel is, its static form.
 
 The cell returns at once: a button could not reach the kernel while a cell blocks it.
-
-The static form of widgets: for documents, exported pages and places without a kernel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Responses to data mixtures in pictures: the published table, slices, triangle, learning, agreement
+"""Ablations in figures: responses to data mixtures, and recorded studies with every run a dot.
 
-Recorded studies in pictures: every run a dot, and the mean of each kind with its interval
+Intervals of 95% stand at each mean.
 """
 
 from __future__ import annotations

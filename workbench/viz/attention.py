@@ -1,7 +1,4 @@
-"""Attention in figures: all layers and heads on one sheet, a reply over time, the difference of two maps.
-
-A reply as running text, each token on a ground that shows its value.
-"""
+"""Attention in figures: layers and heads on one sheet, a reply over time or as text, two maps compared."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Benchmark results: scores and differences with intervals, the three-mode lens, Pareto front, router
+"""Benchmark results in figures: scores and differences with intervals, three-mode lens, Pareto front.
 
-The published tables in pictures: certain ranks, what an average of four hides, margins of the modes
+The router and the published tables are drawn here too: certain ranks, what an average of four hides,
+margins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Can a map be trusted? Insertion and deletion curves, checks over answers, and proofs
-
-The leaderboard of attribution methods: faithfulness, plausibility and cost, by method and mode
-"""
+"""Can a map be trusted? Insertion and deletion curves, checks, counterfactuals, the leaderboard."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A map over the original picture: which patches, how strongly, legible on any picture and in grey.
+"""A map over the original image, and images as they were asked about: boxes, patches, evidence.
 
-Pictures as they were asked about: with boxes, and with the grid of patches that the model reads.
+Maps are legible on any image and in grey.
 """
 
 from __future__ import annotations

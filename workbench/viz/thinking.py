@@ -1,8 +1,6 @@
 """When does thinking help? Accuracy, tokens, seconds and the model's own choice, by task and mode.
 
-Small tables over asked questions that the figures and the reader need.
-
-What a table says, in a sentence for a figure's title: computed, never written beforehand.
+The tables under the figures, and the sentences in their titles, are computed from asked questions.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""A claim of the report, what its own tables say about it, and the arithmetic in between
+"""The report's claims, each with what its own tables say about it and the arithmetic in between.
 
-Claims on data mixtures, resolution and the training recipe, tested on Tables 1 and 2
-
-The article's headlines, and claims on the three modes, the averages and the training tokens, tested on
-Tables 3 and 4
-
-All claims together: a list to read, or a table
+Data mixtures, resolution and the training recipe are tested on Tables 1 and 2; the article's headlines, the
+three modes, the averages and the training tokens on Tables 3 and 4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The published tables, tidy, with an error bar on every number
+"""The published tables, tidy, with an error bar on every number.
 
-Differences between printed scores: how large their error can be where the items are not known
+The margins say how large the error of a printed score or difference can be where the items are not known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What goes into a scorer and what comes out: `Score`, an item's facts, the reply without its thought
+"""What goes into a scorer and what comes out: `Score`, an item's facts, the reply without its thought.
 
-Scores of groups: HallusionBench's three accuracies, and the mean over categories or over items
+Scores of groups stand here too: HallusionBench's three accuracies, and the mean over categories or over
+items.
 """
 
 from __future__ import annotations

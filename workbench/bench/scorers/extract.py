@@ -1,6 +1,7 @@
-"""Finding the answer that a reply states, and reading numbers as people write them; in linear time
+"""Find the answer that a reply states, and read numbers and short expressions as people write them.
 
-The value of a short mathematical expression, in LaTeX or as typed; a small parser, nothing is executed
+Everything runs in linear time; expressions, in LaTeX or as typed, are read by a small parser and never
+executed.
 """
 
 from __future__ import annotations

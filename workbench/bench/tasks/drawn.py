@@ -1,6 +1,6 @@
-"""Tasks from the drawn world: one a family and difficulty, named ``synth:gui_find@2``
+"""Tasks from the drawn world: one a family and difficulty ("synth:gui_find@2"), and the suite that ships.
 
-The fixed set of drawn questions that ships: the same 600 items for everybody
+The suite is the same 600 items for everybody.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a benchmark is made of: items with gold answers, a prompt around them, and a scorer
+"""What a benchmark is made of: items with gold answers, a prompt around them, and a scorer.
 
-Pictures of items: read when they are needed, told apart by their contents, kept beside a run
+Images of items are read when they are needed, told apart by their contents, and kept beside a run.
 """
 
 from __future__ import annotations

@@ -1,21 +1,12 @@
 """Phi-4-reasoning-vision in the idiom of Transformers 5: SigLIP2 NaFlex tower, MLP, Phi-3 decoder.
 
-One decoder token per image patch, no merging: token ``i`` of a picture shows row ``i // cols`` and
-column ``i % cols`` of its grid ``spatial_shapes = (rows, cols)``.
+One decoder token per image patch, no merging: token ``i`` of an image shows row ``i // cols`` and column
+``i % cols`` of its grid ``spatial_shapes = (rows, cols)``.
 
-The SigLIP2 NaFlex tower, as far as Phi-4-reasoning-vision runs it, and the projector behind it.
-
-Keeping pictures and rows together during generation.
-
-Tensor names: the published checkpoint's, and those of the native module tree.
-
-One table serves loading, saving (both through Transformers' weight conversions) and the check of a
-checkpoint's headers.
-
-Checking a checkpoint against the architecture by its headers, before a byte of weights is read.
-
-A tower left at random by a wrong name gives a model that runs and sees nothing; so every tensor
-must be there, in its shape, and no other.
+One table of tensor names, the published checkpoint's and the module tree's, serves loading, saving (both
+through Transformers' weight conversions) and the check of a checkpoint by its headers, before a byte of
+weights is read: a tower left at random by a wrong name gives a model that runs and sees nothing, so every
+tensor must be there, in its shape, and no other.
 """
 
 from __future__ import annotations
