@@ -78,12 +78,13 @@ def test_a_run_on_a_local_cluster_gives_the_same_replies(tmp_path) -> None:
     asked = (vlm, ["synth:read_sign@1", "synth:chain@1"], ["nothink", "think"])
     options = {"limit": 4, "max_tokens": 64, "batch_size": 2, "cache": False, "progress": False}
     here = bench.run(*asked, folder=tmp_path / "here", **options)
-    try:
-        shared = bench.run(*asked, folder=tmp_path / "shared", engine="ray", workers=2, **options)
-    except WorkbenchError as error:
-        if "did not start in time" not in str(error):
-            raise
-        pytest.skip(str(error))
+    for left in (2, 1, 0):  # on a busy machine Ray's own agents may take longer than Ray gives them
+        try:
+            shared = bench.run(*asked, folder=tmp_path / "shared", engine="ray", workers=2, **options)
+            break
+        except WorkbenchError:
+            if not left:
+                raise
     assert not ray.is_initialized()  # the cluster that was started for the run has ended with it
     same = ["benchmark", "item", "mode", "response", "thought", "value", "tokens"]
     assert shared.frame()[same].equals(here.frame()[same])

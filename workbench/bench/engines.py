@@ -438,12 +438,12 @@ def connected(address: str | None = None) -> Iterator[Any]:
             "the address of a running cluster, and its token in RAY_AUTH_TOKEN",
             "ray status --address=... shows whether it is there; without an address one is started here",
         ) from None
-    except Exception as error:  # Ray raises this class itself where its processes take too long
-        if "timed out during startup" not in str(error):
+    except Exception as error:  # Ray raises this very class where its processes take too long
+        if type(error) is not Exception:
             raise
         ray.shutdown()
         raise WorkbenchError(
-            "Ray's processes did not start in time on this machine",
+            f"Ray's processes did not start on this machine: {_first_line(error)}",
             "a machine that is less busy: Ray gives its agents 15 seconds",
             "try again, or start a cluster with ray start and name it in RAY_ADDRESS",
         ) from None
