@@ -218,6 +218,10 @@ class Canvas:
         self._texts.append(Text(box, text, size, bold, colour, anchor, len(self.marks)))
         return self.mark(box, kind, text=says or text, colour=named, **facts)
 
+    def length(self, text: str, *, size: int = 10, bold: bool = False) -> float:
+        """How wide a text will be, in pixels."""
+        return _font(size, bold).getlength(text)
+
     def dress(self, look: Look) -> None:
         """Give the finished drawing a look; its size and marks are the picture's from then on."""
         assert self._look is None, "a drawing is dressed once"

@@ -77,11 +77,13 @@ _FREE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "gui_chosen": (gui.gui_chosen, Family("computer_use", False)),
     "digit_read": (scenes.digit_read, Family("general", False)),
     "read_text": (reading.read_text, Family("general", False)),
+    "word_after": (reading.word_after, Family("general", False)),
 }
 
 #: What is drawn where words that training never holds are asked for.
 _UNSEEN: dict[str, Callable[[random.Random, int], Drawing]] = {
     "read_text": partial(reading.read_text, unseen=True),
+    "word_after": partial(reading.word_after, unseen=True),
 }
 
 #: What the second world draws otherwise: what was ambiguous, ungrammatical or not to scale in the first.

@@ -1,4 +1,4 @@
-"""Words and numbers that no list holds: what is written has to be read letter by letter."""
+"""Texts to be read: words and numbers that no list holds, letter by letter, and pages full of words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from zlib import crc32
 
 from .canvas import Canvas, colour_of
 from .sample import Drawing, Question
-from .wordings import COLOURS
+from .wordings import COLOURS, TEXTS
 
-__all__ = ["is_unseen", "read_text"]
+__all__ = ["is_unseen", "read_text", "word_after"]
 
 ONSETS = tuple("bcdfghjklmnprstvwz") + (
     "bl",
@@ -30,6 +30,10 @@ CODAS = ("", "", "n", "r", "s", "l", "t", "m", "nd", "rk", "st", "x", "ck")
 
 #: Light papers, on which every ink can be read.
 PAPERS = ((255, 255, 255), (248, 246, 238), (236, 242, 248))
+
+
+#: What most pages are written in.
+INK = (30, 30, 30)
 
 
 def is_unseen(text: str) -> bool:
@@ -61,6 +65,38 @@ def read_text(rng: random.Random, difficulty: int, *, unseen: bool = False) -> D
             )
         )
     return Drawing([canvas], questions)
+
+
+#: Words that a page holds beside made-up ones: not the single letters and signs, which look alike when worn.
+WORDS = tuple(text for text in TEXTS if len(text) > 1)
+
+
+def word_after(rng: random.Random, difficulty: int, *, unseen: bool = False) -> Drawing:
+    """Name the word that follows another on its line of a page full of words, a third of them made up.
+
+    Nearly every patch of such a page tells something, so it teaches an encoder to read several times as
+    fast as a picture of the other families does.
+    """
+    lines, size = difficulty + 2, rng.choice((10, 11, 12, 13))
+    canvas = Canvas(rng.choice((112, 128, 144)), round(lines * size * 1.35) + 8, rng.choice(PAPERS))
+    shade = colour_of(rng.choice(("blue", "green", "purple", "grey")), rng) if rng.random() < 0.3 else INK
+    questions, used = [], set[str]()
+    for line in range(lines):
+        left, before = 4 + rng.uniform(0, 12), ""
+        while True:
+            text = _text(rng, unseen) if rng.random() < 0.35 else rng.choice(WORDS)
+            bold, room = rng.random() < 0.25, canvas.width - left - 2
+            if text in used or canvas.length(text, size=size, bold=bold) > room:
+                break
+            used.add(text)
+            middle = round((line + 0.5) * size * 1.35) + 4
+            box = canvas.text((left, middle), text, size=size, bold=bold, colour=shade, anchor="lm")
+            if before:
+                told = f"After {before} comes {text}."
+                question = f"Which word comes after {before}?"
+                questions.append(Question(question, text, told, (box,), asks="after", names={"word": before}))
+            left, before = box[2] + size * rng.uniform(0.4, 0.8), text
+    return Drawing([canvas], questions) if questions else word_after(rng, difficulty, unseen=unseen)
 
 
 def _text(rng: random.Random, unseen: bool) -> str:

@@ -109,6 +109,25 @@ WORDINGS: dict[str, Wording] = {
             "Name the value that {label} has.",
         ),
     ),
+    "after": Wording(
+        (
+            "Which word comes after {word}?",
+            "What comes after {word}?",
+            "What stands right of {word}?",
+            "Which word follows {word}?",
+            "Read the word after {word}.",
+            "Name the word after {word}.",
+            "What is written after {word}?",
+            "Which word is next to {word}, on its right?",
+        ),
+        (
+            "What follows {word}?",
+            "Give the word that comes next after {word}.",
+            "Which one stands behind {word}?",
+            "To the right of {word}, what can you read?",
+            "What is the next word after {word}?",
+        ),
+    ),
     "share": Wording(
         (
             "What share is {label}?",

@@ -487,7 +487,10 @@ def corpus(pictures: int = 300, world: synth.World = synth.WORLD_1) -> Iterable[
         for i in range(pictures):
             drawing, _ = synth.draw(family, seed=f"tokenizer/{i}", world=world)
             for question in drawing.questions:
-                if family != "read_text":  # whose made-up words are to be written letter by letter
+                if family not in (
+                    "read_text",
+                    "word_after",
+                ):  # whose made-up words are to be written letter by letter
                     yield f"{question.text} {question.answer} {question.trace}"
                 yield question.text
 
