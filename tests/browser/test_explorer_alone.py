@@ -48,19 +48,18 @@ window.start = async (code, traits) => {
   window.stop = module.default.render({ model: window.model, el: document.getElementById("here") });
 };
 """
-# Grey values of the middle of each cell, read from a copy of the canvas.
+# Colours of the middle of each cell, read from a copy of the canvas.
 CELLS = """([number, rows, cols]) => {
-  const canvas = document.querySelectorAll("canvas:not(.wbx-bar)")[number];
+  const canvas = document.querySelectorAll(".wbx-picture canvas")[number];
   const { width, height } = canvas;
   const copy = Object.assign(document.createElement("canvas"), { width, height });
   const context = copy.getContext("2d", { willReadFrequently: true });
   context.drawImage(canvas, 0, 0);
-  const grey = (row, col) => {
+  const colour = (row, col) => {
     const at = [((col + 0.5) / cols) * width, ((row + 0.5) / rows) * height].map(Math.floor);
-    const [r, g, b] = context.getImageData(...at, 1, 1).data;
-    return 0.299 * r + 0.587 * g + 0.114 * b;
+    return [...context.getImageData(...at, 1, 1).data].slice(0, 3);
   };
-  return [...Array(rows).keys()].map((row) => [...Array(cols).keys()].map((col) => grey(row, col)));
+  return [...Array(rows).keys()].map((row) => [...Array(cols).keys()].map((col) => colour(row, col)));
 }"""
 
 
@@ -78,7 +77,7 @@ class Shown:
         self.page.wait_for_selector(f".wbx-explorer[data-word='{word}']:not([data-busy])")
 
     def cells(self, image: int) -> np.ndarray:
-        """Grey value of each patch, as it is drawn."""
+        """Colour of each patch as it is drawn, ``[rows, cols, 3]`` from 0 to 255."""
         from explorer_records import COLS, ROWS
 
         return np.array(self.page.evaluate(CELLS, [image, ROWS, COLS]))
@@ -147,7 +146,7 @@ def live(blank: tuple[Page, list[str]], explorer: Any) -> Shown:
     page.expose_function("answered", answered)
     page.set_content(f"<style>{style()}</style><div id='here'></div>")
     page.add_script_tag(content=MODEL)
-    names = ("info", "word", "layer", "head", "sinks", "image", "box", "crops", "marked")
+    names = ("info", "word", "layer", "head", "sinks", "image", "box", "crops", "strength", "marked")
     traits = {name: getattr(explorer, name) for name in names}
     page.evaluate("([code, traits]) => window.start(code, traits)", [script(), traits])
     shown = Shown(page, troubles)
@@ -171,18 +170,21 @@ def either(request: pytest.FixtureRequest) -> Shown:
 
 
 def test_hovering_a_word_lays_its_map_on_both_pictures(either: Shown, explorer: Any) -> None:
-    assert either.cells(0).min() == 255  # nothing is laid over a picture before a word is pointed at
-    assert either.cells(1).max() == 0
+    from workbench.viz.spotlight import lit
+
+    grounds = (np.ones((3, 4, 3)), np.zeros((3, 4, 3)))  # a white picture and a black one
+    for image, ground in enumerate(grounds):
+        np.testing.assert_array_equal(either.cells(image), 255 * ground)  # bare before a word is pointed at
     for word in (2, 5):
         either.hover(word)
         explorer.word = word
-        for image in (0, 1):
-            values = explorer.map(image)
-            seen = either.cells(image)
-            assert seen[values == values.max()].max() < 70
-            assert seen[values < values.max() / 2].min() > 100
+        most = max(explorer.map(image).max() for image in (0, 1))
+        for image, ground in enumerate(grounds):  # the same picture as a figure's
+            seen = 255 * lit(ground, explorer.map(image) / most, dark=image == 1)
+            np.testing.assert_allclose(either.cells(image), seen, atol=4)
     assert "“<img src=x" in either.status()
-    assert "35.0% on picture 0, 35.0% on picture 1" in either.status()
+    assert "35.0% on picture 0, 35.0% on picture 1; " in either.status()
+    assert "% of that on picture " in either.status()
     assert not either.troubles
 
 
@@ -213,8 +215,9 @@ def test_layer_head_and_sinks_change_the_map(either: Shown, explorer: Any) -> No
     sliders.nth(0).fill("1")
     sliders.nth(1).fill("0")
     either.page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
-    assert np.unravel_index(either.cells(0).argmin(), (3, 4)) == (1, 0)
-    assert either.cells(1).min() > 100  # head 0 looks at the first picture
+    tint = [np.ptp(either.cells(image), axis=-1) for image in (0, 1)]
+    assert np.unravel_index(tint[0].argmax(), (3, 4)) == (1, 0)
+    assert tint[1].max() < tint[0].max() / 4  # head 0 looks at the first picture
     assert either.page.locator("output").all_inner_texts() == ["1", "0"]
     before = either.status()
     either.page.locator("input[type=checkbox]").uncheck()
@@ -225,6 +228,29 @@ def test_layer_head_and_sinks_change_the_map(either: Shown, explorer: Any) -> No
     share = explorer.map(0).sum()
     assert share > 0.6
     assert f"{100 * share:.1f}% on picture 0" in either.status()
+    assert not either.troubles
+
+
+def test_the_picture_is_bare_while_a_key_or_the_button_is_held_and_as_strong_as_is_asked(
+    either: Shown, explorer: Any
+) -> None:
+    page = either.page
+    either.hover(2)
+    mapped = either.cells(0)
+    assert np.ptp(mapped, axis=-1).max() > 60
+    for hold, let_go in (
+        (lambda: page.keyboard.down("b"), lambda: page.keyboard.up("b")),
+        (page.mouse.down, page.mouse.up),
+    ):
+        page.locator(".wbx-bare").hover()
+        page.locator(".wbx-bare").focus()
+        hold()
+        np.testing.assert_array_equal(either.cells(0), np.full((3, 4, 3), 255))
+        let_go()
+        np.testing.assert_array_equal(either.cells(0), mapped)
+    page.locator(".wbx-strength").fill("0.5")
+    page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
+    np.testing.assert_allclose(either.cells(0), (mapped + 255) / 2, atol=3)
     assert not either.troubles
 
 

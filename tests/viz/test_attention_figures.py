@@ -14,8 +14,10 @@ from workbench import viz
 from workbench.answer import Answer
 from workbench.attention import make_attention
 from workbench.errors import CapabilityError, InputError
+from workbench.synth.sample import Element
 from workbench.types import PatchGrid, Region, Span, TokenLayout
-from workbench.viz.overlay import ATTENTION, COLOURS, DIVERGING, coloured
+from workbench.viz.overlay import ATTENTION
+from workbench.viz.spotlight import COLOURS, DIVERGING, cell_names, is_dark, lit, most_on, shade
 from workbench.viz.style import Figure
 
 WORDS = ("<think>", " red", " is", " $1$", "\n", "</think>", " blue", "<end>")
@@ -46,6 +48,16 @@ def one_patch(row: int, col: int, value: float = 0.4, cells: tuple[int, int] = (
     return values
 
 
+def boxes_lit(drawn: Figure, panel: int = 0) -> tuple[float, ...]:
+    """The box, in the picture's pixels, in which a white picture has a tint."""
+    seen = np.asarray(drawn.axes[panel].images[0].get_array())
+    rows, cols = np.nonzero(np.ptp(seen, axis=-1) > 0.02)
+    y, x = (drawn.axes[panel].images[0].get_extent()[at] / seen.shape[axis] for axis, at in ((0, 2), (1, 1)))
+    return tuple(
+        float(round(n)) for n in (cols.min() * x, rows.min() * y, (cols.max() + 1) * x, (rows.max() + 1) * y)
+    )
+
+
 def title(drawn: Figure) -> str:
     return drawn._suptitle.get_text().replace("\n", " ")
 
@@ -60,14 +72,61 @@ def pixels(drawn: Figure, box: tuple[float, ...], panel: int = 0) -> np.ndarray:
     return canvas[round(height - y1) : round(height - y2), round(x1) : round(x2)]
 
 
-@pytest.mark.parametrize("ground", ["white", "black", "#888888"])
-def test_the_strongest_patch_is_the_darkest_of_any_picture(ground: str) -> None:
+def lettered(ground: str, ink: str) -> Image.Image:
+    """A picture with a bar of ink, as a letter has, in the middle of each patch."""
     picture = Image.new("RGB", (96, 48), ground)
+    for row in range(3):
+        for col in range(6):
+            picture.paste(ink, (16 * col + 6, 16 * row + 2, 16 * col + 10, 16 * row + 14))
+    return picture
+
+
+def contrast(inside: np.ndarray) -> float:
+    return float(np.ptp(np.quantile(inside, [0.05, 0.95])))
+
+
+@pytest.mark.parametrize(("ground", "ink"), [("white", "black"), ("black", "white"), ("#eeeeee", "#223399")])
+def test_what_is_looked_at_stays_legible_and_the_rest_fades(ground: str, ink: str) -> None:
+    picture = lettered(ground, ink)
     drawn = viz.overlay(answer(picture), one_patch(1, 4))
-    inside = pixels(drawn, (67, 19, 77, 29))
-    assert inside.max() < 90
-    for elsewhere in ((3, 3, 93, 13), (3, 19, 61, 29), (83, 19, 93, 29)):
-        assert pixels(drawn, elsewhere).min() > inside.max() + 40
+    before = contrast(np.asarray(picture.convert("L"))[17:31, 65:79])
+    looked, elsewhere = (contrast(pixels(drawn, box)) for box in ((67, 19, 77, 29), (19, 19, 29, 29)))
+    assert looked > 0.4 * before  # nothing is painted over it
+    assert 0.4 * before < elsewhere < 0.65 * before  # faded, and still to be read
+    assert contrast(pixels(viz.overlay(answer(picture), one_patch(1, 4), strength=0), (19, 19, 29, 29))) == (
+        pytest.approx(before, abs=3)
+    )
+
+
+def test_colours_come_back_where_it_is_looked_at_and_only_there() -> None:
+    red = np.full((2, 3), [0.8, 0.1, 0.1])
+    for dark in (False, True):
+        away, strong = lit(red, np.array([0.0, 1.0]), dark=dark)
+        assert np.ptp(away) == pytest.approx(0, abs=1e-9)
+        assert strong[0] - strong[2] > 0.5
+    grey = np.full((3, 3), 0.5)
+    for dark in (False, True):
+        _, towards, against = lit(grey, np.array([0.0, 1.0, -1.0]), dark=dark)
+        assert towards[0] > towards[2]
+        assert against[2] > against[0]
+    assert is_dark(Image.new("RGB", (9, 9), "#333333"))
+    assert not is_dark(Image.new("RGB", (9, 9), "#cccccc"))
+
+
+def test_a_cell_is_named_by_the_word_on_it_or_by_its_place() -> None:
+    grid = answer(WIDE).layout.images[0]
+    window = Element((0, 0, 96, 48), "window", "Mail")
+    word, star = Element((66, 18, 90, 30), "link", "Shop"), Element((0, 33, 15, 47), "star")
+    names = cell_names(grid, [window, word, star])
+    assert names[6 + 4] == names[6 + 5] == "on “Shop”"
+    assert names[12] == "on the star"
+    assert names[3] == "on “Mail”"
+    bare = cell_names(grid)
+    assert (bare[0], bare[5], bare[8], bare[17]) == (
+        "at the top left", "at the top right", "in the middle", "at the bottom right"
+    )  # fmt: skip
+    values = one_patch(1, 4, 0.3) + one_patch(1, 5, 0.1) + one_patch(0, 0, 0.2)
+    assert most_on(values, names) == ("on “Shop”", pytest.approx(0.4))
 
 
 def test_more_is_darker_in_grey_all_the_way() -> None:
@@ -79,20 +138,19 @@ def test_more_is_darker_in_grey_all_the_way() -> None:
     from_zero = len(DIVERGING) // 2
     assert (np.diff(grey(DIVERGING)[from_zero:]) < 0).all()
     assert (np.diff(grey(DIVERGING)[: from_zero + 1]) > 0).all()
-    drawn = coloured(np.linspace(0, 1, 50), 1.0, signed=False)
-    seen = (drawn[:, :3] @ [0.299, 0.587, 0.114]) * drawn[:, 3] + 0.8 * (1 - drawn[:, 3])
+    drawn = shade(np.linspace(0, 1, 50), 1.0, signed=False)
+    seen = (drawn[:, :3] @ [0.299, 0.587, 0.114]) * drawn[:, 3] + 1 - drawn[:, 3]
     assert (np.diff(seen) < 0).all()
 
 
 def test_a_map_lies_on_the_pixels_of_its_grid_and_is_cut_at_the_edge_of_the_picture() -> None:
     padded = answer(WIDE, region=(0.0, 0.0, 96.0, 72.0))  # the family padded the picture below
     drawn = viz.overlay(padded, one_patch(1, 2))
-    picture, heat = drawn.axes[0].images
+    (picture,) = drawn.axes[0].images
     assert picture.get_extent() == [0, 96, 48, 0]
-    assert heat.get_extent() == [0, 96, 72, 0]
     assert drawn.axes[0].get_xlim() == (0, 96)
     assert drawn.axes[0].get_ylim() == (48, 0)
-    assert pixels(drawn, (34, 26, 46, 46)).max() < 90  # row 1 now spans 24 to 48
+    assert boxes_lit(drawn) == (32, 24, 48, 48)  # row 1 now spans 24 to 48
 
 
 def test_the_line_goes_round_what_is_above_half() -> None:
@@ -105,7 +163,16 @@ def test_the_line_goes_round_what_is_above_half() -> None:
 
 def test_the_title_and_the_bar_say_how_much_and_where() -> None:
     drawn = viz.overlay(answer(WIDE), one_patch(1, 4, 0.25) + one_patch(0, 0, 0.05), label=ATTENTION)
-    assert title(drawn) == "30% of the attention is on this picture, strongest in row 1, column 4 (25%)"
+    assert title(drawn) == "30% of the attention is on this picture, 83% of it on the right"
+    named = viz.overlay(
+        answer(WIDE),
+        one_patch(1, 4, 0.25),
+        label=ATTENTION,
+        elements=[Element((64, 16, 80, 32), "link", "$5$")],
+    )
+    assert title(named) == "25% of the attention is on this picture, 100% of it on “$5$”"
+    named.canvas.draw()
+    assert named._suptitle.get_parse_math() is False
     assert drawn.axes[1].get_ylim() == pytest.approx((0, 0.25))
     assert drawn.axes[1].get_ylabel() == "share of the attention"
     fixed = viz.overlay(answer(WIDE), one_patch(1, 4, 0.25), peak=0.5, title="mine")
@@ -118,17 +185,23 @@ def test_the_scale_bar_is_as_long_as_it_says() -> None:
     drawn = viz.overlay(answer(WIDE), one_patch(1, 4))
     words = [t.get_text() for t in drawn.axes[0].texts]
     assert words == ["20 pixels"]
-    x = drawn.axes[0].lines[0].get_xdata()
+    x, y = drawn.axes[0].lines[0].get_data()
     assert x[1] - x[0] == 20
+    assert min(y) > 48  # below the picture, not on it
 
 
 def test_a_signed_map_has_two_colours_around_zero() -> None:
     drawn = viz.overlay(answer(WIDE), one_patch(1, 4, 2.0) + one_patch(0, 0, -1.5), label="change")
     assert drawn.axes[1].get_ylim() == pytest.approx((-2, 2))
-    heat = np.asarray(drawn.axes[0].images[1].get_array())
-    assert heat[1, 4, 2] > heat[1, 4, 0]  # for: purple
-    assert heat[0, 0, 0] > heat[0, 0, 2]  # against: orange
-    assert "row 1, column 4 (+2)" in title(drawn)
+    seen = np.asarray(drawn.axes[0].images[0].get_array())
+    towards, against = (
+        seen[at[0] * seen.shape[0] // 48, at[1] * seen.shape[1] // 96] for at in ((24, 72), (8, 8))
+    )
+    assert towards[0] > towards[2]  # for: orange
+    assert against[2] > against[0]  # against: blue
+    dashes = [c.get_linestyle()[0][1] for c in drawn.axes[0].collections if isinstance(c, LineCollection)]
+    assert [pattern is not None for pattern in dashes] == [False, False, False, True]
+    assert "Change: strongest on the right (+2 in one patch)" in title(drawn)
 
 
 def test_boxes_and_further_pictures_are_drawn_where_they_belong() -> None:
@@ -137,7 +210,10 @@ def test_boxes_and_further_pictures_are_drawn_where_they_belong() -> None:
         both, one_patch(0, 0), image=1, boxes={"evidence": [Region((1, 2, 3, 4)), Region((5, 6, 7, 9), 1)]}
     )
     assert drawn.axes[0].get_xlim() == (0, 60)
-    assert [p.get_xy() for p in drawn.axes[0].patches] == [(5, 6)]
+    (frame,) = [line for line in drawn.axes[0].lines if line.get_label() == "evidence"]
+    x, y = frame.get_data()
+    assert (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y)) == (5, 6, 7, 9)
+    assert np.isnan(x).any()  # corners, which no map's outline has
     (legend,) = drawn.axes[0].get_legend().get_texts()
     assert legend.get_text() == "evidence"
 
@@ -168,7 +244,7 @@ def test_a_crop_is_drawn_over_its_own_part_of_the_picture() -> None:
     crop = PatchGrid(0, 2, 2, 30, (96, 48), (48.0, 0.0, 96.0, 48.0), 2)
     cut = replace(base, layout=TokenLayout(60, base.layout.images, (crop,)))
     drawn = viz.overlay(cut, one_patch(0, 1, cells=(2, 2)), grid=crop)
-    assert drawn.axes[0].images[1].get_extent() == [48, 96, 48, 0]
+    assert boxes_lit(drawn) == (72, 0, 96, 24)
     assert drawn.axes[0].get_xlim() == (0, 96)
 
 
@@ -237,12 +313,17 @@ def test_the_timeline_has_a_point_for_each_token_and_marks_the_thought() -> None
 def test_a_difference_is_the_first_minus_the_second_on_the_same_picture() -> None:
     a, b = one_patch(0, 0, 0.3), one_patch(1, 4, 0.3)
     drawn = viz.difference(a, b, answer=answer(WIDE), labels=("thinking", "direct"))
-    heat = np.asarray(drawn.axes[3].images[1].get_array())
-    assert heat[0, 0, 2] > heat[0, 0, 0]
-    assert heat[1, 4, 0] > heat[1, 4, 2]
+    seen = np.asarray(drawn.axes[3].images[0].get_array())
+    first, second = (
+        seen[at[0] * seen.shape[0] // 48, at[1] * seen.shape[1] // 96] for at in ((8, 8), (24, 72))
+    )
+    assert first[0] > first[2]
+    assert second[2] > second[0]
     assert drawn.axes[3].get_xlim() == (0, 96)
-    assert "100% of the map lies elsewhere in thinking than in direct" in title(drawn)
-    assert "0% of the map" in title(viz.difference(a, a))
+    assert title(drawn) == (
+        "Thinking is strongest at the top left, direct on the right: 100% of the map lies elsewhere"
+    )
+    assert "Both first and second are strongest at the top left: 0% of the map" in title(viz.difference(a, a))
     with pytest.raises(InputError, match="shapes"):
         viz.difference(a, b.T)
     with pytest.raises(InputError, match=r"\(3, 6\)"):

@@ -94,8 +94,8 @@ def test_a_proof_shows_both_answers_the_region_and_what_was_lost() -> None:
     drawn = figures.counterfactual(proven((np.arange(12.0).reshape(3, 4),)))
     assert [panel.get_title() for panel in drawn.axes[:3]] == ["as it is", "the map", "masked"]
     assert [panel.get_xlabel() for panel in drawn.axes[:3]] == ["“a cat”", "occlusion", "“a dog”"]
-    frame = drawn.axes[2].patches[0]
-    assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (16, 16, 16, 16)
+    x, y = drawn.axes[2].lines[0].get_data()
+    assert (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y)) == (16, 16, 32, 32)
     heights = [line.get_ydata() for line in drawn.axes[3].get_lines()]
     assert [0.1, 0.2] in [list(y) for y in heights]
     assert "Hiding the region changes the answer" in title(drawn)
@@ -143,7 +143,7 @@ def test_maps_of_one_answer_stand_side_by_side_with_their_verdicts() -> None:
     ]
     drawn = figures.maps(made, found=[checked(), checked(-WEIGHTS)], boxes=[(0, 0, 16, 16)])
     assert [panel.get_title() for panel in drawn.axes] == ["one", "two"]
-    assert drawn.axes[1].get_xlabel() == f"worse than random\ndarkest: {2 * WEIGHTS.max():.2g}"
+    assert drawn.axes[1].get_xlabel() == f"worse than random\nstrongest: {2 * WEIGHTS.max():.2g}"
     assert title(drawn) == "Evidence for “a cat”: 1 of 2 maps are better than random"
     with pytest.raises(InputError, match="maps of one answer"):
         figures.maps([])

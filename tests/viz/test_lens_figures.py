@@ -188,7 +188,8 @@ def test_the_thought_is_drawn_sentence_by_sentence_with_its_boxes() -> None:
     drawn = inside.thought(table, answer)
     assert len(drawn.axes) == 3 * 2
     picture, text, bars = drawn.axes[:3]
-    assert [patch.get_label() for patch in picture.patches] == ["the step's evidence", "looked at"]
+    assert [line.get_label() for line in picture.lines] == ["the step's evidence"]
+    assert [patch.get_label() for patch in picture.patches] == ["looked at"]
     assert "1. A." in words_on(text)[0]
     assert ("looks at its evidence" in words_on(text)[0]) == bool(table["hit"].iloc[0])
     assert bars.patches[0].get_width() == pytest.approx(100 * table["share"].iloc[0])

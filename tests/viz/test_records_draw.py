@@ -69,7 +69,7 @@ def test_an_answer_draws_what_its_own_tokens_looked_at_and_else_its_picture_and_
 def test_an_attribution_draws_itself_in_its_own_unit() -> None:
     drawn = attributed().plot()
     assert bar(drawn) == "evidence (nats)"
-    assert title(drawn) == "Evidence (nats): strongest in row 2, column 3 (+2)"
+    assert title(drawn) == "Evidence (nats): strongest at the bottom right (+2 in one patch)"
     assert bar(viz.overlay(attributed().answer, attributed())) == "evidence (nats)"
     assert bar(attributed("chefer").plot()) == "relevance"
     assert bar(viz.difference(attributed(), attributed("chefer")), panel=2) == "evidence (nats)"

@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -33,8 +33,10 @@ from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError, WorkbenchError
 from ..files import local_path
+from ..synth.sample import Element
 from ..types import Box, PatchGrid, Region, Span
-from ..viz.overlay import ATTENTION, COLOURS, FADE, OPACITY, overlay
+from ..viz.overlay import ATTENTION, overlay
+from ..viz.spotlight import SPOTLIGHT, cell_names, is_dark
 from .live import static_only
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
 
 
 UNITS = ("word", "token")
+STATE = ("word", "layer", "head", "sinks", "image", "box", "crops", "strength")
 SIDE = 1600  # longer side, in pixels, of the pictures that are sent to a browser
 KEPT = 8  # settings whose maps stay in memory
 
@@ -119,14 +122,22 @@ class Maps:
         answer: the answer, with its pictures.
         attention: its attention.
         unit: "word" or "token".
+        elements: what is known to be on the first picture, so that it can be named.
 
     Raises:
         CapabilityError: for an answer without a picture.
         InputError: for an empty reply, or a record of another answer.
     """
 
-    def __init__(self, answer: Answer, attention: Attention, unit: str = "word") -> None:
-        self.answer, self.attention = answer, attention
+    def __init__(
+        self,
+        answer: Answer,
+        attention: Attention,
+        *,
+        unit: str = "word",
+        elements: Sequence[Element] = (),
+    ) -> None:
+        self.answer, self.attention, self.elements = answer, attention, tuple(elements)
         self.words = split_words(attention, unit)
         layout = attention.layout
         if not layout.images:
@@ -258,33 +269,41 @@ class Maps:
         Args:
             layers, heads: whether these can be chosen.
         """
-        pictures = [
-            {
-                "width": picture.width,
-                "height": picture.height,
-                "grids": [
-                    {
-                        "rows": grid.rows,
-                        "cols": grid.cols,
-                        "region": list(grid.region),
-                        "start": self._starts[grid],
-                        "crop": number > 0,
-                    }
-                    for number, grid in enumerate(grids)
-                ],
-            }
-            for picture, grids in zip(self.answer.images, self.grids, strict=True)
-        ]
         return {
             "words": [{"text": word.text, "part": word.part} for word in self.words],
-            "pictures": pictures,
+            "pictures": [self._picture_info(number) for number in range(len(self.grids))],
             "question": self.answer.question,
             "layers": self.attention.n_layers,
             "heads": self.attention.n_heads,
             "choices": {"layers": layers, "heads": heads},
-            "colours": list(COLOURS),
-            "fade": FADE,
-            "opacity": OPACITY,
+            "spotlight": asdict(SPOTLIGHT),
+        }
+
+    def elements_of(self, image: int) -> tuple[Element, ...]:
+        """What is known to be on a picture."""
+        return () if image else self.elements
+
+    def _picture_info(self, image: int) -> dict[str, Any]:
+        """A picture's size, its grids, and the names of what lies under their cells."""
+        picture, grids = self.answer.images[image], self.grids[image]
+        named = [cell_names(grid, self.elements_of(image)) for grid in grids]
+        names = {name: number for number, name in enumerate(dict.fromkeys(sum(named, [])))}
+        return {
+            "width": picture.width,
+            "height": picture.height,
+            "dark": is_dark(picture),
+            "names": list(names),
+            "grids": [
+                {
+                    "rows": grid.rows,
+                    "cols": grid.cols,
+                    "region": list(grid.region),
+                    "start": self._starts[grid],
+                    "crop": number > 0,
+                    "names": [names[name] for name in own],
+                }
+                for number, (grid, own) in enumerate(zip(grids, named, strict=True))
+            ],
         }
 
     def picture(self, image: Any) -> bytes:
@@ -477,6 +496,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         answer: made with ``capture=True``.
         attention: its attention, where it is kept apart from the answer.
         unit: "word", or "token" for each token apart.
+        elements: what is known to be on the first picture (``sample.elements``), so that it can be named.
         **state: traits to begin with, by the names below.
 
     Attributes:
@@ -486,6 +506,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         image: the picture that the box lies on.
         box: (x1, y1, x2, y2) in pixels of that picture; None for none.
         crops: whether the maps of a picture's crops are shown, not that of the whole.
+        strength: how much the map changes the picture, from 0 (not at all) to 1.
         marked: numbers of the words that looked into the box, as the view shows them.
 
     Raises:
@@ -508,20 +529,31 @@ class AttentionExplorer(anywidget.AnyWidget):
     image = traitlets.Any(0).tag(sync=True)
     box = traitlets.Any(None, allow_none=True).tag(sync=True)
     crops = traitlets.Bool(False).tag(sync=True)
+    strength = traitlets.Float(1.0, min=0.0, max=1.0).tag(sync=True)
     marked = traitlets.List(traitlets.Int()).tag(sync=True)
 
     def __init__(
-        self, answer: Answer, *, attention: Attention | None = None, unit: str = "word", **state: Any
+        self,
+        answer: Answer,
+        *,
+        attention: Attention | None = None,
+        unit: str = "word",
+        elements: Sequence[Element] = (),
+        **state: Any,
     ) -> None:
-        unknown = sorted(set(state) - {"word", "layer", "head", "sinks", "image", "box", "crops"})
-        if unknown:
-            raise InputError(f"{unknown[0]}=", "one of word, layer, head, sinks, image, box, crops")
+        if unknown := sorted(set(state) - set(STATE)):
+            raise InputError(f"{unknown[0]}=", f"one of {', '.join(STATE)}")
         if not isinstance(answer, Answer):
             raise InputError(
                 f"an answer of type {type(answer).__name__}", "an Answer", "pass what vlm.ask returned"
             )
         self.answer = answer
-        self._maps = Maps(answer, answer.attention if attention is None else attention, unit)
+        self._maps = Maps(
+            answer,
+            answer.attention if attention is None else attention,
+            unit=unit,
+            elements=elements,
+        )
         super().__init__(**state)
         self.on_msg(self._asked)
 
@@ -574,7 +606,10 @@ class AttentionExplorer(anywidget.AnyWidget):
         shown = [maps.on_overview(cells, number) for number in range(len(maps.grids))]
         peak = float(max(values.max() for values in shown))
         for number, values in enumerate(shown):
-            figure = overlay(self.answer, values, image=number, peak=peak, label=ATTENTION)
+            figure = overlay(
+                self.answer, values, image=number, elements=maps.elements_of(number), peak=peak,
+                strength=self.strength, label=ATTENTION,
+            )  # fmt: skip
             out = io.BytesIO()
             figure.savefig(out, format="png", dpi=150)
             data = base64.b64encode(out.getvalue()).decode("ascii")
@@ -605,8 +640,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         Raises:
             InputError: if it cannot be written, or even the mean is more than ``max_bytes``.
         """
-        names = ("word", "layer", "head", "sinks", "image", "box", "crops")
-        state = {name: getattr(self, name) for name in names}
+        state = {name: getattr(self, name) for name in STATE}
         return write(path, page(self._maps, state=state, max_bytes=max_bytes))
 
     def __repr__(self) -> str:

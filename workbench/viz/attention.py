@@ -19,8 +19,10 @@ from ..attention.select import Tokens
 from ..errors import InputError
 from ..interpret.attribution import Attribution
 from ..names import verb
+from ..synth.sample import Element
 from ..types import PatchGrid
-from .overlay import colour_bar, coloured, draw_map, grid_of, sheet_colours
+from .overlay import colour_bar, draw_map, grid_of, sheet_colours
+from .spotlight import cell_names, is_dark, most_on, shade
 from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, record, titled
 from .thinking import percent
 
@@ -193,6 +195,7 @@ def difference(
     *,
     answer: Answer | None = None,
     image: int = 0,
+    elements: Sequence[Element] = (),
     labels: tuple[str, str] = ("first", "second"),
     label: str | None = None,
     title: str = "",
@@ -205,6 +208,7 @@ def difference(
         answer: whose picture to draw them on; None for an attribution's own, and the patches alone where
             there is none.
         image: which picture.
+        elements: what is known to be on the picture (``sample.elements``), so that the title can name it.
         labels: names of the two maps.
         label: what the values are; None for what an attribution says, "value" for arrays.
         title: a line above; "" for how much differs and where.
@@ -236,11 +240,12 @@ def difference(
         draw_map(panel, picture, values, grid, peak=top, scale=answer is not None)
         panel.set_title(name, fontsize=9, color=INK, parse_math=False)
     signed = bool((a < 0).any() or (b < 0).any())
-    colour_bar(axes[2], top, signed=signed, label=label or "value")
+    dark = is_dark(picture)
+    colour_bar(axes[2], top, signed=signed, label=label or "value", dark=dark)
     most = draw_map(axes[3], picture, a - b, grid, scale=False, signed=True)
     axes[3].set_title(f"{labels[0]} minus {labels[1]}", fontsize=9, color=INK, parse_math=False)
-    colour_bar(axes[4], most, signed=True, label="difference")
-    titled(drawn, title or _differs(a, b, labels))
+    colour_bar(axes[4], most, signed=True, label="difference", dark=dark)
+    titled(drawn, title or _differs(a, b, labels, cell_names(grid, elements)))
     return drawn
 
 
@@ -261,13 +266,18 @@ def _ground(answer: Answer | None, image: int, shape: tuple[int, ...]) -> tuple[
     )
 
 
-def _differs(a: np.ndarray, b: np.ndarray, labels: tuple[str, str]) -> str:
-    row, col = (int(i) for i in np.unravel_index(np.argmax(np.abs(a - b)), a.shape))
-    where = f"they differ most in row {row}, column {col} ({(a - b)[row, col]:+.3g})"
+def _differs(a: np.ndarray, b: np.ndarray, labels: tuple[str, str], names: Sequence[str]) -> str:
+    """What each of two maps is strongest on, and, where both are shares, how much lies elsewhere."""
+    first, second = (most_on(values, names)[0] for values in (a, b))
+    said = (
+        f"both {labels[0]} and {labels[1]} are strongest {first}"
+        if first == second
+        else f"{labels[0]} is strongest {first}, {labels[1]} {second}"
+    )
     if (a < 0).any() or (b < 0).any() or not a.sum() or not b.sum():
-        return f"{labels[0].capitalize()} against {labels[1]}: {where}"
+        return said[0].upper() + said[1:]
     moved = 0.5 * float(np.abs(a / a.sum() - b / b.sum()).sum())
-    return f"{percent(moved)} of the map lies elsewhere in {labels[0]} than in {labels[1]}; {where}"
+    return f"{said[0].upper()}{said[1:]}: {percent(moved)} of the map lies elsewhere"
 
 
 FONT, LETTER, LINE = 10, 0.602 * 10 / 72, 0.29  # points; inches of a monospaced letter, and of a line
@@ -308,7 +318,7 @@ def token_strip(
         1, 2, width=width, height=0.6 + LINE * lines, width_ratios=[width - 1.2, 0.13]
     )
     top = float(np.nanmax(numbers)) if np.isfinite(numbers).any() else 0.0
-    grounds = coloured(np.nan_to_num(numbers), top, signed=False)
+    grounds = shade(np.nan_to_num(numbers), top, signed=False)
     for (line, start, text), ground, number in zip(places, grounds, numbers, strict=True):
         colour = (*ground[:3], 0.0 if np.isnan(number) else ground[3])
         _token(axes, line, start, text, colour)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from ..interpret.counterfactual import DONE, Counterfactual
 from ..interpret.faithfulness import MAP, RANDOM, Faithfulness, FaithfulnessSummary
 from ..interpret.standings import REFERENCES
 from ..types import Box, Region
-from .overlay import _frame, _picture, draw_map, grid_of
+from .overlay import _picture, draw_map, frames, grid_of
 from .style import FAINT, INK, MODES, SERIES, Figure, Look, columns, panels, plain, record, titled, wrapped
 
 __all__ = ["checks", "curves", "counterfactual", "leaderboard", "maps"]
@@ -118,7 +117,7 @@ def maps(
 ) -> Figure:
     """Several methods' maps of one answer side by side, each scaled to its own largest value, which is named.
 
-    Purple is evidence for the target, orange against it.
+    Orange is evidence for the target, blue against it.
 
     Args:
         attributions: of the same answer.
@@ -145,11 +144,10 @@ def maps(
     regions = [box if isinstance(box, Region) else Region(box) for box in boxes]
     for number, (panel, one) in enumerate(zip(axes, attributions, strict=False)):
         top = draw_map(panel, picture, one.maps[image], grid, scale=number == 0, signed=True)
-        for box in (r.box for r in regions if r.image == image):
-            _outlined(panel, box)
+        frames(panel, [r.box for r in regions if r.image == image])
         panel.set_title(one.method, fontsize=9, color=INK)
         below = [found[number].finding.kind] if number < len(found) else []
-        panel.set_xlabel("\n".join([*below, f"darkest: {top:.2g}"]), fontsize=8, color=INK)
+        panel.set_xlabel("\n".join([*below, f"strongest: {top:.2g}"]), fontsize=8, color=INK)
     label = attributions[0].target.label
     good = sum(one.finding.kind == "better than random" for one in found)
     finding = f": {good} of {len(found)} maps are better than random" if found else ""
@@ -186,7 +184,7 @@ def counterfactual(found: Counterfactual, *, height: float = 2.8) -> Figure:
             draw_map(panel, answer.images[number], found.maps[number], layout.images[number], scale=False)
         else:
             _picture(panel, answer.images[number])
-        _outlined(panel, found.region.box)
+        frames(panel, [found.region.box])
         says = found.method if name == "the map" else wrapped(f"“{answer.text.strip()}”", 24)
         panel.set_title(name, fontsize=9, color=INK)
         panel.set_xlabel(says, fontsize=10, color=INK)
@@ -232,14 +230,6 @@ def _curves(panel: Axes, check: Faithfulness | FaithfulnessSummary, baseline: st
 def _legend(drawn: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-
-
-def _outlined(axes: Axes, box: Any) -> None:
-    """The region: dark on white, seen on any picture."""
-    for width, colour in ((3.5, "white"), (1.5, "black")):
-        frame = _frame(box, colour, "-")
-        frame.set_linewidth(width)
-        axes.add_patch(frame)
 
 
 def _losses(axes: Axes, found: Counterfactual) -> None:

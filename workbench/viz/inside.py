@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -18,13 +19,12 @@ from ..stats import bootstrap_mean
 from ..synth import Sample
 from ..types import Box
 from .attention import difference
-from .overlay import ATTENTION, _frame, _picture, grid_of, sheet_colours
+from .overlay import ATTENTION, _picture, frames, grid_of, sheet_colours
+from .spotlight import SPOTLIGHT
 from .style import FAINT, INK, SERIES, Figure, by_group, columns, panels, plain, record, titled, wrapped
 from .thinking import percent
 
 __all__ = ["knockout", "knockout_matrix", "mode_pair", "patching", "thought"]
-
-LOOKED, TRUE = "#004488", "#BB5566"
 
 
 def patching(found: Patching | Mapping[str, Sequence[Patching]], *, width: float = 6.4) -> Figure:
@@ -193,9 +193,8 @@ def thought(
     for place, row in enumerate(shown.itertuples()):
         small, text, bars = axes[3 * place : 3 * place + 3]
         _picture(small, picture)
-        for number, box in enumerate(getattr(row, "truth", ())):
-            _box(small, box, TRUE, "--", "the step's evidence" if place == number == 0 else None)
-        _box(small, row.box, LOOKED, "-", "looked at" if place == 0 else None)
+        frames(small, getattr(row, "truth", ()), name="the step's evidence")
+        _looked_at(small, row.box)
         _sentence(text, row, place)
         _bar(bars, row, float(rows["share"].max()), last=place == len(shown) - 1)
     handles, names = axes[0].get_legend_handles_labels()
@@ -227,9 +226,11 @@ def mode_pair(
     )
 
 
-def _box(axes: Axes, box: Box, colour: str, line: str, label: str | None) -> None:
-    """A box that shows on dark and on light pictures."""
-    frame = _frame(box, colour, line, label=label)
+def _looked_at(axes: Axes, box: Box) -> None:
+    """A closed line in the colour of all maps' outlines."""
+    x1, y1, x2, y2 = box
+    frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=2, label="looked at")
+    frame.set_edgecolor(SPOTLIGHT.lines[0])
     frame.set_path_effects([withStroke(linewidth=4, foreground="white")])
     axes.add_patch(frame)
 

@@ -12,7 +12,8 @@ from matplotlib.patheffects import withStroke
 from ..errors import InputError
 from ..interpret.lens_record import LogitLens, Says
 from ..stats import bootstrap_mean
-from .overlay import colour_bar, draw_map, sheet_colours
+from .overlay import _picture, colour_bar, sheet_colours
+from .spotlight import shade
 from .style import FAINT, INK, SERIES, Figure, by_group, panels, plain, record, titled
 from .thinking import percent
 
@@ -23,6 +24,7 @@ __all__ = ["decision", "lens_sheet", "lens_table"]
 
 LENS = "workbench.interpret.logit_lens(vlm, answer)"
 MOST = 60  # words on one picture
+PALE = 0.86  # how much white lies over the picture below words
 SHORT = 12  # characters of a word that are shown
 
 
@@ -34,7 +36,7 @@ def lens_sheet(
     least: float = 0.05,
     height: float = 3.4,
 ) -> Figure:
-    """What each patch of a picture says at some layers, over the picture.
+    """What each patch of a picture says at some layers, where it lies on the paled picture.
 
     The colour is the probability of the patch's most likely word; the word itself stands on the patches
     whose probability is at least ``least``, once for neighbours in a row that say the same, strongest first.
@@ -168,8 +170,15 @@ def decision(lenses: LogitLens | Mapping[str, Sequence[LogitLens]], *, width: fl
 
 
 def _words(axes: Axes, picture: Image.Image, said: Says, least: float, wide: float) -> None:
-    """Probabilities as colours, and the words where they are likely."""
-    draw_map(axes, picture, said.probabilities, said.grid, peak=1.0, scale=False)
+    """Probabilities as colours, and the likely words; the picture is paled, lest its own words be read."""
+    _picture(axes, picture)
+    axes.axhspan(0, picture.height, facecolor="white", alpha=PALE)
+    x1, y1, x2, y2 = said.grid.region
+    axes.imshow(
+        shade(said.probabilities, 1.0, signed=False), extent=(x1, x2, y2, y1), interpolation="nearest"
+    )
+    axes.set_xlim(0, picture.width)
+    axes.set_ylim(picture.height, 0)
     points = 72 * wide / picture.width  # of a pixel of the picture, on the page
     runs = sorted(_runs(said), key=lambda run: -run[3])
     for row, start, stop, _ in [run for run in runs if run[3] >= least][:MOST]:
@@ -182,7 +191,7 @@ def _words(axes: Axes, picture: Image.Image, said: Says, least: float, wide: flo
             continue
         axes.text(
             (x1 + x2) / 2, (y1 + y2) / 2, word, fontsize=size, ha="center", va="center", color=INK,
-            parse_math=False, clip_on=True, path_effects=[withStroke(linewidth=1.8, foreground="white")],
+            parse_math=False, clip_on=True, path_effects=[withStroke(linewidth=1.4, foreground="white")],
         )  # fmt: skip
 
 

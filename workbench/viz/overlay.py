@@ -1,6 +1,7 @@
-"""A map over the original image, and images as they were asked about: boxes, patches, evidence.
+"""A map on the original image, and images as they were asked about: boxes, patches, evidence.
 
-Maps are legible on any image and in grey.
+What a map points at stays legible (`workbench.viz.spotlight`).  A map's outline follows the patches; evidence
+and other boxes have corners only, so that neither is taken for the other.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import ListedColormap, to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -24,16 +26,14 @@ from ..images import open_images
 from ..interpret.attribution import Attribution
 from ..names import verb
 from ..synth import Sample
+from ..synth.sample import Element
 from ..types import Box, ImagesLike, PatchGrid, Region, Span
-from .style import FAINT, INK, SERIES, Figure, panels, record, titled, wrapped
+from .spotlight import COLOURS, SPOTLIGHT, cell_names, is_dark, lit, most_on, shade
+from .style import FAINT, INK, SERIES, Figure, Look, panels, record, titled, wrapped
 from .thinking import percent
 
 __all__ = [
     "ATTENTION",
-    "COLOURS",
-    "DIVERGING",
-    "FADE",
-    "OPACITY",
     "draw_map",
     "grid_of",
     "overlay",
@@ -86,10 +86,8 @@ def show(
         if number < len(titles):
             panel.set_title(titles[number], fontsize=9, color=INK)
         for kind, (name, regions) in enumerate(named.items()):
-            look = SERIES[kind % len(SERIES)]
-            for place, box in enumerate(r.box for r in regions if r.image == number):
-                panel.add_patch(_frame(box, look.colour, look.line, label=name if place == 0 else None))
-        if panel.patches:
+            frames(panel, [r.box for r in regions if r.image == number], FRAMES[kind % len(FRAMES)], name)
+        if panel.lines:
             panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=8, frameon=False, ncols=3)
     if title:
         titled(drawn, title)
@@ -155,7 +153,7 @@ def show_patches(
     _cells(axes, grid, numbers=len(grid) <= MOST and not marked)
     for cell, position in zip(marked, positions, strict=True):
         box = grid.box(*cell)
-        axes.add_patch(_frame(box, SERIES[2].colour, "-", fill=True))
+        axes.add_patch(_marked(box, SERIES[2].colour))
         _number(axes, box, position)
     what = f"picture {image + 1}: " if len(answer.layout.images) > 1 else ""
     span = f"tokens {grid.start} to {grid.stop - 1} of {answer.layout.length}"
@@ -176,16 +174,36 @@ def _picture(axes: Axes, picture: Image.Image) -> None:
     axes.spines[:].set_color("#bbbbbb")
 
 
-def _frame(box: Box, colour: str, line: object, *, label: str | None = None, fill: bool = False) -> Rectangle:
+FRAMES = (SERIES[3], SERIES[2], SERIES[0])  # of named boxes, evidence first; no map has these colours
+
+
+def frames(axes: Axes, boxes: Iterable[Box], look: Look = FRAMES[0], name: str | None = None) -> None:
+    """The corners of boxes: they hide no letter, and are no map's outline; ``name`` is for the legend."""
+    for place, box in enumerate(boxes):
+        corners = Line2D(*_corners(box), color=look.colour, linewidth=2.2, solid_capstyle="butt")
+        corners.set_label(name if name and place == 0 else "_")
+        corners.set_path_effects([withStroke(linewidth=4.2, foreground="white")])
+        axes.add_line(corners)
+
+
+def _corners(box: Box) -> tuple[list[float], list[float]]:
+    """The way round a box's four corners, with gaps between them."""
     x1, y1, x2, y2 = box
-    face = (*_rgb(colour), 0.25) if fill else "none"
+    arm = 0.3 * min(x2 - x1, y2 - y1)
+    xs: list[float] = []
+    ys: list[float] = []
+    for x, inward in ((x1, arm), (x2, -arm)):
+        for y, down in ((y1, arm), (y2, -arm)):
+            xs += [x + inward, x, x, float("nan")]
+            ys += [y, y, y + down, float("nan")]
+    return xs, ys
+
+
+def _marked(box: Box, colour: str) -> Rectangle:
+    x1, y1, x2, y2 = box
     return Rectangle(
-        (x1, y1), x2 - x1, y2 - y1, edgecolor=colour, facecolor=face, linewidth=2, linestyle=line, label=label
+        (x1, y1), x2 - x1, y2 - y1, edgecolor=colour, facecolor=(*to_rgb(colour), 0.25), linewidth=2
     )
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    return to_rgb(colour)
 
 
 def _cells(axes: Axes, grid: PatchGrid, *, numbers: bool) -> None:
@@ -209,23 +227,6 @@ def _number(axes: Axes, box: Box, position: int) -> None:
     axes.text(*corner, str(position), fontsize=7, ha="left", va="top", color="#004488", bbox=frame)
 
 
-FADE = 0.6
-"""How much white is mixed into the picture below a map: its darkest pixel becomes a middle grey."""
-OPACITY = 0.85
-"""Opacity of the strongest patch; that of others goes with their value, so that the picture stays legible."""
-
-
-def _palette(name: str, low: float, high: float, count: int) -> tuple[str, ...]:
-    return tuple(to_hex(c) for c in matplotlib.colormaps[name](np.linspace(low, high, count)))
-
-
-# Lightness falls all the way in the first and from the middle in the second, so both survive in grey.
-COLOURS = _palette("magma_r", 0.12, 0.92, 17)
-"""From nothing to the strongest: light to dark.  The widgets draw with the same colours."""
-DIVERGING = _palette("PuOr", 0.04, 0.96, 17)
-"""From the strongest against (orange) over nothing to the strongest for (purple)."""
-
-
 ATTENTION = "share of the attention"
 
 
@@ -237,16 +238,19 @@ def overlay(
     image: int = 0,
     grid: PatchGrid | None = None,
     boxes: Mapping[str, Iterable[Region | Box]] | None = None,
+    elements: Sequence[Element] = (),
     peak: float | None = None,
+    strength: float = 1.0,
     label: str | None = None,
     title: str = "",
     height: float = 3.6,
 ) -> Figure:
-    """A map of patches laid over the original picture, in the picture's own pixels.
+    """A map of patches on the original picture, in the picture's own pixels.
 
-    The picture is faded, so that dark and light ones show the same colours; more is darker, also
-    in grey.  A line goes round the patches above half of the strongest (dashed: below minus half, in
-    a signed map).  Patches that reach past the picture's edge, where a family pads it, are cut there.
+    What is looked at keeps its colours, with a light tint; the rest fades to grey.  A line goes round the
+    patches above half of the strongest (dashed: below minus half, in a signed map).  Patches that reach
+    past the picture's edge, where a family pads it, are cut there.  The title names what lies under the
+    strongest patch.
 
     Args:
         answer: an answer with pictures and a layout; or an attribution, which knows its answer.
@@ -256,8 +260,10 @@ def overlay(
         image: which picture of the conversation.
         grid: the patches that an array belongs to, where they are a crop's; else the picture's own.
         boxes: name -> regions or boxes (original pixels) to draw over it, for example the evidence.
-        peak: the value of the darkest colour, the same for figures that are to be compared; None for the
+        elements: what is known to be on the picture (``sample.elements``), so that the title can name it.
+        peak: the value that is shown strongest, the same for figures that are to be compared; None for the
             map's own largest.
+        strength: how much the map changes the picture, from 0 (not at all) to 1.
         label: what the values are, for the colour bar; None for what the record says, "value" for an array.
         title: a line above; "" for what the map says.
         height: of the picture, in inches.
@@ -280,18 +286,17 @@ def overlay(
     drawn, (axes, bar) = panels(
         1, 2, width=max(wide + 1.0, 4.2), height=height + 0.7, width_ratios=[wide, 0.13]
     )
-    top = draw_map(axes, picture, values, grid, peak=peak)
+    top = draw_map(axes, picture, values, grid, peak=peak, strength=strength)
     named = {name: [_region(box) for box in found] for name, found in (boxes or {}).items()}
     for kind, (name, regions) in enumerate(named.items()):
-        look = SERIES[(3 + kind) % len(SERIES)]
-        for place, box in enumerate(r.box for r in regions if r.image == grid.image):
-            frame = _frame(box, look.colour, "-", label=name if place == 0 else None)
-            frame.set_path_effects([withStroke(linewidth=4, foreground="white")])
-            axes.add_patch(frame)
-    if axes.patches:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.04), fontsize=8, frameon=False, ncols=3)
-    colour_bar(bar, top, signed=bool((values < 0).any()), label=label)
-    titled(drawn, title or _finding(values, label))
+        own = [r.box for r in regions if r.image == grid.image]
+        frames(axes, own, FRAMES[kind % len(FRAMES)], name)
+    if handles := [line for line in axes.lines if not str(line.get_label()).startswith("_")]:
+        axes.legend(
+            handles=handles, loc="upper right", bbox_to_anchor=(1, -0.01), fontsize=8, frameon=False, ncols=3
+        )
+    colour_bar(bar, top, signed=bool((values < 0).any()), label=label, dark=is_dark(picture))
+    titled(drawn, title or _finding(values, label, cell_names(grid, elements)))
     return drawn
 
 
@@ -352,34 +357,36 @@ def checked_map(map: object, grid: PatchGrid) -> np.ndarray:
 
 def draw_map(
     axes: Axes, picture: Image.Image, values: np.ndarray, grid: PatchGrid, *, peak: float | None = None,
-    scale: bool = True, signed: bool | None = None,
+    strength: float = 1.0, scale: bool = True, signed: bool | None = None,
 ) -> float:  # fmt: skip
-    """Draw a picture and a map over it into axes that span the picture's pixels.
+    """Draw a picture in the light of a map into axes that span the picture's pixels.
 
     Args:
         axes: where to draw.
         picture: the original.
         values: ``[rows, cols]``.
         grid: where the values lie.
-        peak: the value of the darkest colour; None for the largest.
-        scale: whether to draw a bar of known length, in pixels.
-        signed: whether to use two colours around zero; None where there are negative values.
+        peak: the value that is shown strongest; None for the largest.
+        strength: how much the map changes the picture, from 0 to 1.
+        scale: whether to draw a bar of known length below it, in pixels.
+        signed: whether to outline what is below minus half too; None where there are negative values.
 
     Returns:
-        The value of the darkest colour.
+        The value that is shown strongest.
     """
     signed = bool((values < 0).any()) if signed is None else signed
     top = float(np.abs(values).max()) if peak is None else float(peak)
-    smooth = "antialiased" if max(picture.size) > 400 else "nearest"
-    pixels = np.asarray(picture.convert("RGB"), dtype=float) / 255
+    shares = np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values)
+    sharp = _sharp(picture)
+    pixels = np.asarray(sharp, dtype=float) / 255
+    spread = _spread(shares, grid, picture.size, pixels.shape[:2])
+    seen = lit(pixels, spread, dark=is_dark(picture), strength=strength)
     extent = (0, picture.width, picture.height, 0)
-    axes.imshow(pixels * (1 - FADE) + FADE, extent=extent, interpolation=smooth)
-    x1, y1, x2, y2 = grid.region
-    axes.imshow(coloured(values, top, signed=signed), extent=(x1, x2, y2, y1), interpolation="nearest")
+    axes.imshow(np.clip(seen, 0, 1), extent=extent, interpolation="antialiased")
     if top > 0:
-        _outline(axes, values >= top / 2, grid, "-")
+        _outline(axes, shares >= 0.5, grid, SPOTLIGHT.lines[0], "-")
         if signed:
-            _outline(axes, values <= -top / 2, grid, (0, (3, 1.5)))
+            _outline(axes, shares <= -0.5, grid, SPOTLIGHT.lines[1], (0, (3, 1.5)))
     if scale:
         _scale_bar(axes, picture.size)
     axes.set_xlim(0, picture.width)
@@ -390,36 +397,61 @@ def draw_map(
     return top
 
 
-def coloured(values: np.ndarray, top: float, *, signed: bool) -> np.ndarray:
-    """Colours with opacity, ``[..., 4]`` from 0 to 1, of values between 0 (or ``-top``) and ``top``."""
-    shares = np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values)
-    stops = np.array([to_rgb(c) for c in (DIVERGING if signed else COLOURS)])
-    places = (shares + 1) / 2 if signed else np.clip(shares, 0, 1)
-    at = places * (len(stops) - 1)
-    rgb = np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], axis=-1)
-    return np.concatenate([rgb, OPACITY * np.abs(shares)[..., None]], axis=-1)
+SHARP, MOST_PIXELS = 800, 1600  # longer sides: small pictures get sharp edges, large ones are made smaller
 
 
-def sheet_colours() -> ListedColormap:
+def _sharp(picture: Image.Image) -> Image.Image:
+    """The picture at a size at which its own pixels, and the edges of cells between them, show."""
+    longer = max(picture.size)
+    picture = picture.convert("RGB")
+    if longer > MOST_PIXELS:
+        picture = picture.copy()
+        picture.thumbnail((MOST_PIXELS, MOST_PIXELS), Image.Resampling.LANCZOS)
+    times = -(-SHARP // longer) if longer <= SHARP // 2 else 1
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def _spread(values: np.ndarray, grid: PatchGrid, size: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Each pixel's value ``[height, width]``: that of the cell under its centre, or 0 outside the grid."""
+    x1, y1, x2, y2 = grid.region
+    cols = np.floor(((np.arange(shape[1]) + 0.5) * size[0] / shape[1] - x1) / (x2 - x1) * grid.cols)
+    rows = np.floor(((np.arange(shape[0]) + 0.5) * size[1] / shape[0] - y1) / (y2 - y1) * grid.rows)
+    inside = ((rows >= 0) & (rows < grid.rows))[:, None] & ((cols >= 0) & (cols < grid.cols))
+    found = values[np.clip(rows, 0, grid.rows - 1).astype(int)][
+        :, np.clip(cols, 0, grid.cols - 1).astype(int)
+    ]
+    return np.where(inside, found, 0.0)
+
+
+def sheet_colours() -> LinearSegmentedColormap:
     """The colours from nothing to the strongest on white, for maps without a picture below."""
-    return ListedColormap([*np.linspace((1, 1, 1), to_rgb(COLOURS[0]), 16), *_ramp(240)], name="workbench")
+    return LinearSegmentedColormap.from_list("workbench", ["white", *COLOURS])
 
 
-def _ramp(count: int) -> np.ndarray:
-    stops = np.array([to_rgb(c) for c in COLOURS])
-    at = np.linspace(0, len(stops) - 1, count)
-    return np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], axis=-1)
+def colour_bar(axes: Axes, top: float, *, signed: bool, label: str, dark: bool | None = None) -> None:
+    """The scale from 0 (or ``-top``) to ``top``, a line where the outline is drawn.
 
-
-def colour_bar(axes: Axes, top: float, *, signed: bool, label: str) -> None:
-    """The colours as they lie over a faded picture, from 0 (or ``-top``) to ``top``."""
+    Args:
+        axes: where to draw.
+        top: the value that is shown strongest.
+        signed: whether it goes below zero.
+        label: what the values are.
+        dark: of a picture's map, whether the picture is a dark one; None for colours without a picture.
+    """
     low = -top if signed else 0.0
     ramp = np.linspace(low, top, 256)[:, None]
-    paint = coloured(ramp, top, signed=signed)
-    paper = 1 - FADE / 4  # a faded middle grey
-    rgb = paint[..., :3] * paint[..., 3:] + paper * (1 - paint[..., 3:])
+    if dark is None:
+        paint = shade(ramp, top, signed=signed)
+        rgb = paint[..., :3] * paint[..., 3:] + 1 - paint[..., 3:]
+    else:
+        shares = ramp / top if top > 0 else ramp
+        rgb = lit(np.full((256, 1, 3), 0.12 if dark else 1.0), shares, dark=dark)
     span = (low, top) if top > 0 else (0.0, 1.0)
     axes.imshow(rgb, extent=(0, 1, *span), origin="lower", aspect="auto")
+    if dark is not None and top > 0:
+        axes.axhline(top / 2, color=SPOTLIGHT.lines[0], linewidth=1.6)
+        if signed:
+            axes.axhline(-top / 2, color=SPOTLIGHT.lines[1], linewidth=1.6, linestyle=(0, (3, 1.5)))
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
@@ -430,45 +462,39 @@ def colour_bar(axes: Axes, top: float, *, signed: bool, label: str) -> None:
     axes.spines[:].set_color(FAINT)
 
 
-def _outline(axes: Axes, inside: np.ndarray, grid: PatchGrid, line: object) -> None:
-    """A line between patches inside and patches not, dark on white so that it shows on anything."""
+def _outline(axes: Axes, inside: np.ndarray, grid: PatchGrid, colour: str, line: object) -> None:
+    """A line between patches inside and patches not, on white so that it shows on anything."""
     x1, y1, x2, y2 = grid.region
     xs, ys = np.linspace(x1, x2, grid.cols + 1), np.linspace(y1, y2, grid.rows + 1)
     framed = np.pad(inside, 1)
     down, across = framed[1:, 1:-1] != framed[:-1, 1:-1], framed[1:-1, 1:] != framed[1:-1, :-1]
     edges = [[(xs[c], ys[r]), (xs[c + 1], ys[r])] for r, c in zip(*np.nonzero(down), strict=True)]
     edges += [[(xs[c], ys[r]), (xs[c], ys[r + 1])] for r, c in zip(*np.nonzero(across), strict=True)]
-    for width, colour, style in ((2.8, "white", "-"), (1.3, INK, line)):
+    for width, ink, style in ((3.4, "white", "-"), (1.7, colour, line)):
         axes.add_collection(
-            LineCollection(edges, colors=colour, linewidths=width, linestyles=[style], capstyle="projecting")
+            LineCollection(edges, colors=ink, linewidths=width, linestyles=[style], capstyle="projecting")
         )
 
 
 def _scale_bar(axes: Axes, size: tuple[int, int]) -> None:
-    """A bar of a round number of original pixels, in the lower left corner."""
+    """A bar of a round number of original pixels, below the picture on the left."""
     width, height = size
     target = width / 4
     power = 10 ** np.floor(np.log10(target))
     length = max(step * power for step in (1, 2, 5) if step * power <= target)
-    x, y = 0.03 * width, 0.96 * height
-    halo: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="white")]
-    (bar,) = axes.plot([x, x + length], [y, y], color=INK, linewidth=2, solid_capstyle="butt")
-    bar.set_path_effects(halo)
-    axes.text(
-        x, y - 0.015 * height, f"{length:g} pixels", fontsize=7, color=INK, va="bottom",
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
-    )  # fmt: skip
+    y = 1.04 * height
+    (bar,) = axes.plot([0, length], [y, y], color=FAINT, linewidth=2, solid_capstyle="butt", clip_on=False)
+    bar.set_label("_")
+    axes.text(length + 0.015 * width, y, f"{length:g} pixels", fontsize=7, color=FAINT, va="center")
 
 
-def _finding(values: np.ndarray, label: str) -> str:
-    """What a map says: where it is strongest, and, for shares, how much of the whole it holds."""
-    row, col = (int(i) for i in np.unravel_index(np.argmax(np.abs(values)), values.shape))
-    strongest = f"strongest in row {row}, column {col}"
+def _finding(values: np.ndarray, label: str, names: Sequence[str]) -> str:
+    """What a map says: what it is strongest on, and, for shares, how much of the whole lies there."""
     if not values.any():
         return f"Nothing on this picture ({label})"
+    name, there = most_on(values, names)
     if label != ATTENTION:
-        return f"{label[:1].upper()}{label[1:]}: {strongest} ({values[row, col]:+.3g})"
-    return (
-        f"{percent(float(values.sum()))} of the attention is on this picture, {strongest} "
-        f"({100 * values[row, col]:.2g}%)"
-    )
+        strongest = values.ravel()[np.argmax(np.abs(values))]
+        return f"{label[:1].upper()}{label[1:]}: strongest {name} ({strongest:+.3g} in one patch)"
+    whole = float(values.sum())
+    return f"{percent(whole)} of the attention is on this picture, {percent(there / whole)} of it {name}"

@@ -99,7 +99,15 @@ def plain(axes: Axes, *, grid: Literal["x", "y"] = "x") -> None:
 def titled(drawn: Figure, text: str) -> None:
     """The finding, as the figure's title: left, above everything, broken to its width."""
     per_line = max(20, int(drawn.get_size_inches()[0] * 10))
-    drawn.suptitle(wrapped(text, per_line), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    drawn.suptitle(
+        wrapped(text, per_line),
+        x=0.01,
+        ha="left",
+        fontsize=11,
+        fontweight="bold",
+        color=INK,
+        parse_math=False,
+    )
 
 
 def wrapped(text: str, per_line: int) -> str:

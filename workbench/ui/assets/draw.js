@@ -1,19 +1,5 @@
-// Drawing a picture with a map over it. Everything that is needed is passed in; nothing is kept.
-
-/** RGBA of the 256 byte values: colour from the stops, opacity with the value. */
-function makeRamp(stops, opacity) {
-  const rgb = stops.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
-  const ramp = new Uint8ClampedArray(1024);
-  for (let value = 0; value < 256; value++) {
-    const place = (value / 255) * (rgb.length - 1);
-    const low = Math.min(Math.floor(place), rgb.length - 2);
-    for (let c = 0; c < 3; c++) {
-      ramp[4 * value + c] = rgb[low][c] + (place - low) * (rgb[low + 1][c] - rgb[low][c]);
-    }
-    ramp[4 * value + 3] = opacity * value;
-  }
-  return ramp;
-}
+// Drawing a picture in the light of a map: what is looked at keeps its colours, the rest fades to grey.
+// The formula, and its numbers (`spotlight`), are those of workbench/viz/spotlight.py.
 
 /** Numbers of the grid's cells whose centre lies in a box; the cell under its centre if none does. */
 function cellsInside(grid, [x1, y1, x2, y2]) {
@@ -35,46 +21,106 @@ function cellsInside(grid, [x1, y1, x2, y2]) {
   return found;
 }
 
+/** A canvas beside the page, and its context. */
+function beside(width, height) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  return [canvas, canvas.getContext("2d")];
+}
+
+const faded = new WeakMap(); // bitmap -> its grey version, at the size that it was last drawn
+
+/** The picture where nothing is looked at: grey, and paler on a light picture, darker on a dark one. */
+function fadedPicture({ bitmap, spotlight, dark }, width, height) {
+  const kept = faded.get(bitmap);
+  if (kept && kept.width === width && kept.height === height) return kept;
+  const [canvas, context] = beside(width, height);
+  context.imageSmoothingEnabled = bitmap.width >= width; // enlarged: the pixels as they are
+  context.drawImage(bitmap, 0, 0, width, height);
+  const image = context.getImageData(0, 0, width, height);
+  const pixels = image.data;
+  const least = dark ? 0 : 255 * (1 - spotlight.rest);
+  for (let at = 0; at < pixels.length; at += 4) {
+    const grey = 0.299 * pixels[at] + 0.587 * pixels[at + 1] + 0.114 * pixels[at + 2];
+    pixels[at] = pixels[at + 1] = pixels[at + 2] = least + spotlight.rest * grey;
+  }
+  context.putImageData(image, 0, 0);
+  faded.set(bitmap, canvas);
+  return canvas;
+}
+
+/** A grid's cells as a small picture: `colour(share)` gives the RGBA of each, from 0 to 255. */
+function cellPicture(grid, values, top, colour) {
+  const [canvas, context] = beside(grid.cols, grid.rows);
+  const cells = new ImageData(grid.cols, grid.rows);
+  for (let cell = 0; cell < grid.rows * grid.cols; cell++) cells.data.set(colour(values[grid.start + cell] / top), 4 * cell);
+  context.putImageData(cells, 0, 0);
+  return canvas;
+}
+
+/** Draw small pictures of cells where their grids lie, with sharp edges. */
+function placeCells(context, look, scale, colour) {
+  const top = largest(look.values);
+  context.imageSmoothingEnabled = false;
+  for (const grid of look.grids) {
+    const [x1, y1, x2, y2] = grid.region.map((n) => n * scale);
+    context.drawImage(cellPicture(grid, look.values, top, colour), x1, y1, x2 - x1, y2 - y1);
+  }
+}
+
+/** What stands for one in bytes: 255, or 127 where values below zero are possible. */
+const largest = (values) => (values instanceof Int8Array ? 127 : 255);
+
 /**
- * Draw a picture, a map over it, and a box, in the pixels of the original picture.
- * look: {bitmap, width, height, grids, values (bytes of all grids, or null), ramp, fade, box (or null)}
+ * Draw a picture in the light of a map, and a box, in the pixels of the original picture.
+ * look: {bitmap, width, height, grids, values (bytes of all grids, or null), spotlight, dark, strength, box (or null)}
  */
 function paint(canvas, look) {
   const context = canvas.getContext("2d");
-  const scale = canvas.width / look.width;
+  const { width, height } = canvas;
+  const scale = width / look.width;
   context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.clearRect(0, 0, width, height);
   if (look.bitmap) {
-    context.imageSmoothingEnabled = look.bitmap.width >= canvas.width; // enlarged: the pixels as they are
-    context.drawImage(look.bitmap, 0, 0, canvas.width, canvas.height);
-  }
-  if (look.values) {
-    context.fillStyle = `rgba(255, 255, 255, ${look.fade})`;
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    for (const grid of look.grids) paintGrid(context, grid, look);
+    const lit = look.values && look.strength > 0;
+    if (lit) paintLight(context, look, width, height, scale);
+    context.globalAlpha = lit ? 1 - look.strength : 1;
+    context.imageSmoothingEnabled = look.bitmap.width >= width;
+    context.drawImage(look.bitmap, 0, 0, width, height);
+    context.globalAlpha = 1;
+    if (lit) for (const grid of look.grids) paintOutlines(context, grid, look, scale);
   }
   context.setTransform(scale, 0, 0, scale, 0, 0);
-  if (look.box) paintBox(context, look.box, canvas);
+  if (look.box) paintBox(context, look.box);
+  context.setTransform(1, 0, 0, 1, 0, 0);
 }
 
-function paintGrid(context, grid, look) {
-  const values = look.values.subarray(grid.start, grid.start + grid.rows * grid.cols);
-  const cells = new ImageData(grid.cols, grid.rows);
-  values.forEach((value, i) => cells.data.set(look.ramp.subarray(4 * value, 4 * value + 4), 4 * i));
-  const small = document.createElement("canvas");
-  small.width = grid.cols;
-  small.height = grid.rows;
-  small.getContext("2d").putImageData(cells, 0, 0);
-  const [x1, y1, x2, y2] = grid.region;
-  context.imageSmoothingEnabled = false;
-  context.drawImage(small, x1, y1, x2 - x1, y2 - y1);
-  outline(context, grid, (row, col) =>
-    row >= 0 && col >= 0 && row < grid.rows && col < grid.cols && values[row * grid.cols + col] >= 128);
+function paintLight(context, look, width, height, scale) {
+  const { spotlight, dark, bitmap } = look;
+  context.drawImage(fadedPicture(look, width, height), 0, 0);
+  const [colours, own] = beside(width, height);
+  placeCells(own, look, scale, (v) => [0, 0, 0, 255 * Math.min(1, spotlight.gain * Math.abs(v)) ** spotlight.power]);
+  own.globalCompositeOperation = "source-in";
+  own.imageSmoothingEnabled = bitmap.width >= width;
+  own.drawImage(bitmap, 0, 0, width, height);
+  context.drawImage(colours, 0, 0);
+  const tints = dark ? spotlight.screen : spotlight.multiply;
+  context.globalCompositeOperation = dark ? "screen" : "multiply";
+  placeCells(context, look, scale, (v) => [...tints[v < 0 ? 1 : 0].map((c) => 255 * c), 255 * spotlight.tint * Math.abs(v)]);
+  context.globalCompositeOperation = "source-over";
 }
 
-/** A line round the cells above half, dark on white: it shows on any ground. */
-function outline(context, grid, inside) {
+function paintOutlines(context, grid, look, scale) {
+  const half = largest(look.values) / 2;
+  const value = (row, col) =>
+    row >= 0 && col >= 0 && row < grid.rows && col < grid.cols ? look.values[grid.start + row * grid.cols + col] : 0;
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  outline(context, grid, (row, col) => value(row, col) >= half, look.spotlight.lines[0], []);
+  outline(context, grid, (row, col) => value(row, col) <= -half, look.spotlight.lines[1], [6, 3]);
+  context.setTransform(1, 0, 0, 1, 0, 0);
+}
+
+/** A line round some cells, on white: it shows on any ground. */
+function outline(context, grid, inside, colour, dashes) {
   const [x1, y1, x2, y2] = grid.region;
   const x = (col) => x1 + ((x2 - x1) * col) / grid.cols;
   const y = (row) => y1 + ((y2 - y1) * row) / grid.rows;
@@ -91,42 +137,48 @@ function outline(context, grid, inside) {
       }
     }
   }
-  stroke(context, []);
+  stroke(context, colour, dashes);
 }
 
 function paintBox(context, [x1, y1, x2, y2]) {
   context.beginPath();
   context.rect(x1, y1, x2 - x1, y2 - y1);
-  stroke(context, [5, 3]);
+  stroke(context, "#00796b", [5, 3]);
 }
 
-/** Stroke the path twice in screen pixels: wide and white, then dark, perhaps dashed. */
-function stroke(context, dashes) {
+/** Stroke the path twice in screen pixels: wide and white, then coloured, perhaps dashed. */
+function stroke(context, colour, dashes) {
   context.save();
   context.setTransform(1, 0, 0, 1, 0, 0);
   const unit = window.devicePixelRatio || 1;
   context.lineCap = "square";
   context.strokeStyle = "white";
-  context.lineWidth = 3.4 * unit;
+  context.lineWidth = 4 * unit;
   context.stroke();
+  context.lineCap = dashes.length ? "butt" : "square";
   context.setLineDash(dashes.map((length) => length * unit));
-  context.strokeStyle = "#222222";
-  context.lineWidth = 1.6 * unit;
+  context.strokeStyle = colour;
+  context.lineWidth = 2 * unit;
   context.stroke();
   context.restore();
 }
 
-/** The colours as they lie over a faded middle grey, from nothing to the strongest. */
-function paintBar(canvas, ramp, fade) {
-  const context = canvas.getContext("2d");
-  const paper = 255 * (1 - (1 - fade) / 2);
+/** The scale from nothing to the strongest, as it looks on a plain ground. */
+function paintBar(canvas, spotlight, dark) {
+  const ground = dark ? 0.12 : 1;
+  const rest = dark ? spotlight.rest * ground : 1 - spotlight.rest * (1 - ground);
   const line = new ImageData(256, 1);
   for (let value = 0; value < 256; value++) {
-    const opacity = ramp[4 * value + 3] / 255;
-    for (let c = 0; c < 3; c++) line.data[4 * value + c] = ramp[4 * value + c] * opacity + paper * (1 - opacity);
+    const share = value / 255;
+    const seen = rest + (ground - rest) * Math.min(1, spotlight.gain * share) ** spotlight.power;
+    for (let c = 0; c < 3; c++) {
+      const tint = (dark ? spotlight.screen : spotlight.multiply)[0][c];
+      const tinted = dark ? 1 - (1 - seen) * (1 - tint) : seen * tint;
+      line.data[4 * value + c] = 255 * (seen + spotlight.tint * share * (tinted - seen));
+    }
     line.data[4 * value + 3] = 255;
   }
   canvas.width = 256;
   canvas.height = 1;
-  context.putImageData(line, 0, 0);
+  canvas.getContext("2d").putImageData(line, 0, 0);
 }

@@ -48,10 +48,9 @@ function mount(el, state, source) {
   const scale = make("span", "scale", legend);
   const status = make("div", "status", root);
   status.setAttribute("role", "status");
-  const ramp = makeRamp(info.colours, info.opacity);
-  paintBar(bar, ramp, info.fade);
+  paintBar(bar, info.spotlight, info.pictures[0].dark);
 
-  const view = { info, state, root, words, scale, status, ramp, pinned: false, map: null, looks: null };
+  const view = { info, state, root, words, scale, status, pinned: false, bare: false, map: null, looks: null };
   view.pictures = info.pictures.map((_, number) => makePicture(info, number, source, album, setBox));
   function setBox(number, box, done) {
     if (!done) return drawPictures(view);
@@ -83,10 +82,11 @@ function mount(el, state, source) {
       delete root.dataset.busy;
     },
   });
-  const watched = ["word", "layer", "head", "sinks", "image", "box", "crops"];
+  const watched = ["word", "layer", "head", "sinks", "image", "box", "crops", "strength"];
   const stops = watched.map((name) => state.on(name, plan));
   listenToWords(view);
   listenToKeys(view);
+  listenToBare(view);
   const sizes = new ResizeObserver(() => drawPictures(view)); // also when the page puts a dropped canvas back
   view.pictures.forEach((picture) => sizes.observe(picture.canvas));
   plan();
@@ -153,13 +153,37 @@ function listenToKeys({ pictures, state }) {
   }
 }
 
+/** While the button or the key B is held, the pictures are bare. */
+function listenToBare(view) {
+  const { root } = view;
+  const button = root.querySelector(".wbx-bare");
+  const bare = (held) => {
+    if (view.bare === held) return;
+    view.bare = held;
+    root.classList.toggle("wbx-held", held);
+    drawPictures(view);
+  };
+  button.addEventListener("pointerdown", () => bare(true));
+  for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(name, () => bare(false));
+  const key = (held) => (event) => {
+    const wanted = event.key.toLowerCase() === "b" || (event.target === button && (event.key === " " || event.key === "Enter"));
+    if (!wanted || event.ctrlKey || event.metaKey || event.altKey) return;
+    bare(held);
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  root.addEventListener("keydown", key(true));
+  root.addEventListener("keyup", key(false));
+  root.addEventListener("focusout", (event) => root.contains(event.relatedTarget) || bare(false));
+}
+
 function drawAll(view) {
   drawPictures(view);
   drawWords(view);
   drawStatus(view);
 }
 
-function drawPictures({ pictures, state, map, ramp, info }) {
+function drawPictures({ pictures, state, map, info, bare }) {
   const unit = window.devicePixelRatio || 1;
   const crops = state.get("crops");
   for (const picture of pictures) {
@@ -170,7 +194,8 @@ function drawPictures({ pictures, state, map, ramp, info }) {
     const whole = picture.grids.length === 1;
     const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(crops));
     const values = map ? map.values : null;
-    paint(canvas, { ...picture, grids, values, ramp, fade: info.fade, box: picture.draft ?? own });
+    const strength = bare ? 0 : state.get("strength");
+    paint(canvas, { ...picture, grids, values, spotlight: info.spotlight, strength, box: picture.draft ?? own });
   }
 }
 
@@ -194,13 +219,26 @@ function drawWords(view) {
   if (JSON.stringify(marked) !== JSON.stringify(state.get("marked"))) state.set({ marked });
 }
 
+/** What lies under the strongest patch, and how much of its picture's attention is there. */
+function mostOn({ pictures }, { values, shares, peak }) {
+  const strongest = values.indexOf(Math.max(...values));
+  const number = pictures.findIndex(({ grids }) => grids.some(({ start, names }) => strongest >= start && strongest < start + names.length));
+  const grid = pictures[number].grids.find(({ start, names }) => strongest >= start && strongest < start + names.length);
+  const name = grid.names[strongest - grid.start];
+  let there = 0;
+  grid.names.forEach((other, cell) => (there += other === name ? values[grid.start + cell] : 0));
+  const share = shares[number] > 0 ? (there * peak) / 255 / shares[number] : 0;
+  const which = pictures.length > 1 ? `that on picture ${number}` : "it";
+  return `${percent(share)} of ${which} ${pictures[number].names[name]}`;
+}
+
 /** In words what is shown: for readers who do not see the picture, and with the numbers. */
 function drawStatus({ info, state, map, looks, status, scale, error }) {
   const [word, image, box] = ["word", "image", "box"].map((name) => state.get(name));
   const lines = [];
   if (map) {
     const where = map.shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
-    lines.push(`“${shown(info.words[word].text)}”: ${where.join(", ")}; strongest patch ${percent(map.peak)}`);
+    lines.push(`“${shown(info.words[word].text)}”: ${where.join(", ")}; ${mostOn(info, map)}`);
   }
   if (looks) {
     const marked = markedWords(looks);

@@ -54,6 +54,20 @@ function makeSlider(name, count, enabled, parent, change) {
   };
 }
 
+/** How much the map changes the picture, and a button that shows it bare while it is held. */
+function makeStrength(parent, change) {
+  const label = make("label", "slider", parent);
+  make("span", "", label, { textContent: "strength" });
+  const input = make("input", "strength", label, { type: "range", min: 0, max: 1, step: 0.1 });
+  input.addEventListener("input", () => change(Number(input.value)));
+  const title = "Hold to see the picture without the map (or hold the key B)";
+  make("button", "bare", parent, { type: "button", textContent: "bare picture", title });
+  return (value) => {
+    input.value = value;
+    input.setAttribute("aria-valuetext", percent(value));
+  };
+}
+
 function makeControls(info, state, parent) {
   const bar = make("div", "controls", parent);
   const layer = makeSlider("layer", info.layers, info.choices.layers, bar, (value) => state.set({ layer: value }));
@@ -63,6 +77,7 @@ function makeControls(info, state, parent) {
   label.append("sinks");
   label.title = "Positions that draw attention whatever is asked; without them the rest is shared out anew";
   sinks.addEventListener("change", () => state.set({ sinks: sinks.checked }));
+  const strength = makeStrength(bar, (value) => state.set({ strength: value }));
   let crops = null;
   if (info.pictures.some((picture) => picture.grids.length > 1)) {
     const choice = make("label", "check", bar);
@@ -75,13 +90,14 @@ function makeControls(info, state, parent) {
     layer(state.get("layer"));
     head(state.get("head"));
     sinks.checked = state.get("sinks");
+    strength(state.get("strength"));
     if (crops) crops.checked = state.get("crops");
   };
 }
 
 /** One picture: its canvas, its pixels, and the box that is being drawn on it. */
 function makePicture(info, number, source, parent, onBox) {
-  const { width, height, grids } = info.pictures[number];
+  const { width, height, grids, dark } = info.pictures[number];
   const frame = make("figure", "picture", parent);
   const canvas = make("canvas", "", frame, { tabIndex: 0 });
   const many = info.pictures.length > 1;
@@ -93,7 +109,7 @@ function makePicture(info, number, source, parent, onBox) {
   const scale = SIDE / Math.max(width, height);
   canvas.style.width = `${Math.round(width * scale)}px`;
   canvas.style.aspectRatio = `${width} / ${height}`;
-  const picture = { number, canvas, width, height, grids, bitmap: null, draft: null };
+  const picture = { number, canvas, width, height, grids, dark, bitmap: null, draft: null };
   picture.loaded = source.picture(number).then((bitmap) => (picture.bitmap = bitmap));
   listenToBox(picture, onBox);
   return picture;
