@@ -38,7 +38,7 @@ PACKAGE = "workbench"
 
 # Which rooms a room may import, besides itself; the front door (workbench/__init__.py) is not a room.
 GROUND = {"errors", "files", "html", "images", "journal", "names", "plugins", "progress", "records", "stats"}
-GROUND |= {"_faces", "provenance", "terminal", "types"}
+GROUND |= {"_faces", "provenance", "sentences", "terminal", "types"}
 RECORDS = GROUND | {"answer", "attention"}
 BELOW = {
     "_faces": set(),
@@ -49,6 +49,7 @@ BELOW = {
     "terminal": {"errors"},
     "types": {"errors", "records"},
     "records": {"errors"},
+    "sentences": {"types"},
     "html": {"errors"},
     "journal": {"errors", "files"},
     "names": {"errors"},

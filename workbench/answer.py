@@ -31,6 +31,7 @@ from .html import framed
 from .images import open_image
 from .names import Named, later
 from .records import build, plain, with_format, without_format
+from .sentences import sentence_spans
 from .types import Mode, Span, TokenLayout, Turn
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Answer(Named):
         thought: the thought; None where there is none.
         mode: the mode it was asked in.
         p_think: probability, at the first position of the reply and before any mode was forced,
-            that the model opens a thought; None for a family without thoughts, or a server.
+            that the model opens a thought; None for a family without thoughts, a server, or where a
+            thought was given.
         prompt_tokens: tokens of the prompt, pictures included.
         image_tokens: tokens of the prompt that stand for patches of a picture.
         thought_tokens, answer_tokens: tokens of the two spans (no delimiters, no end token).  These
@@ -74,7 +76,8 @@ class Answer(Named):
         history: the turns before the question; their pictures are the first of ``images``.
         model: name of the model.
         source: where it was loaded from.
-        settings: max_tokens, thinking_budget, temperature, seed.
+        settings: max_tokens, thinking_budget, temperature, seed; and thought and thought_done where the
+            thought, or its beginning, was given.
         created: UTC time of the reply, ISO 8601.
         captured: what `attention` gives; None where it was not kept.
     """
@@ -125,6 +128,14 @@ class Answer(Named):
         if self.thought_tokens is None or self.answer_tokens is None:
             return None
         return self.thought_tokens + self.answer_tokens
+
+    @property
+    def sentences(self) -> tuple[Span, ...]:
+        """The thought's sentences, as spans of its characters: ``answer.thought[span.start : span.stop]``.
+
+        Empty for an answer without a thought.  `workbench.interpret.timeline` has them as tokens.
+        """
+        return tuple(sentence_spans(self.thought or ""))
 
     @property
     def attention(self) -> Attention:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INPAINT",
+    "SETTINGS",
     "Counterfactual",
     "alter",
     "control_regions",
@@ -388,7 +389,7 @@ def _ask_again(vlm: models.VLM, answer: Answer, images: Sequence[Image.Image]) -
     return vlm.ask(list(images[at:]) or None, answer.question, mode=answer.mode, history=history, **settings)
 
 
-SETTINGS = ("max_tokens", "thinking_budget", "temperature", "seed")
+SETTINGS = ("max_tokens", "thinking_budget", "temperature", "seed", "thought", "thought_done")
 
 
 def _region(data: Mapping[str, Any]) -> Region:

@@ -20,6 +20,7 @@ from ..images import open_image
 from ..models.vlm import VLM
 from ..names import verb
 from ..types import Box, Region
+from .counterfactual import SETTINGS
 from .effects import Knockout, Patching
 from .logit_lens import token_texts
 from .replay import (
@@ -236,8 +237,7 @@ class _Run:
 def _ask(vlm: VLM, answer: Answer, pictures: list[Any]) -> Answer:
     """The same question about the other pictures, asked in the same way."""
     *history, question = turns_with(answer, pictures)
-    names = ("max_tokens", "thinking_budget", "temperature", "seed")
-    settings = {name: answer.settings[name] for name in names if name in answer.settings}
+    settings = {name: value for name, value in answer.settings.items() if name in SETTINGS}
     return vlm.ask(
         list(question.images) or None, answer.question, mode=answer.mode, history=history, **settings
     )

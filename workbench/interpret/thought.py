@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from ..errors import CapabilityError, InputError
 from ..files import local_path
 from ..html import framed, table
 from ..names import later, verb
+from ..sentences import sentence_ends
 from ..synth import Sample
 from ..types import Box, ImagesLike, PatchGrid, Region, Span
 
@@ -34,38 +36,21 @@ if TYPE_CHECKING:
 __all__ = ["ModePair", "PairedMaps", "compare_thinking", "looked_at", "sentences", "step_boxes", "timeline"]
 
 
-# An end mark, closing quotes or brackets behind it; but "3." alone numbers a list.
-_END = re.compile(r"(?:[.!?…]|[。！？])[\"'”’»)\]*_]*\s*$|\n\s*$")
-_NUMBERING = re.compile(r"^\W*\d{1,3}\.\s*$")
-_WIDE = re.compile(r"[。！？][\"'”’»)\]]*$")
-
-
 def sentences(texts: Sequence[str], span: Span) -> list[Span]:
     """Split a span of tokens into sentences; together they are the span.
 
-    A sentence ends with a token after which the text ends in ``.``, ``!``, ``?``, ``…`` (or their wide
-    forms) and white space follows, or with a line break.  Sentences end where tokens end: a token that
-    holds the end of one and the beginning of the next belongs to the first.
+    They are those of `workbench.sentences`, and end where tokens end: a token that holds the end of one and
+    the beginning of the next belongs to the first.
 
     Args:
         texts: text of each token of the sequence.
         span: the tokens to split, for example ``answer.spans["thought"]``.
     """
-    found: list[Span] = []
-    start, text = span.start, ""
-    for at in span:
-        text += texts[at]
-        follows = texts[at + 1] if at + 1 < span.stop else " "
-        apart = not follows or follows[0].isspace() or text[-1:].isspace() or bool(_WIDE.search(text))
-        if apart and _END.search(text) and not _NUMBERING.match(text) and text.strip():
-            found.append(Span(start, at + 1))
-            start, text = at + 1, ""
-    if start < span.stop:
-        if found and not text.strip():  # white space before the thought's end
-            found[-1] = Span(found[-1].start, span.stop)
-        else:
-            found.append(Span(start, span.stop))
-    return found
+    ends = np.cumsum([len(texts[at]) for at in span])
+    text = "".join(texts[at] for at in span)
+    stops = {span.start + 1 + int(np.searchsorted(ends, end)) for end in sentence_ends(text)[:-1]}
+    cuts = [span.start, *sorted(stops - {span.stop}), span.stop]
+    return [Span(*both) for both in pairwise(cuts)] if len(span) else []
 
 
 def step_boxes(sample: Sample) -> list[tuple[Box, ...]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..answer import Answer
-from ..errors import InputError, OutOfMemoryError
+from ..errors import InputError, ModeError, OutOfMemoryError
 from ..images import open_images
 from ..types import ImageLike, ImagesLike, Mode, Piece, Turn
 from .device import is_out_of_memory, release_memory
@@ -69,6 +69,13 @@ def make_request(
     """
     mode = Mode.of(mode)
     check_question(question)
+    if settings.thought is not None:
+        check_characters(settings.thought, "a thought")
+        if mode is Mode.NOTHINK:
+            raise ModeError(
+                "a thought with mode='nothink'", "mode='think'", "leave out mode=, or the thought"
+            )
+        mode = Mode.THINK
     if isinstance(history, Turn) or not all(isinstance(turn, Turn) for turn in history):
         raise InputError("a history that is not made of turns", "a sequence of workbench.types.Turn")
     past = tuple(replace(turn, images=tuple(open_images(turn.images))) for turn in history)
@@ -102,11 +109,20 @@ def check_question(question: object) -> None:
         raise InputError(f"a question of type {type(question).__name__}", "text", "pass (images, question)")
     if not question.strip():
         raise InputError("an empty question", "some text", "ask something, for example 'What is this?'")
+    check_characters(question, "a question")
+
+
+def check_characters(text: str, what: str) -> None:
+    """Refuse half a character.
+
+    Raises:
+        InputError: naming where it stands.
+    """
     try:
-        question.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"a question with half a character at position {error.start}", "text that can be written as UTF-8"
+            f"{what} with half a character at position {error.start}", "text that can be written as UTF-8"
         ) from None
 
 
@@ -130,24 +146,45 @@ def pair(images: Any, questions: str | Sequence[str]) -> list[tuple[Any, str]]:
     return list(zip(images, questions, strict=True))
 
 
+def with_thoughts(
+    pairs: list[tuple[Any, str]], thoughts: str | Sequence[str] | None
+) -> list[tuple[Any, str, str | None]]:
+    """Each question with its given thought; a single question is asked with each of several thoughts.
+
+    Raises:
+        InputError: if the two differ in number, or a thought is no text.
+    """
+    if thoughts is None or isinstance(thoughts, str):
+        return [(entry, question, thoughts) for entry, question in pairs]
+    if any(not isinstance(thought, str) for thought in thoughts):
+        raise InputError(f"thoughts={thoughts!r:.80}", "a text for each question, or None for all of them")
+    if len(pairs) == 1:
+        return [(*pairs[0], thought) for thought in thoughts]
+    if len(pairs) != len(thoughts):
+        raise InputError(f"{len(thoughts)} thoughts for {len(pairs)} questions", "one for each question")
+    return [(*each, thought) for each, thought in zip(pairs, thoughts, strict=True)]
+
+
 def make_requests(
     images: ImageLike | Sequence[ImagesLike] | None,
     questions: str | Sequence[str],
     *,
     mode: str | Mode,
     settings: Settings,
+    thoughts: str | Sequence[str] | None = None,
 ) -> Iterator[Request]:
     """The requests of `Model.ask_many`; a picture that is given twice is opened once.
 
     Raises:
-        InputError: for entries and questions that differ in number, or one that cannot be used.
+        InputError: for entries, questions and thoughts that differ in number, or one that cannot be used.
     """
     opened: dict[int, list[Any]] = {}
-    for number, (entry, question) in enumerate(pair(images, questions)):
+    for number, (entry, question, thought) in enumerate(with_thoughts(pair(images, questions), thoughts)):
         seed = settings.seed if settings.seed is None else settings.seed + number
         if id(entry) not in opened:
             opened[id(entry)] = check_images(entry)
-        yield make_request(opened[id(entry)], question, mode=mode, settings=replace(settings, seed=seed))
+        own = replace(settings, seed=seed, thought=thought)
+        yield make_request(opened[id(entry)], question, mode=mode, settings=own)
 
 
 class Work(Protocol):

@@ -109,11 +109,13 @@ class DecoderLayer:
         scale: factor of the scores.
         window: the layer's sliding window; None where it sees everything.
         prompt_rows: whether the prompt's queries are kept.
+        given: tokens of a reply that are read together with the prompt, at most.
     """
 
     scale: float
     window: int | None
     prompt_rows: bool
+    given: int = 0
     past: int = 0
     queries: list[torch.Tensor] = field(default_factory=list)
     pieces: list[torch.Tensor] = field(default_factory=list)
@@ -126,7 +128,7 @@ class DecoderLayer:
     ) -> None:
         """Keep one call: ``[batch, heads, tokens, width]`` and ``[batch, key heads, keys, width]``."""
         new, there, end = query.shape[2], key.shape[2], self.past + query.shape[2]
-        kept = new if self.prompt_rows or self.past else 1
+        kept = new if self.prompt_rows or self.past else 1 + self.given
         self._add(query if kept == new else query[:, :, -kept:].clone())
         if self.window is not None:
             start = self.past if there >= end else there - new
@@ -236,6 +238,7 @@ class Capture:
         decoder: dotted path of the decoder in it.
         tower: dotted path of the vision tower; None to leave it out.
         prompt_rows: keep the queries of all positions, not only those that produce reply tokens.
+        given: tokens of a reply that are read together with the prompt, at most.
 
     Example::
 
@@ -244,9 +247,15 @@ class Capture:
     """
 
     def __init__(
-        self, model: PreTrainedModel, *, decoder: str, tower: str | None = None, prompt_rows: bool = False
+        self,
+        model: PreTrainedModel,
+        *,
+        decoder: str,
+        tower: str | None = None,
+        prompt_rows: bool = False,
+        given: int = 0,
     ) -> None:
-        self.model, self.prompt_rows = model, prompt_rows
+        self.model, self.prompt_rows, self.given = model, prompt_rows, given
         self.decoder: dict[int, DecoderLayer] = {}
         self.tower: dict[int, TowerLayer] = {}
         self._thread = 0
@@ -327,7 +336,7 @@ class Capture:
         if id(module) in self._in_decoder:
             layer = self.decoder.get(id(module))
             if layer is None:
-                layer = DecoderLayer(scale, kwargs.get("sliding_window"), self.prompt_rows)
+                layer = DecoderLayer(scale, kwargs.get("sliding_window"), self.prompt_rows, self.given)
                 self.decoder[id(module)] = layer
             layer.take(query.detach(), key.detach(), mask, self._masks)
         elif id(module) in self._in_tower:
@@ -652,6 +661,7 @@ class ReplyCapture:
         known = zip(encoded.layouts, encoded.prompt_ids, strict=True)
         # Where the pictures' tokens are not known, all positions count as text.
         self._layouts = [TokenLayout(len(ids)) if layout is None else layout for layout, ids in known]
+        self._begun = [len(ids) for ids in encoded.begun] or [0] * len(encoded.prompt_ids)
         self._padded = int(encoded.inputs["input_ids"].shape[1])
         pictures = any(layout.images for layout in self._layouts)
         tower = _find(model, family.vision_tower) if pictures else None
@@ -662,6 +672,7 @@ class ReplyCapture:
             decoder=family.decoder,
             tower=family.vision_tower if tower is not None else None,
             prompt_rows=capture == "all",
+            given=max(self._begun),
         )
 
     def __enter__(self) -> ReplyCapture:
@@ -687,7 +698,7 @@ class ReplyCapture:
                 capture,
                 number,
                 prompt=answer.prompt_tokens,
-                padded=self._padded,
+                padded=self._padded - self._begun[number],
                 reply=len(answer.reply_ids),
                 layout=self._layouts[number],
                 texts=token_texts(self._tokenizer, self._prompts[number], answer.reply_ids),

@@ -220,12 +220,16 @@ class Settings:
         thinking_budget: tokens after which a thought is closed; None for no limit.
         temperature: 0 is greedy; otherwise scores are divided by it and sampled, nothing cut away.
         seed: for sampling; each reply has its own random generator, seeded with it.
+        thought: a thought that the reply begins with; None lets the model write its own.
+        thought_done: whether the given thought is closed; else the model goes on with it.
     """
 
     max_tokens: int | None = None
     thinking_budget: int | None = None
     temperature: float = 0.0
     seed: int | None = None
+    thought: str | None = None
+    thought_done: bool = True
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
@@ -238,15 +242,26 @@ class Settings:
             raise InputError(f"temperature={self.temperature!r}", "a number from 0 (greedy) up")
         if not 0 <= self.temperature < float("inf"):
             raise InputError(f"temperature={self.temperature!r}", "a number from 0 (greedy) up")
+        _check_thought(self.thought, self.thought_done)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values, which `Model.ask` takes again; without a given thought it is not spoken of."""
+        values = asdict(self)
+        return values if self.thought is not None else {k: values[k] for k in values if "thought" not in k}
 
 
 def _check_integer(name: str, value: object, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
         raise InputError(f"{name}={value!r}", f"a whole number, at least {least}")
+
+
+def _check_thought(thought: object, done: object) -> None:
+    if not isinstance(done, bool):
+        raise InputError(f"thought_done={done!r}", "True (it is closed) or False (the model goes on with it)")
+    if thought is None and not done:
+        raise InputError("thought_done=False without a thought", "thought='...', the beginning of one")
+    if thought is not None and not isinstance(thought, str):
+        raise InputError(f"a thought of type {type(thought).__name__}", "text, or None")
 
 
 @dataclass
@@ -255,8 +270,9 @@ class Row:
 
     Args:
         reader: sorts the tokens into thought and answer.
-        max_tokens: most tokens of this reply.
+        max_tokens: most tokens that the model writes of this reply.
         random: its generator, where it is sampled.
+        given: tokens of its beginning that the model was given.
         ids: the reply so far, with delimiters and end token.
         stopped: why it ended; ``"interrupted"`` until it did.
         p_think: see `Answer`.
@@ -266,6 +282,7 @@ class Row:
     reader: ReplyReader
     max_tokens: int
     random: torch.Generator | None = None
+    given: int = 0
     ids: list[int] = field(default_factory=list)
     stopped: str = "interrupted"
     p_think: float | None = None
@@ -328,13 +345,20 @@ class ReplyControl:
             pieces = [] if token in self.eos else row.reader.push(token)
             if token in self.eos:
                 row.stopped = "end" if row.closing is None else "budget"
-            elif len(row.ids) >= row.max_tokens:
+            elif len(row.ids) - row.given >= row.max_tokens:
                 row.stopped = "length"
             row.done = row.stopped != "interrupted"
             self._show(number, pieces + (row.reader.finish() if row.done else []))
         if self.stop.is_set():
             raise Interrupted
         return [row.done for row in self.rows]
+
+    def begin(self) -> None:
+        """Read and show what the replies were given to begin with."""
+        for number, row in enumerate(self.rows):
+            row.ids += self.encoded.begun[number] if self.encoded.begun else []
+            row.given = len(row.ids)
+            self._show(number, [piece for token in row.ids for piece in row.reader.push(token)])
 
     def finish(self) -> None:
         """Show what interrupted rows still held back."""
@@ -348,11 +372,12 @@ class ReplyControl:
 
     def _token(self, row: Row, scores: torch.Tensor) -> int | None:
         """The token that is not simply the largest score; None where it is."""
-        if len(row.ids) < len(self.encoded.forced):
+        if not row.given and len(row.ids) < len(self.encoded.forced):
             return self.encoded.forced[len(row.ids)]
         if row.closing:
             return row.closing.pop(0)
-        if row.closing is not None and len(self.encoded.think_open) == 1:
+        closed = row.closing is not None or (row.given and row.reader.state == "answer")
+        if closed and len(self.encoded.think_open) == 1:
             scores[self.encoded.think_open[0]] = -torch.inf  # the answer was forced: no second thought
         token = self._sampled(row, scores) if self.settings.temperature > 0 else None
         if row.closing is None and self._over_budget(row):
@@ -429,6 +454,7 @@ def run_generation(
     """
     eos = end_ids(model, tokenizer)
     control = ReplyControl(encoded, rows, settings, eos=eos, stop=stop, on_pieces=on_pieces)
+    control.begin()
     config = GenerationConfig(
         **NEUTRAL,
         max_new_tokens=max(row.max_tokens for row in rows),

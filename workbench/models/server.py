@@ -373,6 +373,7 @@ def check_request(served: Served, request: Request) -> None:
     spec = served.family
     check_turns(request.turns, spec.max_images, spec.name)
     mode_fields(spec, request.mode, served.name)
+    refuse_control(request.settings.thought or "", spec)
     for turn in request.turns:
         refuse_control(turn.text, spec)
         refuse_control(turn.thought or "", spec)
@@ -409,12 +410,15 @@ class ServedRun:
     ) -> None:
         self._served, self._request, self._stop, self._take = served, request, stop, take
         self._fields, self._begun = mode_fields(served.family, request.mode, served.name)
+        self._given = self._seen = 0  # characters handed on, and those of the reply so far
+        settings = request.settings
+        if settings.thought is not None:
+            self._begun = served.family.begun(settings.thought, done=settings.thought_done)
         self._reply = ServedReply(
             served.family.thought, opened=self._opens_thought(), certain=bool(self._begun)
         )
         self._usage: Usage | None = None
         self._first_at: float | None = None
-        self._given = self._seen = 0  # characters handed on, and those of the reply so far
 
     def answer(self) -> Answer:
         """Send, read, and put the record together.
@@ -425,6 +429,8 @@ class ServedRun:
         """
         self._started = time.perf_counter()
         settings = self._request.settings
+        if settings.thought is not None:
+            self._take(self._reply.begin(self._begun))
         most = settings.max_tokens or DEFAULT_MAX_TOKENS
         budget = settings.thinking_budget
         stopped = self._exchange(most if budget is None else min(most, budget), self._begun)
@@ -436,7 +442,7 @@ class ServedRun:
     def _opens_thought(self) -> bool:
         """Whether the reply begins inside a thought: forced, or opened by the chat template."""
         if self._begun:
-            return self._begun == self._served.family.thought[0]
+            return self._begun.startswith(self._served.family.thought[0])
         modes = self._served.family.modes
         always = Mode.NOTHINK in modes and bool(modes[Mode.NOTHINK].refused) and not modes[Mode.THINK].refused
         return self._request.mode is Mode.THINK or (always and self._request.mode is Mode.AUTO)
@@ -546,9 +552,10 @@ class ServedRun:
         names = ("continue_final_message", "add_generation_prompt", "chat_template_kwargs")
         if (begun or self._fields) and any(name in error.said for name in names):
             return ServerError(
-                f"{error.given} (this is how {self._served.family.name} is asked for a mode or a budget)",
+                f"{error.given} (this is how {self._served.family.name} is asked for a mode, a budget, or to "
+                "go on from a thought)",
                 "a server that takes it (vLLM does)",
-                "ask with mode='auto' and no thinking_budget, or load the model here",
+                "ask with mode='auto' and neither thinking_budget nor thought, or load the model here",
             )
         return error
 
@@ -577,7 +584,8 @@ class ServedRun:
         request, reply, usage = self._request, self._reply, self._usage or Usage()
         settings: dict[str, Any] = {**request.settings.to_dict(), "max_tokens": most}
         text, thought = (self._served.endpoint.hide(part or "") for part in (reply.text, reply.thought))
-        thought_tokens, answer_tokens, estimated = _split_tokens(usage, len(thought), len(text))
+        written = max(0, len(thought) - len(request.settings.thought or ""))
+        thought_tokens, answer_tokens, estimated = _split_tokens(usage, written, len(text))
         if estimated:
             settings["token_split"] = "estimated from characters"
         if stopped in WITHHELD:

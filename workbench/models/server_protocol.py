@@ -763,6 +763,11 @@ class ServedReply:
         self._answer = self._held = ""
         self._apart = self._seen_first = self._declined = False
 
+    def begin(self, begun: str) -> list[Piece]:
+        """The reply was made to begin with a thought, its delimiters included; its pieces."""
+        pieces = list(self._split(begun.removeprefix(self._open)))
+        return pieces + self.end()
+
     def take(self, event: object, url: str) -> list[Piece]:
         """Read one event; the pieces of text that it completes.
 

@@ -77,6 +77,8 @@ class Model(Named, ABC):
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        thought: str | None = None,
+        thought_done: bool = True,
         capture: bool | str = False,
     ) -> Answer:
         """Ask about one picture, several, or none.
@@ -95,12 +97,17 @@ class Model(Named, ABC):
             seed: for sampling; None draws one and notes it in ``answer.settings``.  Your own
                 random state is neither used nor changed.
             history: earlier turns, for example ``answer.turns``.
+            thought: what the model is given as its thought, without delimiters; the reply goes on from
+                there, and begins with it.  Its tokens are not counted by ``max_tokens``.
+            thought_done: True closes the given thought, so that the answer comes next; False lets the
+                model go on with it.
             capture: True keeps what `Answer.attention` is computed from, for the reply's tokens and
                 in the vision tower; "all" keeps the prompt's rows too.  The reply stays the same.
 
         Raises:
             InputError: for a picture, question or setting that cannot be used; `ModeError` for a
-                mode that this model lacks; `ContextLengthError` if it does not fit.
+                mode that this model lacks, or a thought for one that cannot think; `ContextLengthError`
+                if it does not fit.
             CapabilityError: if the model's attention cannot be captured (no server tells its own).
             OutOfMemoryError: if the device has no room; the model stays usable.
             ServerError: if a server fails; `Refused` if it does not take the request.
@@ -114,6 +121,8 @@ class Model(Named, ABC):
             temperature=temperature,
             seed=seed,
             history=history,
+            thought=thought,
+            thought_done=thought_done,
             capture=capture,
         ) as stream:
             return stream.answer
@@ -130,6 +139,8 @@ class Model(Named, ABC):
         temperature: float = 0.0,
         seed: int | None = None,
         history: Sequence[Turn] = (),
+        thought: str | None = None,
+        thought_done: bool = True,
         capture: bool | str = False,
     ) -> Stream:
         """Begin a reply and return at once; arguments and errors as for `ask`.
@@ -138,7 +149,7 @@ class Model(Named, ABC):
             A handle to loop over for pieces, to stop, to await, and to take the answer from.
         """
         check_capture(capture)
-        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        settings = Settings(max_tokens, thinking_budget, temperature, seed, thought, thought_done)
         request = make_request(check_images(images), question, mode=mode, settings=settings, history=history)
         self._check(request, capture=capture)
         return Stream(lambda stop, take: self._begin(request, stop, take, capture=capture))
@@ -155,6 +166,8 @@ class Model(Named, ABC):
         thinking_budget: int | None = None,
         temperature: float = 0.0,
         seed: int | None = None,
+        thoughts: str | Sequence[str] | None = None,
+        thought_done: bool = True,
         progress: bool = True,
         capture: bool | str = False,
     ) -> list[Answer]:
@@ -170,8 +183,10 @@ class Model(Named, ABC):
             questions: one per entry of ``images``; or one for all of them.
             batch_size: questions at a time.
             seed: reply ``i`` is sampled with ``seed + i``, which its settings hold.
+            thoughts: a thought for each question, as ``thought`` of `ask`; or one for all of them.  A
+                single question is asked with each of several thoughts.
             progress: show a bar.
-            mode, max_tokens, thinking_budget, temperature, capture: as for `ask`.
+            mode, max_tokens, thinking_budget, temperature, thought_done, capture: as for `ask`.
 
         Returns:
             The answers in the order of the questions.
@@ -183,9 +198,11 @@ class Model(Named, ABC):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}", "a whole number, at least 1")
         check_capture(capture)
-        settings = Settings(max_tokens, thinking_budget, temperature, seed)
+        if thoughts is None and not thought_done:
+            raise InputError("thought_done=False without thoughts", "thoughts=[...], the beginning of each")
+        settings = Settings(max_tokens, thinking_budget, temperature, seed, "", thought_done)
         requests: list[Request] = []
-        made = make_requests(images, questions, mode=Mode.of(mode), settings=settings)
+        made = make_requests(images, questions, mode=Mode.of(mode), settings=settings, thoughts=thoughts)
         try:
             for request in made:
                 self._check(request, capture=capture)
@@ -495,22 +512,45 @@ class VLM(Model):
 
     # -- asking ----------------------------------------------------------------------------------
 
-    def encode(self, *conversations: Sequence[Turn], mode: str | Mode = "auto") -> Encoded:
+    def encode(
+        self,
+        *conversations: Sequence[Turn],
+        mode: str | Mode = "auto",
+        begun: Sequence[Sequence[int]] = (),
+    ) -> Encoded:
         """Turn conversations into the model's inputs, as `ask` does.
 
         A conversation that goes on from an answer (``[*answer.turns, Turn("user", ...)]``) begins
         with the ids of that answer, as far as the family's template keeps earlier thoughts.
+
+        Args:
+            conversations: each ends with the question.
+            mode: as for `ask`.
+            begun: ids that each reply is given to begin with; they follow the prompt.
 
         Raises:
             InputError: for a conversation that this model cannot take; ModeError for a mode that it lacks.
         """
         with self._encoding:
             return self.family.encode(
-                self.processor, conversations, mode=Mode.of(mode), config=self.model.config
+                self.processor, conversations, mode=Mode.of(mode), config=self.model.config, begun=begun
             )
 
     def _check(self, request: Request, *, capture: bool | str) -> None:
         self.family.check_mode(request.mode, self.name)
+        self.begun(request)
+
+    def begun(self, request: Request) -> list[int]:
+        """The ids that a reply is given to begin with: those of its given thought, or none.
+
+        Raises:
+            InputError: for a thought that holds a control token.
+        """
+        settings = request.settings
+        if settings.thought is None:
+            return []
+        with self._encoding:
+            return self.family.begun_ids(self.processor, settings.thought, done=settings.thought_done)
 
     def _begin(
         self,
@@ -716,7 +756,9 @@ class Job:
     def _encode(self) -> Encoded:
         vlm, mode = self._vlm, self._requests[0].mode
         vlm.family.check_mode(mode, vlm.name)
-        encoded = vlm.encode(*(request.turns for request in self._requests), mode=mode)
+        given = self._requests[0].settings.thought is not None
+        begun = [vlm.begun(request) for request in self._requests] if given else ()
+        encoded = vlm.encode(*(request.turns for request in self._requests), mode=mode, begun=begun)
         if self._requests[0].settings.thinking_budget is not None and not encoded.think_close:
             raise InputError(
                 f"thinking_budget with {vlm.name}, which writes no thoughts", "no thinking_budget"
@@ -735,6 +777,7 @@ class Job:
             self._config,
             prompt=len(encoded.prompt_ids[number]),
             image_tokens=encoded.image_tokens[number],
+            given=len(encoded.begun[number]) if encoded.begun else 0,
             max_tokens=settings.max_tokens,
         )
         random = torch.Generator().manual_seed(settings.seed) if settings.temperature > 0 else None
@@ -817,27 +860,32 @@ def context_length(config: PretrainedConfig) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
-def reply_room(config: PretrainedConfig, *, prompt: int, image_tokens: int, max_tokens: int | None) -> int:
-    """Most tokens that a reply to this prompt may have.
+def reply_room(
+    config: PretrainedConfig, *, prompt: int, image_tokens: int, max_tokens: int | None, given: int = 0
+) -> int:
+    """Most tokens that the model may write behind this prompt.
 
     Args:
         config: the model's config.
         prompt: tokens of the prompt.
         image_tokens: how many of them stand for pictures.
         max_tokens: what was asked for; None for `DEFAULT_MAX_TOKENS` or what there is room for.
+        given: tokens of the thought that the reply is given to begin with.
 
     Raises:
         ContextLengthError: if it does not fit.  Nothing is ever cut off.
     """
     what = f"a prompt of {prompt} tokens ({image_tokens} of them for pictures)"
     shorter = "use fewer or smaller pictures, a shorter question, or less history"
+    if given:
+        what, shorter = f"{what} and a given thought of {given}", f"give a shorter thought, or {shorter}"
     longest = getattr(config, "tokenizer_model_max_length", None)  # Phi-4-RV's own limit for prompts
     if longest is not None and prompt > longest:
         raise ContextLengthError(what, f"at most {longest} tokens in a prompt of this model", shorter)
     context = context_length(config)
     if context is None:
         return max_tokens or DEFAULT_MAX_TOKENS
-    room = context - prompt
+    room = context - prompt - given
     if room < 1 or (max_tokens or 1) > room:
         asked = "" if max_tokens is None else f" and max_tokens={max_tokens}"
         fix = f"pass max_tokens={room}, or {shorter}" if room >= 1 else shorter

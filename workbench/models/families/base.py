@@ -46,6 +46,7 @@ class Encoded:
         forced: ids that open the reply in this mode; empty where the model starts by itself.
         think_open, think_close: ids of the thought's delimiters; empty where the family has none.
         image_tokens: how many positions of each prompt stand for pictures.
+        begun: what each reply is given to begin with, as ids; ``inputs`` hold it behind the prompt.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -55,6 +56,7 @@ class Encoded:
     think_open: list[int] = field(default_factory=list)
     think_close: list[int] = field(default_factory=list)
     image_tokens: list[int] = field(default_factory=list)
+    begun: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class FamilySpec:
         model_types: values of ``config.model_type`` that it serves.
         modes: how each mode is expressed, or why it cannot be.
         thought: texts that open and close a thought; ("", "") for a family without.
+        thought_spaces: white space behind the opening and before the close.
         coordinates: how the family writes places; a name from `workbench.models.coordinates`.
         decoder, vision_tower, projector: dotted paths inside the Transformers model.
         cell: pixels of the resized picture under one token's edge; 0 where that is not fixed.
@@ -81,6 +84,7 @@ class FamilySpec:
     model_types: tuple[str, ...]
     modes: Mapping[Mode, ModeRule] = field(default_factory=lambda: {Mode.AUTO: AS_IS})
     thought: tuple[str, str] = ("", "")
+    thought_spaces: tuple[str, str] = ("\n", "\n")
     coordinates: str = "none"
     decoder: str = "model.language_model"
     vision_tower: str = "model.vision_tower"
@@ -235,6 +239,35 @@ class FamilySpec:
         """
         return check_mode(self.modes, mode, source_name or self.name)
 
+    def begun(self, thought: str, *, done: bool) -> str:
+        """A reply that begins with a given thought, as this family writes it.
+
+        Args:
+            thought: its text.
+            done: whether it is closed.
+        """
+        (opening, close), (behind, before) = self.thought, self.thought_spaces
+        text = f"{opening}{behind}{thought.strip()}"
+        if not done:
+            return text
+        return f"{text}{before}{close}" if thought.strip() else f"{opening}{before}{close}"
+
+    def begun_ids(self, processor: ProcessorMixin, thought: str, *, done: bool) -> list[int]:
+        """The token ids of `begun`.
+
+        Raises:
+            InputError: for a thought with a control token, which would end it or open another turn.
+        """
+        spec = self.for_processor(processor)
+        held = next((c for c in control_strings(processor, spec.delimiters()) if c in thought), None)
+        if held is not None:
+            raise InputError(
+                f"a thought that holds the control token {held!r}",
+                "the thought's text alone: its delimiters are written for you",
+                "take the token out of the thought",
+            )
+        return processor.tokenizer.encode(spec.begun(thought, done=done), add_special_tokens=False)
+
     def encode(
         self,
         processor: ProcessorMixin,
@@ -242,6 +275,7 @@ class FamilySpec:
         *,
         mode: Mode = Mode.AUTO,
         config: PretrainedConfig = None,
+        begun: Sequence[Sequence[int]] = (),
     ) -> Encoded:
         """Turn conversations into model inputs with their layout.
 
@@ -252,6 +286,7 @@ class FamilySpec:
             conversations: each ends with the user's turn that is to be replied to.
             mode: how to reply.
             config: the model's config; tells the image token where the processor does not.
+            begun: what each reply begins with, as ids.
 
         Raises:
             InputError: for a conversation that this family cannot take.
@@ -270,8 +305,10 @@ class FamilySpec:
         rows = read_rows(batch, shield.expansions)
         tokenizer = processor.tokenizer
         layouts = spec._layouts(processor, rows, pictures, batch, config)
+        behind = [row.with_ids(ids) for row, ids in zip(rows, begun, strict=True)] if begun else rows
         return Encoded(
-            inputs=pad_left(batch, rows, _pad_id(tokenizer)),
+            inputs=pad_left(batch, behind, _pad_id(tokenizer)),
+            begun=[list(ids) for ids in begun],
             layouts=layouts,
             prompt_ids=[row.ids for row in rows],
             forced=tokenizer.encode(prompts[0][1], add_special_tokens=False),
@@ -425,6 +462,11 @@ class Row:
 
     ids: list[int]
     extras: dict[str, list[int]]
+
+    def with_ids(self, ids: Sequence[int]) -> Row:
+        """The row with text behind it."""
+        more = {name: [*values, *[0] * len(ids)] for name, values in self.extras.items()}
+        return Row([*self.ids, *ids], more)
 
 
 def read_rows(batch: Mapping[str, Any], expansions: Mapping[int, Sequence[int]]) -> list[Row]:

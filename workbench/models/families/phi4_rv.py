@@ -77,6 +77,7 @@ SPEC = Phi4RV(
         Mode.NOTHINK: ModeRule(forced=DIRECT),
     },
     thought=("<think>", "</think>"),
+    thought_spaces=(" ", " "),
     coordinates="relative",
     cell=16,
     decoder="model.language_model",
