@@ -3,6 +3,9 @@ from .attribution import attribute as attribute
 from .checking import check as check
 from .counterfactual import Counterfactual as Counterfactual
 from .counterfactual import counterfactual as counterfactual
+from .directions import Direction as Direction
+from .directions import Probe as Probe
+from .directions import Steering as Steering
 from .effects import Knockout as Knockout
 from .effects import Patching as Patching
 from .faithfulness import Faithfulness as Faithfulness
@@ -19,6 +22,10 @@ from .methods.job import Job as Job
 from .methods.job import Outcome as Outcome
 from .standings import Leaderboard as Leaderboard
 from .standings import read_leaderboard as read_leaderboard
+from .steering import probe as probe
+from .steering import steer as steer
+from .steering import steering_sweep as steering_sweep
+from .steering import steering_vector as steering_vector
 from .targets import Contrast as Contrast
 from .targets import positions as positions
 from .targets import region_positions as region_positions

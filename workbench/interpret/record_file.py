@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files import local_path, own_folder, read_bytes, read_json, write_bytes, write_json
 from ..records import with_format, without_format
 
-__all__ = ["load_record", "save_record"]
+__all__ = ["load_numbers", "load_record", "save_record"]
 
 NAME = "record.json"
 
@@ -27,7 +27,7 @@ def save_record(
     path: str | Path,
     kind: str,
     *,
-    answer: Answer,
+    answer: Answer | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -36,7 +36,7 @@ def save_record(
     Args:
         path: the folder, made if needed; a record that is there is replaced.
         kind: name of the format.
-        answer: the answer that the record is about.
+        answer: the answer that the record is about; None for a record about many, which keeps none.
         arrays: its numbers.
         facts: what else it holds, as JSON values.
 
@@ -46,7 +46,8 @@ def save_record(
     folder = own_folder(path, NAME, "a new folder, or one with such a record")
     data = save_arrays({name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()})
     name = f"arrays-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
-    answer.save(folder / "answer")
+    if answer is not None:
+        answer.save(folder / "answer")
     write_bytes(folder / name, data)
     write_json(folder / NAME, with_format({"arrays": name, "facts": dict(facts or {})}, kind))
     for old in folder.glob("arrays-*.safetensors"):
@@ -61,13 +62,22 @@ def load_record(path: str | Path, kind: str) -> tuple[Answer, dict[str, Any], di
     Raises:
         InputError: if it is not there, damaged, or of another format.
     """
+    arrays, facts = load_numbers(path, kind)
+    return Answer.load(local_path(path) / "answer"), arrays, facts
+
+
+def load_numbers(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read back what `save_record` wrote without an answer: arrays, facts.
+
+    Raises:
+        InputError: if it is not there, damaged, or of another format.
+    """
     folder, where = local_path(path), f"path={str(path)!r}"
     record = without_format(read_json(folder / NAME, expect=dict), kind, where)
     try:
         if (name := record["arrays"]) != os.path.basename(name):
             raise InputError(f"{where} names the file {name!r}", "a file in the same folder")
-        arrays = load_arrays(read_bytes(folder / name))
-        return Answer.load(folder / "answer"), arrays, record["facts"]
+        return load_arrays(read_bytes(folder / name)), record["facts"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "Decoder",
     "Prompt",
     "Replay",
+    "adding",
     "check_vlm",
     "cutting",
     "encode_with",
@@ -364,7 +365,7 @@ def reading(decoder: Decoder, take: Callable[[int, torch.Tensor], None]) -> Iter
 
     def hook(layer: int) -> Callable[..., None]:
         def look(_: nn.Module, args: tuple, kwargs: dict) -> None:
-            take(layer, args[0] if args else kwargs["hidden_states"])
+            take(layer, _stream(args, kwargs))
 
         return look
 
@@ -380,11 +381,51 @@ def patching(decoder: Decoder, layer: int, positions: Sequence[int], states: tor
     """
 
     def replace(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        stream = (args[0] if args else kwargs["hidden_states"]).clone()
+        stream = _stream(args, kwargs).clone()
         stream[:, list(positions)] = states.to(stream)
-        return ((stream, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": stream})
+        return _with_stream(args, kwargs, stream)
 
     with _hooked([(decoder.sites[layer], replace)]):
+        yield
+
+
+@contextlib.contextmanager
+def adding(decoder: Decoder, vectors: Mapping[int, torch.Tensor], *, everywhere: bool) -> Iterator[None]:
+    """Within this context the stream gets ``vectors[layer] [hidden]`` added.
+
+    Args:
+        decoder: where.
+        vectors: what is added, by layer 0 to ``depth``.
+        everywhere: at every position; or else at the last one of each prompt that a reply is written to:
+            there its first token is chosen.  Prompts are padded on the left, so it is last in every row.
+
+    Raises:
+        InputError: within, for a reply that is read again as a whole and not steered everywhere: where its
+            prompt ends is not known here.
+    """
+    at = slice(None) if everywhere else slice(-1, None)
+
+    def hook(vector: torch.Tensor) -> Callable[..., Any]:
+        def add(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+            stream = _stream(args, kwargs)
+            if stream.shape[1] == 1 and not everywhere:
+                return None
+            stream = stream.clone()
+            stream[:, at] += vector.to(stream)
+            return _with_stream(args, kwargs, stream)
+
+        return add
+
+    def refuse(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        if _stream(args, kwargs).shape[1] > 1 and kwargs.get("past_key_values") is None:
+            raise InputError(
+                "a written reply that is read again, steered at the decision",
+                "a question that is asked anew",
+                "steer with place='all'",
+            )
+
+    first = [] if everywhere else [(decoder.blocks[0], refuse)]
+    with _hooked([*first, *((decoder.sites[layer], hook(vector)) for layer, vector in vectors.items())]):
         yield
 
 
@@ -406,7 +447,7 @@ def cutting(
 
     def hook(layer: int) -> Callable[..., Any]:
         def cut(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-            stream = args[0] if args else kwargs["hidden_states"]
+            stream = _stream(args, kwargs)
             mask = _cut(
                 kwargs.get("attention_mask"), stream, kwargs.get("past_key_values"), layer, queries, keys
             )
@@ -453,6 +494,16 @@ def _no_mask(kernel: str) -> CapabilityError:
         "SDPA or eager attention",
         "workbench.load(..., attention='sdpa')",
     )
+
+
+def _stream(args: tuple, kwargs: dict) -> torch.Tensor:
+    """The hidden states ``[batch, tokens, hidden]`` that a block or the final norm is given."""
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def _with_stream(args: tuple, kwargs: dict, stream: torch.Tensor) -> tuple[tuple, dict]:
+    """The same arguments with other hidden states."""
+    return ((stream, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": stream})
 
 
 @contextlib.contextmanager

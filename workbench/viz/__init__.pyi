@@ -40,6 +40,8 @@ from .resolution import microscope as microscope
 from .resolution import published_resolution as published_resolution
 from .resolution import resolution_costs as resolution_costs
 from .resolution import survives as survives
+from .steering import probe as probe
+from .steering import steering as steering
 from .style import Figure as Figure
 from .thinking import accuracy as accuracy
 from .thinking import budget as budget
