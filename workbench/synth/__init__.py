@@ -7,9 +7,9 @@
 True
 
 `FAMILIES` lists what can be drawn, `LARGE` what is drawn on large pictures, `FREE` what came with the second
-world; `register_family` adds one.  The same family, seed, difficulty and world give the same bytes.  Drawings
-are of the first world, on a grid and in one typeface, unless ``world=2`` asks for the second, whose places,
-sizes, typefaces and wordings vary.
+world, and `EVERYDAY` which of the latter are everyday tasks; `register_family` adds one.  The same family,
+seed, difficulty and world give the same bytes.  Drawings are of the first world, on a grid and in one
+typeface, unless ``world=2`` asks for the second, whose places, sizes, typefaces and wordings vary.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .collected import collected
 from .families import (
     DIFFICULTIES,
     DRAWN,
+    EVERYDAY,
     FAMILIES,
     FREE,
     LARGE,
@@ -34,6 +35,7 @@ from .world import WORLD_1, WORLD_2, World
 __all__ = [
     "Canvas",
     "DRAWN",
+    "EVERYDAY",
     "Drawing",
     "Question",
     "register_family",

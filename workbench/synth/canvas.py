@@ -126,8 +126,8 @@ def colour_of(name: str, rng: random.Random) -> RGB:
     return tuple(max(0, min(255, c + rng.randint(-14, 14))) for c in COLOURS[name])  # type: ignore[return-value]
 
 
-def _snap(value: float) -> int:
-    return round(value / TEXT_GRID) * TEXT_GRID
+def _snap(value: float, grid: int) -> int:
+    return round(value / grid) * grid
 
 
 class Canvas:
@@ -203,17 +203,19 @@ class Canvas:
         kind: str = "text",
         named: str = "",
         says: str = "",
+        grid: int = TEXT_GRID,
         **facts: str,
     ) -> Box:
         """Text at a point (PIL's anchors), remembered with its box.
 
         ``named`` is the name of its colour, ``says`` what it is remembered as where that differs
-        from what is written ("37" for "37%"), ``facts`` are more that can be told of it.
+        from what is written ("37" for "37%"), ``facts`` are more that can be told of it.  ``grid`` is that
+        on which it stands; columns that are to be straight, and words of one line, stand on 1.
         """
         x1, y1, x2, y2 = _font(size, bold).getbbox(text, anchor=anchor)
         # Layouts stand on a grid, as real ones do: the left edge and the line's height are snapped,
         # which leaves a word sixteen places relative to a patch instead of 256.
-        left, middle = _snap(at[0] + x1), _snap(at[1])
+        left, middle = _snap(at[0] + x1, grid), _snap(at[1], grid)
         box = (left, middle + y1, left + x2 - x1, middle + y2)
         self._texts.append(Text(box, text, size, bold, colour, anchor, len(self.marks)))
         return self.mark(box, kind, text=says or text, colour=named, **facts)

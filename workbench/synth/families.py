@@ -17,13 +17,14 @@ from ..errors import InputError
 from ..names import verb
 from ..plugins import Table
 from ..records import closest
-from . import charts, gui, large, maths, reading, scenes
+from . import captions, charts, documents, gui, large, maths, reading, scenes, sequences
 from .sample import Drawing, Element, Sample, sentences
 from .world import WORLD_1, World, dressed
 
 __all__ = [
     "DIFFICULTIES",
     "DRAWN",
+    "EVERYDAY",
     "FAMILIES",
     "FREE",
     "LARGE",
@@ -78,6 +79,13 @@ _FREE: dict[str, tuple[Callable[[random.Random, int], Drawing], Family]] = {
     "digit_read": (scenes.digit_read, Family("general", False)),
     "read_text": (reading.read_text, Family("general", False)),
     "word_after": (reading.word_after, Family("general", False)),
+    "caption": (captions.caption, Family("general", False)),
+    "receipt": (documents.receipt, Family("general", False)),
+    "receipt_sum": (documents.receipt_sum, Family("maths", True)),
+    "document": (documents.document, Family("general", False)),
+    "homework": (maths.homework, Family("maths", True)),
+    "sequence": (sequences.sequence, Family("general", True)),
+    "gui_task": (gui.gui_task, Family("computer_use", False)),
 }
 
 #: What is drawn where words that training never holds are asked for.
@@ -102,6 +110,9 @@ LARGE: dict[str, Family] = {name: family for name, (_, family) in _LARGE.items()
 
 #: Families that came with the second world: drawn when they are asked for by name.
 FREE: dict[str, Family] = {name: family for name, (_, family) in _FREE.items()}
+
+#: Families of `FREE` that stand for what such models are published with: everyday tasks.
+EVERYDAY = ("caption", "receipt", "receipt_sum", "document", "homework", "sequence", "gui_task")
 
 Maker = Callable[[random.Random, int], Drawing]
 """Draws one picture, or set of pictures, with its questions: from a source of randomness and a difficulty."""
@@ -226,8 +237,14 @@ def sample(
                 difficulty=level,
                 rule=asked.rule,
                 image=asked.image,
-                truths=tuple(dict.fromkeys(s for q in drawing.questions for s in sentences(q.trace))),
+                truths=_truths(drawing),
                 elements=tuple(Element(m.box, m.kind, m.name) for m in drawing.canvases[asked.image].marks),
             )
         )
     return samples
+
+
+def _truths(drawing: Drawing) -> tuple[str, ...]:
+    """The sentences that are true of a drawing."""
+    told = (s for question in drawing.questions for s in sentences(question.trace))
+    return tuple(dict.fromkeys((*told, *drawing.truths)))

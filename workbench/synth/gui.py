@@ -6,13 +6,17 @@ import random
 from dataclasses import dataclass
 
 from .canvas import RGB, Box, Canvas, colour_of
+from .icons import ICONS, draw_icon
 from .sample import Drawing, Question
-from .wordings import BUTTONS, OPTIONS, PAGES, TITLES
+from .wordings import BBOX, BUTTONS, OPTIONS, PAGES, POINT, TITLES, WISHES
 
 __all__ = ["gui_chosen", "gui_find", "gui_links", "gui_state"]
 
 #: Element boxes stand on a grid of this many pixels, so that their four decimals are exact.
 GRID = 4
+
+
+Slot = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -269,3 +273,61 @@ def _dialog(rng: random.Random, count: int) -> Drawing:
         if i == main:
             questions.append(_chosen("button", name, box))
     return Drawing([canvas], questions)
+
+
+def gui_task(rng: random.Random, difficulty: int) -> Drawing:
+    """Which button or icon is needed for a wish: its box or a point on it; "none" where there is none."""
+    width, height = rng.choice(((128, 96), (128, 128), (96, 128)))
+    canvas, theme = _window(rng, width, height)
+    slots = _slots(rng, width, height, {1: 3, 2: 4, 3: 6}[difficulty])
+    icons = rng.sample(ICONS, rng.randint(0, len(slots)))
+    buttons = rng.sample([name for name in BUTTONS if name not in icons], len(slots) - len(icons))
+    questions = []
+    for slot, name in zip(slots, rng.sample(icons + buttons, len(slots)), strict=True):
+        what = "icon" if name in icons else "button"
+        box = (_icon if name in icons else _button)(canvas, theme, slot, name)
+        questions.append(_wished(rng, name, what, box, (width, height)))
+    _furniture(rng, canvas, theme, slots)
+    if rng.random() < 0.3:
+        absent = rng.choice([name for name in WISHES if name not in icons + buttons])
+        questions.append(_wished(rng, absent, "", (0, 0, width, height), (width, height)))
+    return Drawing([canvas], questions)
+
+
+def _button(canvas: Canvas, theme: Theme, slot: Slot, name: str) -> Box:
+    """A button with its caption."""
+    canvas.rectangle(slot, theme.button, theme.line, radius=theme.radius)
+    middle = ((slot[0] + slot[2]) / 2, (slot[1] + slot[3]) / 2)
+    canvas.mark(slot, "button", key=name, **_edges(slot))
+    canvas.text(middle, name, size=10, colour=theme.caption, kind="button", key=name)
+    return slot
+
+
+def _icon(canvas: Canvas, theme: Theme, slot: Slot, name: str) -> Box:
+    """A picture that stands for a word, at the left of its slot."""
+    box = (slot[0], slot[1], slot[0] + 20, slot[3])
+    canvas.rectangle(box, theme.button, theme.line, radius=theme.radius)
+    draw_icon(canvas, name, box[0] + 10, (box[1] + box[3]) / 2, theme.caption, theme.button)
+    return canvas.mark(box, "icon", text=name, key=name, **_edges(box))
+
+
+def _edges(box: Slot) -> dict[str, str]:
+    return {edge: str(v // GRID) for edge, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)}
+
+
+def _wished(rng: random.Random, name: str, what: str, box: Box, size: tuple[int, int]) -> Question:
+    """What a wish takes: as a box, or as a point; of no kind where it is not there."""
+    wish, point = rng.choice(WISHES[name]), rng.random() < 0.4
+    x1, y1, x2, y2 = (v / length for v, length in zip(box, size * 2, strict=True))
+    place = ((x1 + x2) / 2, (y1 + y2) / 2) if point else (x1, y1, x2, y2)
+    gold = "[" + ", ".join(f"{v:.4f}" for v in place) + "]" if what else "none"
+    trace = f"The {name} {what} is at {gold}." if what else f"There is no {name} button or icon."
+    return Question(
+        f"Where do I click to {wish}?{POINT if point else BBOX}",
+        gold,
+        trace,
+        (box,),
+        "point" if what else "words",
+        asks="task_point" if point else "task",
+        names={"wish": wish},
+    )

@@ -1,4 +1,4 @@
-"""Rendered expressions, tables and simple geometry."""
+"""Rendered expressions, tables, simple geometry and worksheets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from .canvas import RGB, Box, Canvas, colour_of
 from .sample import Drawing, Question
 from .wordings import CATEGORIES, COLOURS
 
-__all__ = ["chain", "geometry", "scaled_geometry", "table_value"]
+__all__ = ["chain", "geometry", "homework", "scaled_geometry", "table_value"]
 
 INK = (25, 25, 30)
 MINUS = "−"
+THIN = (150, 154, 160)
 
 Lengths = Iterator[tuple[str, int, Box]]  # name, value, box of the written number
 
@@ -210,3 +211,119 @@ def _scaled_circle(rng: random.Random, canvas: Canvas, x: float, y: float, unit:
 
 
 _SCALED = {"rectangle": _scaled_rectangle, "triangle": _scaled_triangle, "circle": _scaled_circle}
+
+
+def homework(rng: random.Random, difficulty: int) -> Drawing:
+    """Solve a worksheet: sums in columns, or areas and perimeters of figures that are drawn to one scale."""
+    return (_columns if rng.random() < 0.55 else _figures)(rng, difficulty)
+
+
+def _columns(rng: random.Random, difficulty: int) -> Drawing:
+    """Tasks side by side, each two numbers one below the other with a line and room for the result."""
+    digits = 3 if difficulty == 3 else 2
+    size, left = rng.randint(12, 14), rng.uniform(4, 10)
+    canvas = Canvas(16 + 52 * difficulty, 72, rng.choice(((255, 255, 255), (250, 248, 240), (240, 245, 252))))
+    questions = []
+    for i in range(difficulty):
+        letter, right, sign = "ABC"[i], left + 46 + 52 * i, rng.choice(f"+{MINUS}")
+        low, high = (10 ** (digits - 1), 10**digits - 1)
+        above, below = sorted((rng.randint(low, high), rng.randint(low, high)), reverse=sign == MINUS)
+        first = canvas.text((right - 42, 12), f"{letter})", size=9, colour=INK, anchor="lm", bold=True)
+        rows = [
+            canvas.text((right, y), str(number), size=size, colour=INK, anchor="rm", kind="number", grid=1)
+            for y, number in ((24, above), (42, below))
+        ]
+        says = "-" if sign == MINUS else ""
+        drawn = canvas.text((right - 36, 42), sign, size=size, colour=INK, kind="operator", says=says, grid=1)
+        canvas.line([(right - 40, 52), (right + 2, 52)], INK)
+        trace, result = column_steps(above, below, sign)
+        box = (right - 44, min(first[1], rows[0][1]), right + 2, max(drawn[3], rows[1][3]))
+        questions.append(
+            Question(
+                f"Solve task {letter}.",
+                str(result),
+                " ".join(trace),
+                (box,),
+                "number",
+                steps=len(trace),
+                asks="solve",
+                names={"letter": letter},
+            )
+        )
+    return Drawing([canvas], questions)
+
+
+def column_steps(above: int, below: int, sign: str) -> tuple[list[str], int]:
+    """A sum or difference of two numbers, digit by digit from the right: (sentences, result)."""
+    steps, carry, adds = [], 0, sign == "+"
+    for place in range(len(str(max(above, below)))):
+        one, other = (number // 10**place % 10 for number in (above, below))
+        carried = f" {sign} 1" if carry else ""
+        if adds:
+            made = one + other + carry
+            carry = made // 10
+        else:
+            lent = one - other - carry < 0
+            one += 10 * lent
+            made = one - other - carry
+            carry = int(lent)
+        steps.append(f"{one} {sign} {other}{carried} makes {made}.")
+    result = above + below if adds else above - below
+    return [*steps, f"The result is {result}."], result
+
+
+def _figures(rng: random.Random, difficulty: int) -> Drawing:
+    """One or two figures with their measures, drawn to one scale, some with their unit squares."""
+    figures = rng.sample(("rectangle", "triangle"), min(2, difficulty))
+    unit, squares = rng.uniform(4.2, 5.0), rng.random() < 0.4
+    canvas = Canvas(88 * len(figures), 72)
+    questions: list[Question] = []
+    for i, figure in enumerate(figures):
+        wide, high = rng.randint(3, 12), rng.randint(2, 9)
+        if figure == "triangle" and wide * high % 2:
+            wide += 1
+        x, y = 88 * i + 5 + rng.randint(0, 3), 6 + rng.randint(0, 4)
+        box = _figure(rng, canvas, figure, (x, y, x + wide * unit, y + high * unit), unit if squares else 0)
+        _length(canvas, (x + wide * unit / 2, y + high * unit + 8), wide, "width", figure)
+        _length(canvas, (x + wide * unit + 10, y + high * unit / 2), high, "height", figure)
+        around = (box[0], box[1], min(box[2] + 18, canvas.width), min(box[3] + 14, canvas.height))
+        questions += _measured(figure, wide, high, around)
+    return Drawing([canvas], questions)
+
+
+def _figure(rng: random.Random, canvas: Canvas, figure: str, box: Box, unit: float) -> Box:
+    """A rectangle, with its unit squares where a unit is given, or a triangle with a right angle."""
+    x1, y1, x2, y2 = box
+    if figure == "triangle":
+        canvas.polygon([(x1, y2), (x2, y2), (x2, y1)], _fill(rng), INK)
+        return canvas.mark(box, "triangle")
+    canvas.rectangle(box, _fill(rng), INK)
+    if unit:
+        for i in range(1, round((x2 - x1) / unit)):
+            canvas.line([(x1 + i * unit, y1), (x1 + i * unit, y2)], THIN, 0.5)
+        for i in range(1, round((y2 - y1) / unit)):
+            canvas.line([(x1, y1 + i * unit), (x2, y1 + i * unit)], THIN, 0.5)
+    return canvas.mark(box, "square")
+
+
+def _measured(figure: str, wide: int, high: int, box: Box) -> Iterator[Question]:
+    """What can be computed of a figure: its area, and a rectangle's perimeter."""
+    read = f"The {figure} is {wide} wide and {high} high."
+    area = [read, f"{wide} × {high} makes {wide * high}."]
+    if figure == "triangle":
+        area.append(f"Half of {wide * high} is {wide * high // 2}.")
+    around = [read, f"{wide} + {high} makes {wide + high}.", f"2 × {wide + high} makes {2 * (wide + high)}."]
+    computed = [("area", area, wide * high // (2 if figure == "triangle" else 1))]
+    if figure == "rectangle":
+        computed.append(("perimeter", around, 2 * (wide + high)))
+    for what, trace, result in computed:
+        yield Question(
+            f"What is the {what} of the {figure}?",
+            str(result),
+            " ".join(trace),
+            (box,),
+            "number",
+            steps=len(trace),
+            asks=what,
+            names={"figure": figure},
+        )

@@ -9,7 +9,7 @@ from .canvas import Canvas, colour_of
 from .sample import Drawing, Question
 from .wordings import COLOURS, TEXTS
 
-__all__ = ["is_unseen", "read_text", "word_after"]
+__all__ = ["is_unseen", "made_up", "read_text", "word_after"]
 
 ONSETS = tuple("bcdfghjklmnprstvwz") + (
     "bl",
@@ -99,14 +99,26 @@ def word_after(rng: random.Random, difficulty: int, *, unseen: bool = False) -> 
     return Drawing([canvas], questions) if questions else word_after(rng, difficulty, unseen=unseen)
 
 
+def made_up(rng: random.Random) -> str:
+    """A short made-up word that training may hold, in small letters."""
+    while True:
+        word = _word(rng)
+        if not is_unseen(word) and 3 <= len(word) <= 6:
+            return word
+
+
+def _word(rng: random.Random) -> str:
+    sounds = (ONSETS, VOWELS, CODAS)
+    return "".join(rng.choice(part) for _ in range(rng.choice((1, 2, 2))) for part in sounds)
+
+
 def _text(rng: random.Random, unseen: bool) -> str:
     """A made-up word, in one of three cases, or a number."""
     while True:
         if rng.random() < 0.3:
             text = str(rng.randint(100, 999_999))
         else:
-            sounds = (ONSETS, VOWELS, CODAS)
-            word = "".join(rng.choice(part) for _ in range(rng.choice((1, 2, 2))) for part in sounds)
+            word = _word(rng)
             text = rng.choice((word.capitalize(), word.capitalize(), word, word.upper()))
         if is_unseen(text) == unseen and 2 <= len(text) <= 9:
             return text

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..names import Named, later
 from .canvas import Canvas
+from .wordings import COLOURS, SHAPES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-__all__ = ["Drawing", "Element", "Question", "Sample", "parse_point", "sentences"]
+__all__ = [
+    "Drawing",
+    "Element",
+    "Fact",
+    "Facts",
+    "Question",
+    "Sample",
+    "facts_of",
+    "parse_point",
+    "sentences",
+]
 
 Box = tuple[float, float, float, float]
 
@@ -32,7 +43,8 @@ class Question(Named, picture="image"):
         boxes: (x1, y1, x2, y2) in pixels, where the evidence lies; of the last picture unless
             `image` says otherwise.
         rule: how a reply is judged: "words" (the same words), "number" (the same number) or
-            "point" (the centre of the given box, or the given point, lies in ``boxes[0]``).
+            "point" (the centre of the given box, or the given point, lies in ``boxes[0]``), or "facts"
+            (everything that the gold reply names is named, and nothing is said that is not true).
         steps: reasoning steps; 1 for perception.
         image: number of the image that the boxes refer to.
         asks: the kind of question, of `wordings.WORDINGS`, in whose other words it can be asked; "" for none.
@@ -52,10 +64,11 @@ class Question(Named, picture="image"):
 
 @dataclass
 class Drawing:
-    """One or more canvases with everything that was asked about them."""
+    """One or more canvases with everything that was asked about them, and more sentences that are true."""
 
     canvases: list[Canvas]
     questions: list[Question] = field(default_factory=list)
+    truths: tuple[str, ...] = ()
 
 
 class Element(NamedTuple):
@@ -73,7 +86,8 @@ class Sample(Named, picture="image"):
     ``boxes`` are (x1, y1, x2, y2) in pixels of ``images[image]``: where the evidence lies.
     ``steps`` counts reasoning steps (1: perception); ``difficulty`` is 1, 2 or 3.
     ``elements`` are all things that were drawn on ``images[image]``, in the order of drawing.
-    ``truths`` are sentences that are true of the drawing: those of the traces of all that was asked about it.
+    ``truths`` are sentences that are true of the drawing: those of the traces of all that was asked about it,
+    and what else can be said of it.
     """
 
     images: list[Image]
@@ -104,6 +118,8 @@ class Sample(Named, picture="image"):
         if self.rule == "number":
             found = _NUMBER.findall(text.replace(",", ""))
             return len(found) == 1 and float(found[0]) == float(self.answer)
+        if self.rule == "facts":
+            return self.facts(text) == Facts(1.0, 0.0)
         if self.rule == "point":
             width, height = self.images[self.image].size
             point = parse_point(text)
@@ -113,6 +129,61 @@ class Sample(Named, picture="image"):
             x1, y1, x2, y2 = self.boxes[0]
             return x1 <= x <= x2 and y1 <= y <= y2
         return _words(text) == _words(self.answer)
+
+    def facts(self, text: str) -> Facts:
+        """How much of what is to be told a description names, and how much of what it says is invented.
+
+        To be told are the things and the words on signs that the gold reply names.  Where things stand need
+        not be told, but must be true where it is.
+        """
+        told, gold = facts_of(text), facts_of(self.answer)
+        true = gold.union(*map(facts_of, self.truths))
+        needed = {fact for fact in gold if not fact.beside}
+        named = len(told & needed) / len(needed) if needed else 0.0
+        return Facts(named, len(told - true) / len(told) if told else 0.0)
+
+
+class Facts(NamedTuple):
+    """Shares of a description: of the facts that it should name, those ``named``; of what it says, what is
+    ``invented``."""
+
+    named: float
+    invented: float
+
+
+class Fact(NamedTuple):
+    """What a description says: that a thing is there ("red star"), what a sign reads (``reads``), or that a
+    thing is on a side of another one (``side`` and ``beside``)."""
+
+    thing: str
+    reads: str = ""
+    side: str = ""
+    beside: str = ""
+
+
+_THING = rf"(?:{'|'.join(COLOURS)}) (?:{'|'.join((*SHAPES, 'sign'))})"
+_SIDE = re.compile(
+    rf"({_THING}),?(?: (?:is|stands|lies|and|just|directly|to|the|on))*"
+    rf" (left|right|above|below|over|under)(?: of)?(?: (?:a|an|the))? ({_THING})"
+)
+_READS = re.compile(
+    rf"({'|'.join(COLOURS)}) sign,?(?: (?:that|which|with|the|word|text|is|labelled))*"
+    r" (?:says|reads|saying|reading|text|word|labelled) ([a-z0-9]+)"
+)
+_OTHER_WAY = {"right": "left", "below": "above", "under": "above"}
+
+
+def facts_of(text: str) -> set[Fact]:
+    """What a description says of shapes, signs and their places; a place is told from the left or from
+    above."""
+    plain = re.sub(r"[\"'“”:]", "", text.lower().replace("gray", "grey"))
+    facts = {Fact(thing) for thing in re.findall(_THING, plain)}
+    facts |= {Fact(f"{colour} sign", reads=word) for colour, word in _READS.findall(plain)}
+    for one, side, other in _SIDE.findall(plain):
+        if side in _OTHER_WAY:
+            one, side, other = other, _OTHER_WAY[side], one
+        facts.add(Fact(one, side="above" if side == "over" else side, beside=other))
+    return facts
 
 
 def sentences(text: str) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "digit_read",
     "draw_shape",
     "named",
+    "plural",
     "read_sign",
     "shape_change",
     "shape_colour",
@@ -66,7 +67,7 @@ def shape_count(rng: random.Random, difficulty: int, *, mended: bool = False) ->
     questions = []
     for name, index in [(c, 0) for c in colours] + [(s, 1) for s in shapes]:
         found = [boxes[p] for p, thing in things.items() if thing[index] == name]
-        what = f"{name} shapes" if index == 0 else _plural(name)
+        what = f"{name} shapes" if index == 0 else plural(name)
         trace = f"There are {len(found)} {what}."
         if mended and len(found) == 1:
             trace = f"There is 1 {name} shape." if index == 0 else f"There is 1 {name}."
@@ -217,7 +218,8 @@ def _places(rng: random.Random, rows: int, cols: int, count: int) -> list[tuple[
     return sorted(rng.sample([(r, c) for r in range(rows) for c in range(cols)], count))
 
 
-def _plural(shape: str) -> str:
+def plural(shape: str) -> str:
+    """Several of a shape, in a word."""
     return shape + ("es" if shape == "cross" else "s")
 
 

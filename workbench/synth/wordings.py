@@ -18,6 +18,7 @@ __all__ = [
     "CATEGORIES",
     "CHARACTERS",
     "COLOURS",
+    "FIELDS",
     "KINDS",
     "LETTERS",
     "MANNERS",
@@ -26,10 +27,12 @@ __all__ = [
     "OPTIONS",
     "PAGES",
     "SHAPES",
+    "SHOPS",
     "SIGNS",
     "TEXTS",
     "TITLES",
     "TOLD_BY",
+    "WISHES",
     "WORDINGS",
     "Wording",
     "asked",
@@ -39,6 +42,9 @@ __all__ = [
 
 #: What is asked for of a place on the screen, as the official grounding prompt says it.
 BBOX = " Output its bbox [x1, y1, x2, y2] from 0.0000 to 1.0000."
+
+#: What is asked for of a place where one point is enough.
+POINT = " Output its point [x, y] from 0.0000 to 1.0000."
 
 #: Which side of a thing is meant, each in words that name exactly one neighbour.
 SIDES = {
@@ -86,6 +92,24 @@ HELD_OUT_MANNERS = (
     Manner("Hi! "),
     Manner("I would like to know: ", joined=True),
     Manner(after=" Please answer."),
+)
+
+_TASK = (
+    (
+        "Where do I click to {wish}?",
+        "What do I press to {wish}?",
+        "I want to {wish}.",
+        "Which element do I need to {wish}?",
+        "Where can I {wish}?",
+        "Show me where to {wish}.",
+    ),
+    (
+        "How do I {wish}?",
+        "I would like to {wish}. Where is that?",
+        "Point to what I need to {wish}.",
+        "What is there to {wish}?",
+        "Help me to {wish}.",
+    ),
 )
 
 #: Kind of question -> its sentences.
@@ -533,6 +557,242 @@ WORDINGS: dict[str, Wording] = {
             "Move with the arrows from {start} {steps} times. Which letter do you see?",
         ),
     ),
+    "caption": Wording(
+        (
+            "Describe the picture.",
+            "What do you see?",
+            "What is in the picture?",
+            "Write a caption.",
+            "Say what is where.",
+            "Tell what the picture shows.",
+        ),
+        (
+            "What is shown here?",
+            "Describe what you see.",
+            "Give a short description.",
+            "What does the scene contain?",
+            "Put the picture into words.",
+        ),
+    ),
+    "price": Wording(
+        (
+            "How much is the {item}?",
+            "What does the {item} cost?",
+            "What is the price of the {item}?",
+            "Read the price of the {item}.",
+            "How much was paid for the {item}?",
+            "Give the price of the {item}.",
+        ),
+        (
+            "Which price does the {item} have?",
+            "State what the {item} costs.",
+            "How expensive is the {item}?",
+            "Look up the {item} on the receipt.",
+            "What was charged for the {item}?",
+        ),
+    ),
+    "total": Wording(
+        (
+            "What is the total?",
+            "How much is the total?",
+            "What does the whole bill say?",
+            "Read the total of the receipt.",
+            "Which total is printed?",
+            "Give the total.",
+        ),
+        (
+            "Which total do you see?",
+            "State the total of the bill.",
+            "How much has to be paid?",
+            "Look up the total.",
+            "What number stands beside the total?",
+        ),
+    ),
+    "date": Wording(
+        (
+            "What is the date?",
+            "Which date is on the receipt?",
+            "When was this bought?",
+            "Read the date.",
+            "Of which day is the receipt?",
+            "Give the date of the receipt.",
+        ),
+        (
+            "What date do you see?",
+            "State the date of the bill.",
+            "When was the bill printed?",
+            "Look up the date.",
+            "On which date was this paid?",
+        ),
+    ),
+    "together": Wording(
+        (
+            "What do the items cost together?",
+            "Add up the prices. What is the sum?",
+            "What is the sum of the prices?",
+            "How much do all items cost?",
+            "Sum the prices of the items.",
+            "What should the total be?",
+        ),
+        (
+            "What do all prices add up to?",
+            "How much is it when you add the prices?",
+            "State the sum of all items.",
+            "Calculate the right total.",
+            "What would the items cost in all?",
+        ),
+    ),
+    "adds_up": Wording(
+        (
+            "Is the total right?",
+            "Check the sum. Is it right?",
+            "Does the total fit the prices?",
+            "Is the total the sum of the prices?",
+            "Do the prices add up to the total?",
+            "Was the bill added up well?",
+        ),
+        (
+            "Can this total be true?",
+            "Is the bill correct?",
+            "Verify the total. Is it right?",
+            "Are the prices summed correctly?",
+            "Does the bill add up?",
+        ),
+    ),
+    "field": Wording(
+        (
+            "What is the {field}?",
+            "Which {field} is given?",
+            "Read the {field}.",
+            "Find the {field}.",
+            "Give the {field}.",
+            "What does it say about the {field}?",
+        ),
+        (
+            "Which {field} does the document name?",
+            "State the {field}.",
+            "Look up the {field}.",
+            "What {field} was written down?",
+            "What stands there for the {field}?",
+        ),
+    ),
+    "solve": Wording(
+        (
+            "Solve task {letter}.",
+            "What is the result of task {letter}?",
+            "Work out task {letter}.",
+            "Calculate task {letter}.",
+            "What comes out of task {letter}?",
+            "Do task {letter} of the sheet.",
+        ),
+        (
+            "What is the answer to task {letter}?",
+            "Find the result of task {letter}.",
+            "Task {letter}: what do you get?",
+            "Help me with task {letter}.",
+            "How much is task {letter}?",
+        ),
+    ),
+    "area": Wording(
+        (
+            "What is the area of the {figure}?",
+            "How large is the area of the {figure}?",
+            "Calculate the area of the {figure}.",
+            "Work out the area of the {figure}.",
+            "Which area does the {figure} have?",
+            "Give the area of the {figure}.",
+        ),
+        (
+            "Find the area of the {figure}.",
+            "How much area does the {figure} cover?",
+            "State the area of the {figure}.",
+            "The {figure} has which area?",
+            "How many unit squares fill the {figure}?",
+        ),
+    ),
+    "perimeter": Wording(
+        (
+            "What is the perimeter of the {figure}?",
+            "How long is the perimeter of the {figure}?",
+            "Calculate the perimeter of the {figure}.",
+            "Work out the perimeter of the {figure}.",
+            "Which perimeter does the {figure} have?",
+            "Give the perimeter of the {figure}.",
+        ),
+        (
+            "Find the perimeter of the {figure}.",
+            "How far is it once around the {figure}?",
+            "State the perimeter of the {figure}.",
+            "The {figure} has which perimeter?",
+            "How long are all sides of the {figure} together?",
+        ),
+    ),
+    "varies": Wording(
+        (
+            "What changes: the number, the colour or the shape?",
+            "What is different from picture to picture: number, colour or shape?",
+            "Do the number, the colour or the shape change?",
+            "Which changes, the number, the colour or the shape?",
+            "Compare the pictures. What changes: number, colour or shape?",
+        ),
+        (
+            "What varies: the number, the colour or the shape?",
+            "Number, colour or shape: what changes?",
+            "Is it the number, the colour or the shape that changes?",
+            "State what changes: the number, the colour or the shape.",
+            "What is not the same in all pictures: number, colour or shape?",
+        ),
+    ),
+    "sorted": Wording(
+        (
+            "Put the pictures in order, from few to many.",
+            "Which order goes from few to many?",
+            "Order the pictures from few to many.",
+            "Sort the pictures from few to many.",
+            "In which order do the pictures go from few to many?",
+        ),
+        (
+            "How are the pictures ordered from few to many?",
+            "Arrange the pictures from few to many.",
+            "From few to many: what is the order?",
+            "Name the pictures from few to many.",
+            "Bring the pictures in order, few before many.",
+        ),
+    ),
+    "next_number": Wording(
+        (
+            "How many {things} come next?",
+            "How many {things} are in the next picture?",
+            "What is the next number of {things}?",
+            "How many {things} will there be?",
+            "Go on: how many {things} follow?",
+        ),
+        (
+            "How many {things} should picture 4 have?",
+            "Predict the number of {things}.",
+            "What number of {things} follows?",
+            "How many {things} does the row go on with?",
+            "State how many {things} come after these.",
+        ),
+    ),
+    "next_kind": Wording(
+        (
+            "Which {what} comes next?",
+            "What is the next {what}?",
+            "Which {what} does the next picture have?",
+            "Which {what} will it be?",
+            "Go on: which {what} follows?",
+        ),
+        (
+            "Which {what} should picture 4 have?",
+            "Predict the {what}.",
+            "What {what} follows?",
+            "With which {what} does the row go on?",
+            "State the {what} that comes after these.",
+        ),
+    ),
+    "task": Wording(*_TASK, BBOX),
+    "task_point": Wording(*_TASK, POINT),
 }
 
 
@@ -545,10 +805,17 @@ def wordings(kind: str, *, held_out: bool = False) -> Iterator[str]:
             yield manner(sentence) + wording.then
 
 
+#: Kinds of questions whose answer is a place, a sentence, an order, or comes after steps.
+_NO_WORD = (
+    "find", "find_icon", "relation", "change", "walk", "links", "arrows", "chain", "caption", "date",
+    "together", "adds_up", "solve", "area", "perimeter", "varies", "sorted", "next_number", "next_kind",
+    "task", "task_point",
+)  # fmt: skip
+
+
 def _manners(kind: str) -> tuple[Manner, ...]:
     """Manners that suit a kind of question: a box, or steps, are no single word."""
-    several = ("find", "find_icon", "relation", "change", "walk", "links", "arrows", "chain")
-    return MANNERS[:-1] if kind in several else MANNERS
+    return MANNERS[:-1] if kind in _NO_WORD else MANNERS
 
 
 def asked(kind: str, names: Mapping[str, str], rng: random.Random, *, held_out: bool = False) -> str:
@@ -611,6 +878,43 @@ SIGNS = (
     "EXIT", "STOP", "OPEN", "SALE", "TAXI", "BANK", "CAFE", "HOTEL", "PARK", "FIRE",
     "BUS", "TOUR", "LIFT", "CASH", "FOOD", "POOL", "ZOO", "GATE", "MUSIC", "BOOKS",
 )  # fmt: skip
+
+#: Shops of the drawn receipts.
+SHOPS = ("CAFE", "FOOD", "HOTEL", "PARK", "POOL", "ZOO")
+
+#: Fields of the drawn documents, and what can be written in each; a number is a room or an hour.
+FIELDS = {
+    "city": CATEGORIES["places"],
+    "day": CATEGORIES["days"],
+    "month": CATEGORIES["months"],
+    "drink": CATEGORIES["drinks"],
+    "fruit": CATEGORIES["fruit"],
+    "pet": CATEGORIES["animals"],
+    "seat": LETTERS,
+    "room": tuple(str(n) for n in range(1, 100)),
+}
+
+#: Name of a button or an icon -> what somebody may want to do with it.
+WISHES = {
+    "Save": ("keep my work", "store this file"),
+    "Open": ("see another file", "load a file"),
+    "Send": ("hand this letter on", "let the letter go out"),
+    "Print": ("put this on paper", "get a paper copy"),
+    "Close": ("end this window", "make this window go away"),
+    "Copy": ("have this text twice", "take this text along"),
+    "Paste": ("put in the text I took", "insert my text"),
+    "Undo": ("take back a mistake", "reverse my last step"),
+    "Help": ("learn how this works", "get some advice"),
+    "Login": ("enter my account", "sign in"),
+    "Next": ("see the following page", "go forward"),
+    "Back": ("see the page before", "return"),
+    "Home": ("see the first page", "go to the start"),
+    "Mail": ("read my letters", "see who wrote to me"),
+    "Music": ("hear a song", "listen to something"),
+    "Camera": ("take a photo", "make a picture"),
+    "Alarm": ("wake up at seven", "be woken"),
+    "Video": ("watch a film", "play the film"),
+}
 
 TITLES = ("Sales", "Visits", "Score", "Output", "Price", "Orders")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ..errors import InputError
 from .look import FACES, HELD_OUT_FACES, Look, choose, moved
 from .sample import Drawing, Question
-from .wordings import BUTTONS, CATEGORIES, COLOURS, OPTIONS, SHAPES, asked
+from .wordings import BUTTONS, CATEGORIES, COLOURS, FIELDS, OPTIONS, SHAPES, asked
 
 __all__ = ["NONE", "WORLD_1", "WORLD_2", "World", "dressed"]
 
@@ -65,9 +65,8 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
             face = rng.choice(HELD_OUT_FACES)
             for canvas in drawing.canvases:
                 canvas.dress(Look((canvas.width, canvas.height), face=face))
-        return Drawing(
-            drawing.canvases, [_reworded(q, rng, held_out=True) if held_out else q for q in drawing.questions]
-        )
+        asked = [_reworded(q, rng, held_out=True) if held_out else q for q in drawing.questions]
+        return replace(drawing, questions=asked)
     questions = [*drawing.questions]
     absent = _absent(questions, drawing, rng) if rng.random() < UNANSWERABLE else None
     if absent is not None:
@@ -81,9 +80,8 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
         look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
     for number, canvas in enumerate(drawing.canvases):
         canvas.dress(replace(look, seed=look.seed + number))
-    return Drawing(
-        drawing.canvases, [_reworded(_moved(q, drawing), rng, held_out=held_out) for q in questions]
-    )
+    asked = [_reworded(_moved(q, drawing), rng, held_out=held_out) for q in questions]
+    return replace(drawing, questions=asked)
 
 
 _COLOURED = {*COLOURS, "colour"}
@@ -92,11 +90,14 @@ _COLOURED = {*COLOURS, "colour"}
 def _moved(question: Question, drawing: Drawing) -> Question:
     """A question whose boxes lie where the look put them; so does an answer that is a place."""
     canvas = drawing.canvases[question.image]
-    place = question.rule == "point"
-    boxes = tuple(canvas.placed(box, room=0 if place else 2) for box in question.boxes)
-    if not place:
+    located = question.rule == "point"
+    boxes = tuple(canvas.placed(box, room=0 if located else 2) for box in question.boxes)
+    if not located:
         return replace(question, boxes=boxes)
-    gold = "[" + ", ".join(f"{step / 40:.4f}" for step in canvas.steps(boxes[0])) + "]"
+    x1, y1, x2, y2 = canvas.steps(boxes[0])
+    alone = question.answer.count(",") == 1  # a point, where others give a box
+    place = ((x1 + x2) // 2, (y1 + y2) // 2) if alone else (x1, y1, x2, y2)
+    gold = "[" + ", ".join(f"{step / 40:.4f}" for step in place) + "]"
     trace = question.trace.replace(question.answer, gold)
     return replace(question, boxes=boxes, answer=gold, trace=trace)
 
@@ -115,6 +116,7 @@ def _absent(questions: Iterable[Question], drawing: Drawing, rng: random.Random)
         gap, what = _ABSENCE[question.asks]
         shown = {mark.name for canvas in drawing.canvases for mark in canvas.marks}
         shown |= {mark.facts.get("colour", "") for canvas in drawing.canvases for mark in canvas.marks}
+        shown |= {q.names[gap] for q in drawing.questions if q.asks == question.asks}
         shown |= {mark.kind for canvas in drawing.canvases for mark in canvas.marks}
         others = [name for name in _kin(question.names[gap]) if name not in shown]
         if not others:
@@ -145,10 +147,12 @@ _ABSENCE = {
     "ink": ("colour", "{} text"),
     "number": ("colour", "{} number"),
     "series": ("label", "{}"),
+    "price": ("item", "{}"),
+    "field": ("field", "{}"),
 }
 
 
 def _kin(name: str) -> tuple[str, ...]:
     """The names of the same sort."""
-    sorts = (*CATEGORIES.values(), BUTTONS, OPTIONS, SHAPES, tuple(COLOURS))
+    sorts = (*CATEGORIES.values(), BUTTONS, OPTIONS, SHAPES, tuple(COLOURS), tuple(FIELDS))
     return next((tuple(sort) for sort in sorts if name in sort), ())

@@ -75,7 +75,6 @@ def drawn_task(name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED) -> Task
 
 def drawn_item(sample: Sample, name: str, *, images: Sequence[Any] = ()) -> Item:
     """The item of a drawn sample; ``images`` stand in for its own pictures where they are stored."""
-    size = sample.images[sample.image].size
     return Item(
         id=name,
         question=sample.question,
@@ -84,10 +83,20 @@ def drawn_item(sample: Sample, name: str, *, images: Sequence[Any] = ()) -> Item
         cluster=name,
         category=f"{sample.family}@{sample.difficulty}",
         size=sample.images[0].size,
-        scoring={"rule": sample.rule, "boxes": [list(box) for box in sample.boxes], "image_size": list(size)},
+        scoring=drawn_scoring(sample),
         boxes=sample.boxes,
         image=sample.image,
     )
+
+
+def drawn_scoring(sample: Sample) -> dict[str, Any]:
+    """What `score_drawn` takes of a sample, as JSON has it; of a description also what is true."""
+    scoring = {
+        "rule": sample.rule,
+        "boxes": [list(box) for box in sample.boxes],
+        "image_size": list(sample.images[sample.image].size),
+    }
+    return scoring | ({"truths": list(sample.truths)} if sample.rule == "facts" else {})
 
 
 class _Sized:
@@ -104,6 +113,7 @@ def score_drawn(
     rule: str,
     boxes: Sequence[Sequence[float]] = (),
     image_size: Sequence[int] = (1, 1),
+    truths: Sequence[str] = (),
     **_: Any,
 ) -> bool:
     """Whether a reply is right by the rule of a drawn question; the same as ``Sample.correct``.
@@ -111,8 +121,10 @@ def score_drawn(
     Raises:
         InputError: for a rule that does not exist, or the rule "point" without a box.
     """
-    if rule not in ("words", "number", "point") or (rule == "point" and not boxes):
-        raise InputError(f"rule={rule!r} with {len(boxes)} boxes", "'words', 'number', or 'point' with a box")
+    if rule not in ("words", "number", "point", "facts") or (rule == "point" and not boxes):
+        raise InputError(
+            f"rule={rule!r} with {len(boxes)} boxes", "'words', 'number', 'facts', or 'point' with a box"
+        )
     sample = Sample(
         images=[_Sized(image_size)],  # type: ignore[list-item]
         question="",
@@ -124,6 +136,7 @@ def score_drawn(
         steps=1,
         difficulty=1,
         rule=rule,
+        truths=tuple(truths),
     )
     return sample.correct(text)
 
