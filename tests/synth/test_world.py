@@ -17,7 +17,7 @@ from workbench import synth
 from workbench.errors import InputError
 from workbench.synth import World
 from workbench.synth.canvas import Canvas
-from workbench.synth.look import FACES, HELD_OUT_FACES, LARGEST, PHOTOS, Look, choose, font
+from workbench.synth.look import FACES, HELD_OUT_FACES, LARGEST, PHOTOS, Look, choose, font, moved
 from workbench.synth.sample import sentences
 from workbench.synth.wordings import ASPECTS, CHARACTERS, WORDINGS, asked, wordings
 
@@ -170,6 +170,41 @@ def test_words_to_be_read_are_split_and_never_from_a_list() -> None:
     assert all(is_unseen(word) for word in words["words",])
     assert all(len(found) > 200 for found in words.values()), "hardly a word comes twice"
     assert any(word.isdigit() for word in words[()])
+
+
+def test_a_page_asks_for_the_next_word_of_a_line() -> None:
+    from workbench.synth.families import draw
+
+    for i in range(40):
+        drawing = draw("word_after", seed=i, world=World(2, plain=1.0))[0]
+        words = {mark.name: mark.box for mark in drawing.canvases[0].marks}
+        assert len(words) == len(drawing.canvases[0].marks) >= 3, "each word stands once"
+        for question in drawing.questions:
+            before, after = words[question.names["word"]], question.boxes[0]
+            assert after == words[question.answer]
+            nearer = [
+                word
+                for word, box in words.items()
+                if before[2] - 4 < box[0] < after[0] and abs(box[1] + box[3] - before[1] - before[3]) < 8
+            ]
+            assert not nearer, "nothing stands between the two"
+
+
+def test_a_drawing_that_is_only_moved_stands_as_far_off_the_grid_as_it_may() -> None:
+    def off(shift: float) -> float:
+        rng = random.Random(3)
+        corners = [value for _ in range(60) for value in moved(rng, 90, 61, shift=shift).corner]
+        return max(abs(value - 4 * round(value / 4)) for value in corners if value not in (6.0, 3.0))
+
+    assert off(0.0) == 0.0
+    assert 0.4 < off(0.5) <= 0.5
+    assert 1.8 < off(2.0) <= 2.0
+
+
+def test_a_made_up_word_that_names_a_kind_is_no_text_label() -> None:
+    canvas = Canvas(64, 32)
+    canvas.text((32, 16), "bar")
+    assert (canvas.labels()[..., ASPECTS.index("text")] == -100).all()
 
 
 def test_handwritten_digits_are_scikit_learns() -> None:

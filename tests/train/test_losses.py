@@ -1,4 +1,5 @@
-"""Attention supervision measures the attention that the model really pays, and moves it to the evidence."""
+"""Attention supervision measures the attention that the model really pays, and moves it to the evidence;
+auxiliary labels count alike, or their aspects do."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from workbench.synth.wordings import ASPECTS, COLOURS, KINDS, NAMES, TEXTS
 from workbench.train.data import Mix, build_tokenizer
 from workbench.train.loop import Phase, TrainConfig, Trainer, phased_trainer
-from workbench.train.losses import SUPERVISED, AttentionSupervision, Forward, reply_loss
+from workbench.train.losses import SUPERVISED, AttentionSupervision, AuxiliaryHeads, Forward, reply_loss
 from workbench.train.nano import build_nano, nano_encoder
 
 CONFIG = TrainConfig(
@@ -90,3 +92,28 @@ def test_a_pass_runs_each_part_once_and_only_if_a_term_asks(run: Trainer, monkey
     reply_loss(seen)
     reply_loss(seen)
     assert ran == ["see", "decode"]
+
+
+def test_auxiliary_labels_count_alike_or_their_aspects_do() -> None:
+    torch.manual_seed(0)
+    features, embeddings = torch.randn(5, 8), torch.randn(300, 8)
+    content = torch.full((5, len(ASPECTS)), -100)
+    told = {"text": TEXTS, "kind": KINDS, "colour": tuple(COLOURS)}
+    content[:2, 0] = torch.tensor([NAMES.index(TEXTS[3]), NAMES.index(TEXTS[40])])
+    content[:, 1] = NAMES.index("text")
+    content[4, 2] = NAMES.index("red")
+    costs = []
+    for i, (aspect, names) in enumerate(told.items()):
+        rows = [patch for patch in range(5) if content[patch, i] >= 0]
+        numbers = [NAMES.index(name) for name in names]
+        scores = features[rows] @ embeddings[numbers].T * 3.0
+        right = torch.tensor([numbers.index(int(content[patch, i])) for patch in rows])
+        costs.append(scores.logsumexp(-1) - scores[range(len(rows)), right])
+        assert aspect == ASPECTS[i]
+    for by_label, expected in (
+        (True, torch.cat(costs).sum() / 5),
+        (False, torch.stack([cost.mean() for cost in costs]).sum()),
+    ):
+        heads = AuxiliaryHeads(8, torch.arange(len(NAMES)), by_label=by_label)
+        loss, _ = heads(features, content, embeddings)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)

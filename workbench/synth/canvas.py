@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .look import Look, crop, font
-from .wordings import ASPECTS, CHARACTERS, COLOURS, NAMES
+from .wordings import ASPECTS, CHARACTERS, COLOURS, NAMES, TOLD_BY
 
 __all__ = ["PATCH", "Canvas", "Mark", "colour_of"]
 
@@ -46,6 +46,7 @@ IGNORE = -100
 PLACES = 4
 
 _NAME = {name: i for i, name in enumerate(NAMES)}
+_TOLD = {aspect: frozenset(names) for aspect, names in TOLD_BY.items()}
 _CHARACTER = {character: i for i, character in enumerate(CHARACTERS) if character}
 _EDGES = ("x1", "y1", "x2", "y2")
 
@@ -314,7 +315,7 @@ class Canvas:
             told = [
                 (i, _NAME[name])
                 for i, aspect in enumerate(ASPECTS)
-                if (name := mark.facts.get(aspect)) in _NAME
+                if (name := mark.facts.get(aspect)) in _TOLD.get(aspect, _NAME)
             ]
             for row, col, share in self._overlaps(mark.box):
                 for i, value in told:
@@ -385,8 +386,8 @@ def _fitted(text: Text, look: Look, rng: random.Random) -> tuple[float, float, I
         left, top, right, bottom = written.getbbox(text.text, anchor="ls")
     slack = x2 - x1 - (right - left)
     share = {"l": 0.0, "m": 0.5, "r": 1.0}[text.anchor[0]]
-    x = x1 + share * slack + rng.uniform(-0.5, 0.5)
-    y = (y1 + y2 - (bottom - top)) / 2 + rng.uniform(-0.5, 0.5)
+    x = x1 + share * slack + rng.uniform(-look.loose, look.loose)
+    y = (y1 + y2 - (bottom - top)) / 2 + rng.uniform(-look.loose, look.loose)
     return x - left, y - top, written, (x, y, x + right - left, y + bottom - top)
 
 

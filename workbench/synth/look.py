@@ -130,6 +130,7 @@ class Look:
         noise: standard deviation of 255.
         jpeg: quality; 0 for none.
         seed: of the noise, and of the places of texts within their room.
+        loose: pixels by which a text may stand off its place, each way.
     """
 
     size: tuple[int, int]
@@ -146,6 +147,7 @@ class Look:
     noise: float = 0.0
     jpeg: int = 0
     seed: int = 0
+    loose: float = 0.5
 
     def flat(self, box: Box) -> Box:
         """A box of the drawing in the picture's pixels, before the picture is turned."""
@@ -263,16 +265,27 @@ def choose(
     )
 
 
-def moved(rng: random.Random, width: float, height: float) -> Look:
+#: Half of the step of the grid on which the first world stands: whoever moves so far off it, is anywhere.
+ANYWHERE = 2.0
+
+
+def moved(rng: random.Random, width: float, height: float, *, shift: float = ANYWHERE) -> Look:
     """The plainest look: the drawing as it was made, in the first typeface, anywhere on its picture.
 
     Args:
         rng: chooses.
         width, height: of the drawing.
+        shift: how far off the first world's grid of 4 pixels it stands at most, in pixels.
     """
     size = _at_least((_whole(width + rng.uniform(0, 12)), _whole(height + rng.uniform(0, 12))))
-    corner = (rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height))
-    return Look(size=size, corner=corner, seed=rng.randrange(2**31))
+    rooms = size[0] - width, size[1] - height
+    if shift >= ANYWHERE:
+        corner = (rng.uniform(0, rooms[0]), rng.uniform(0, rooms[1]))
+        return Look(size=size, corner=corner, seed=rng.randrange(2**31))
+    across, down = (
+        min(max(0.0, 4 * rng.randint(0, int(room // 4)) + rng.uniform(-shift, shift)), room) for room in rooms
+    )
+    return Look(size=size, corner=(across, down), seed=rng.randrange(2**31), loose=shift / 4)
 
 
 def _whole(length: float) -> int:

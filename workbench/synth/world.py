@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .look import FACES, HELD_OUT_FACES, Look, choose, moved
+from .look import ANYWHERE, FACES, HELD_OUT_FACES, Look, choose, moved
 from .sample import Drawing, Question
 from .wordings import BUTTONS, CATEGORIES, COLOURS, FIELDS, OPTIONS, SHAPES, asked
 
@@ -33,6 +33,7 @@ class World:
         version: 1, on a grid in one typeface; or 2.
         worn: whether some pictures are turned, blurred, noisy, compressed or grey, as in training.
         plain: share of drawings that are only moved, as large as they were made and in one typeface.
+        shift: how far those stand off the first world's grid at most, in pixels; 2 is anywhere.
         held_out: of "fonts", "wordings" and "words": those which training never uses take the place of its
             own.  Words are held out of ``read_text`` only; the others' are few, and all are trained.
     """
@@ -40,6 +41,7 @@ class World:
     version: int = 1
     worn: bool = False
     plain: float = 0.0
+    shift: float = ANYWHERE
     held_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ def dressed(drawing: Drawing, rng: random.Random, world: World) -> Drawing:
     first = drawing.canvases[0]
     faces = HELD_OUT_FACES if "fonts" in world.held_out else FACES
     if rng.random() < world.plain:
-        look = moved(rng, first.width, first.height)
+        look = moved(rng, first.width, first.height, shift=world.shift)
     else:
         look = choose(rng, first.width, first.height, faces=faces, worn=world.worn, colours=colours)
     for number, canvas in enumerate(drawing.canvases):

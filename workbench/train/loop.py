@@ -291,6 +291,7 @@ class TrainConfig:
         warmup: steps of linear warm-up.
         decay: share of the steps, at the end, in which the rate falls to zero.
         auxiliary: weight of the auxiliary loss when all parts learn.
+        by_label: whether each label counts alike in it, or each aspect; see `losses.AuxiliaryHeads`.
         attention_supervision: weight of the attention supervision; see `losses.AttentionSupervision`.
         checkpoint_interval: steps between checkpoints; each interval has its own seeded stream of data.
         bf16: autocast to bfloat16, and Muon's products; None where the hardware is fast at it.
@@ -305,6 +306,7 @@ class TrainConfig:
     decay: float = 0.3
     weight_decay: float = 0.02
     auxiliary: float = 0.3
+    by_label: bool = False
     attention_supervision: float = 0.3
     clip: float = 1.0
     checkpoint_interval: int = 500
@@ -335,7 +337,7 @@ def phased_trainer(
         CheckpointError: if the folder is of another run.
     """
     _describe(folder / "config.json", json.dumps(asdict(config), indent=2, default=str))
-    heads = AuxiliaryHeads.of(model, encoder, seed=config.seed)
+    heads = AuxiliaryHeads.of(model, encoder, seed=config.seed, by_label=config.by_label)
     supervision = AttentionSupervision(model.model.language_model)
     alone = [Term(heads.loss)]
     together = [Term(heads.loss, config.auxiliary), Term(reply_loss)]

@@ -121,10 +121,25 @@ class AuxiliaryHeads(nn.Module):
     match by itself.
 
     Where characters are told too, each place on a patch has a map of its own to their tokens.
+
+    Args:
+        width: of the features.
+        names: token ids of the names.
+        characters: token ids of the characters; None where none are told.
+        by_label: whether every label counts alike, and the loss is their sum for each patch.  Otherwise every
+            aspect counts alike, and the few labels of a rare one can drown the others.
     """
 
-    def __init__(self, width: int, names: torch.Tensor, characters: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        names: torch.Tensor,
+        characters: torch.Tensor | None = None,
+        *,
+        by_label: bool = False,
+    ) -> None:
         super().__init__()
+        self.by_label = by_label
         self.register_buffer("names", names, persistent=False)
         other = [[name not in TOLD_BY.get(aspect, NAMES) for name in NAMES] for aspect in ASPECTS]
         self.register_buffer("other", torch.tensor(other), persistent=False)
@@ -140,12 +155,12 @@ class AuxiliaryHeads(nn.Module):
                 nn.init.zeros_(linear.weight)
 
     @classmethod
-    def of(cls, model: nn.Module, encoder: Encoder, *, seed: int) -> AuxiliaryHeads:
+    def of(cls, model: nn.Module, encoder: Encoder, *, seed: int, by_label: bool = False) -> AuxiliaryHeads:
         """Fresh heads for a model, on its device."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             width = model.config.text_config.hidden_size
-            heads = cls(width, encoder.name_tokens(), encoder.character_tokens())
+            heads = cls(width, encoder.name_tokens(), encoder.character_tokens(), by_label=by_label)
         return heads.to(model.device)
 
     def loss(self, seen: Forward) -> Told:
@@ -158,7 +173,7 @@ class AuxiliaryHeads(nn.Module):
     def forward(
         self, features: torch.Tensor, content: torch.Tensor, embeddings: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """Sum of the aspects' mean cross-entropies, and each one's accuracy.
+        """Sum of the aspects' cross-entropies, and each one's accuracy.
 
         Args:
             features: ``[patches, width]``.
@@ -173,22 +188,26 @@ class AuxiliaryHeads(nn.Module):
                 continue
             seen = self.maps[aspect](features[keep]) if aspect in self.maps else features[keep]
             logits = (F.linear(seen, classes).float() * self.scale[i]).masked_fill(self.other[i], -torch.inf)
-            total = total + F.cross_entropy(logits, content[keep, i])
+            total = total + self._share(keep) * F.cross_entropy(logits, content[keep, i])
             right[aspect] = (logits.argmax(-1) == content[keep, i]).float().mean().item()
         if self.characters is not None:
             total = total + self._spelt(features, content[:, len(ASPECTS) :], embeddings, right)
         return total, right
 
+    def _share(self, keep: torch.Tensor) -> torch.Tensor | float:
+        """What the mean over some patches counts in the sum."""
+        return keep.float().mean() if self.by_label else 1.0
+
     def _spelt(
         self, features: torch.Tensor, spelt: torch.Tensor, embeddings: torch.Tensor, right: dict[str, float]
     ) -> torch.Tensor:
-        """Sum of the places' mean cross-entropies; ``right`` gets each one's accuracy."""
+        """Sum of the places' cross-entropies; ``right`` gets each one's accuracy."""
         total, classes = features.new_zeros(()), embeddings[self.characters]
         for place, linear in enumerate(self.places):
             keep = spelt[:, place] != IGNORE
             if keep.any():
                 logits = F.linear(linear(features[keep]), classes).float() * 3.0
-                total = total + F.cross_entropy(logits, spelt[keep, place])
+                total = total + self._share(keep) * F.cross_entropy(logits, spelt[keep, place])
                 right[f"letter_{place + 1}"] = (logits.argmax(-1) == spelt[keep, place]).float().mean().item()
         return total
 
