@@ -315,7 +315,7 @@ class Canvas:
             told = [
                 (i, _NAME[name])
                 for i, aspect in enumerate(ASPECTS)
-                if (name := mark.facts.get(aspect)) in _TOLD.get(aspect, _NAME)
+                if (name := mark.facts.get(aspect, "")) in _TOLD.get(aspect, _NAME)
             ]
             for row, col, share in self._overlaps(mark.box):
                 for i, value in told:
