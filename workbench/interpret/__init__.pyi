@@ -6,10 +6,15 @@ from .counterfactual import counterfactual as counterfactual
 from .directions import Direction as Direction
 from .directions import Probe as Probe
 from .directions import Steering as Steering
+from .effects import DecisionAttribution as DecisionAttribution
+from .effects import HeadEffects as HeadEffects
 from .effects import Knockout as Knockout
 from .effects import Patching as Patching
 from .faithfulness import Faithfulness as Faithfulness
 from .faithfulness import FaithfulnessSummary as FaithfulnessSummary
+from .heads import ablate_heads as ablate_heads
+from .heads import decision_attribution as decision_attribution
+from .heads import head_effects as head_effects
 from .interventions import attention_cut as attention_cut
 from .interventions import knockout as knockout
 from .interventions import patch_region as patch_region

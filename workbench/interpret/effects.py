@@ -1,4 +1,4 @@
-"""What changing the inside of a model did to an answer: records of patching and knock-out, without a model"""
+"""What parts of a model do for an answer: records of patching, knock-out and single heads, without a model"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .record_file import load_record, save_record
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Knockout", "Patching"]
+__all__ = ["DecisionAttribution", "HeadEffects", "Knockout", "Patching"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ class Knockout:
         said: the most likely token instead of each, with attention cut.
         words: the tokens' texts.
         model: name of the model.
+        heads: heads in which it was so; None for all.
     """
 
     answer: Answer
@@ -136,6 +137,7 @@ class Knockout:
     said: tuple[str, ...] = field(repr=False)
     words: tuple[str, ...] = field(repr=False)
     model: str = ""
+    heads: tuple[int, ...] | None = None
 
     @property
     def drop(self) -> float:
@@ -168,8 +170,10 @@ class Knockout:
     def save(self, path: str | Path) -> Path:
         """Save into the folder ``path``; it loads without a model."""
         tuples = ("sources", "targets", "layers", "said", "words")
-        facts = {name: list(getattr(self, name)) for name in tuples} | {"model": self.model}
+        lists = {name: list(getattr(self, name)) for name in tuples}
+        heads = None if self.heads is None else list(self.heads)
         arrays = {name: getattr(self, name) for name in ("positions", "before", "after")}
+        facts = {**lists, "model": self.model, "heads": heads}
         return save_record(path, "workbench.knockout", answer=self.answer, arrays=arrays, facts=facts)
 
     @classmethod
@@ -185,9 +189,13 @@ class Knockout:
 
     def __repr__(self) -> str:
         return (
-            f"Knockout({len(self.targets)} positions without {len(self.sources)}, {len(self.layers)} layers: "
+            f"Knockout({len(self.targets)} positions without {len(self.sources)}, {self._where()}: "
             f"{self.drop:.2f} nats lost, {len(self.broken)} of {len(self.positions)} tokens change)"
         )
+
+    def _where(self) -> str:
+        heads = "" if self.heads is None else f" x {len(self.heads)} heads"
+        return f"{len(self.layers)} layers{heads}"
 
     @framed
     def _repr_html_(self) -> str:
@@ -203,3 +211,161 @@ class Knockout:
         ]
         head = ("position", "token", "log p before", "log p after", "now rather")
         return table(head, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadEffects:
+    """What replacing each head's output costs an answer: estimated from one gradient, and exactly.
+
+    Args:
+        answer: the answer.
+        target: whose log-odds were scored: "decision" (of thinking), or "reply", "thought" or "answer" (of
+            their tokens against the likeliest other ones, summed).
+        baseline: what the heads' outputs were replaced by, in words.
+        score: the score with nothing replaced, in nats.
+        estimated: ``[layers, heads]``, the score's fall in nats by its gradient; NaN in layers without heads.
+        exact: ``[layers, heads]``, the fall as measured; NaN for heads that were not replaced.
+        model: name of the model.
+    """
+
+    answer: Answer
+    target: str
+    baseline: str
+    score: float
+    estimated: np.ndarray
+    exact: np.ndarray
+    model: str = ""
+
+    @property
+    def agreement(self) -> float:
+        """Correlation (Pearson) of estimated and exact falls; NaN for fewer than three heads."""
+        both = np.isfinite(self.exact) & np.isfinite(self.estimated)
+        if both.sum() < 3:
+            return float("nan")
+        return float(np.corrcoef(self.estimated[both], self.exact[both])[0, 1])
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each head: layer, head, estimated, exact (nats), the largest estimated fall first."""
+        layers, heads = np.indices(self.estimated.shape)
+        columns = {"estimated": self.estimated.ravel(), "exact": self.exact.ravel()}
+        table = pd.DataFrame({"layer": layers.ravel(), "head": heads.ravel(), **columns})
+        return table.sort_values("estimated", ascending=False, kind="stable", ignore_index=True)
+
+    def plot(self) -> Figure:
+        """Layer by head, and estimated against exact: `workbench.viz.head_effects`."""
+        return later("viz", "head_effects")(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Save into the folder ``path``; it loads without a model."""
+        facts = {name: getattr(self, name) for name in ("target", "baseline", "score", "model")}
+        arrays = {"estimated": self.estimated, "exact": self.exact}
+        return save_record(path, "workbench.head_effects", answer=self.answer, arrays=arrays, facts=facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> HeadEffects:
+        """Load what `save` wrote.
+
+        Raises:
+            InputError: if it is not there, damaged, or something else.
+        """
+        answer, arrays, facts = load_record(path, "workbench.head_effects")
+        return cls(answer=answer, **arrays, **facts)
+
+    def __repr__(self) -> str:
+        layers, heads = self.estimated.shape
+        first = self.frame().iloc[0]
+        return (
+            f"HeadEffects({layers} layers x {heads} heads by {self.baseline}, {self.target}: layer "
+            f"{first.layer:.0f} head {first['head']:.0f} is worth {first.estimated:.2f} nats; r "
+            f"{self.agreement:.2f} with {int(np.isfinite(self.exact).sum())} exact)"
+        )
+
+    @framed
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{r.layer}", f"{r.head}", f"{r.estimated:.2f}", f"{r.exact:.2f}" if r.exact == r.exact else ""]
+            for r in self.frame().head(20).itertuples()
+        ]
+        return table(("layer", "head", "estimated fall (nats)", "exact"), rows)
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionAttribution:
+    """What each head and MLP writes towards thinking, at the position that decides it.
+
+    All parts sum to the log-odds of thinking: the difference of the two tokens' scores, in nats.
+
+    Args:
+        answer: the answer.
+        heads: ``[layers, heads]``; NaN in a layer without heads.
+        mlp: ``[layers]``.
+        embedding: the prompt's last token itself.
+        bias: biases of the projections, the final norm and the output head.
+        log_odds: the model's own difference of scores.
+        think, other: the two tokens' texts.
+        model: name of the model.
+    """
+
+    answer: Answer
+    heads: np.ndarray
+    mlp: np.ndarray
+    embedding: float
+    bias: float
+    log_odds: float
+    think: str
+    other: str
+    model: str = ""
+
+    @property
+    def error(self) -> float:
+        """How far the sum of all parts is from the model's own log-odds, in nats."""
+        parts = np.nansum(self.heads) + self.mlp.sum() + self.embedding + self.bias
+        return float(abs(parts - self.log_odds))
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each part: layer (-1 for embedding and bias), part, nats; the largest first."""
+        rows = [
+            (layer, f"head {head}", value)
+            for (layer, head), value in np.ndenumerate(self.heads)
+            if np.isfinite(value)
+        ]
+        rows += [(layer, "mlp", float(value)) for layer, value in enumerate(self.mlp)]
+        rows += [(-1, "embedding", self.embedding), (-1, "bias", self.bias)]
+        table = pd.DataFrame(rows, columns=["layer", "part", "nats"])
+        return table.sort_values("nats", key=abs, ascending=False, kind="stable", ignore_index=True)
+
+    def plot(self) -> Figure:
+        """Layer by head and MLP: `workbench.viz.decision_attribution`."""
+        return later("viz", "decision_attribution")(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Save into the folder ``path``; it loads without a model."""
+        names = ("embedding", "bias", "log_odds", "think", "other", "model")
+        facts = {name: getattr(self, name) for name in names}
+        arrays = {"heads": self.heads, "mlp": self.mlp}
+        return save_record(path, "workbench.decision", answer=self.answer, arrays=arrays, facts=facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> DecisionAttribution:
+        """Load what `save` wrote.
+
+        Raises:
+            InputError: if it is not there, damaged, or something else.
+        """
+        answer, arrays, facts = load_record(path, "workbench.decision")
+        return cls(answer=answer, **arrays, **facts)
+
+    def __repr__(self) -> str:
+        first = self.frame().iloc[0]
+        where = first.part if first.layer < 0 else f"layer {first.layer} {first.part}"
+        most = f"{where} {first.nats:+.2f}; error {self.error:.2g}"
+        odds = f"{self.think!r} over {self.other!r}: log-odds {self.log_odds:+.2f}"
+        return f"DecisionAttribution({odds}, of which {most})"
+
+    @framed
+    def _repr_html_(self) -> str:
+        rows = [
+            ["" if r.layer < 0 else str(r.layer), r.part, f"{r.nats:+.2f}"]
+            for r in self.frame().head(20).itertuples()
+        ]
+        return table(("layer", "part", f"nats towards {self.think}"), rows)

@@ -30,6 +30,7 @@ from .replay import (
     check_vlm,
     cutting,
     forward,
+    head_numbers,
     held,
     layer_numbers,
     patching,
@@ -39,7 +40,7 @@ from .replay import (
 )
 from .targets import Place, layout_of, positions, region_positions
 
-__all__ = ["attention_cut", "knockout", "patch_region"]
+__all__ = ["attention_cut", "knockout", "patch_region", "same_grid"]
 
 
 @verb("sources", "targets")
@@ -50,6 +51,7 @@ def knockout(
     sources: Place,
     targets: Place,
     layers: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
 ) -> Knockout:
     """Cut attention from positions to positions and score the reply again (Geva et al. 2023).
 
@@ -65,19 +67,20 @@ def knockout(
             picture, or names such as "images".  A token is written one position before its own: to blind
             the model while it writes a span, pass ``targets=writers(answer, span)``.
         layers: blocks 0 to the last; None for all.
+        heads: heads that are cut in each of them; None for all.
 
     Raises:
-        InputError: for a place or layer that is not there, an empty answer, or one of another model.
+        InputError: for a place, layer or head that is not there, an empty answer, or one of another model.
         CapabilityError: for a server, or a kernel without a mask (load with attention="sdpa").
         OutOfMemoryError: if the device has no room.
     """
     replay = Replay.of(vlm, answer)
     unseen, blind = positions(answer, sources), positions(answer, targets)
     decoder = Decoder(vlm)
-    chosen = layer_numbers(layers, decoder.depth - 1)
+    chosen, cut = layer_numbers(layers, decoder.depth - 1), head_numbers(heads, decoder)
     with held(vlm):
         before, _ = score(vlm, replay)
-        with cutting(decoder, unseen, blind, chosen):
+        with cutting(decoder, unseen, blind, chosen, heads=cut):
             after, best = score(vlm, replay)
     written = answer.token_ids[replay.written.start :]
     words = token_texts(vlm.tokenizer, sorted({*written, *best}))
@@ -86,6 +89,7 @@ def knockout(
         sources=unseen,
         targets=blind,
         layers=chosen,
+        heads=cut,
         positions=torch.tensor(list(replay.written), dtype=torch.int64).numpy(),
         before=before.numpy(),
         after=after.numpy(),
@@ -98,7 +102,12 @@ def knockout(
 @contextlib.contextmanager
 @verb("targets")
 def attention_cut(
-    vlm: VLM, sources: Sequence[int], *, targets: Sequence[int], layers: int | Sequence[int] | None = None
+    vlm: VLM,
+    sources: Sequence[int],
+    *,
+    targets: Sequence[int],
+    layers: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
 ) -> Iterator[None]:
     """Within this context the model itself is blind: ask it, and see what it writes.
 
@@ -115,9 +124,10 @@ def attention_cut(
         sources: positions of the sequence that are not seen.
         targets: positions that do not see them; those that are never reached do not matter.
         layers: blocks 0 to the last; None for all.
+        heads: heads that are cut in each of them; None for all.
 
     Raises:
-        InputError: for a negative position, or a layer that does not exist.
+        InputError: for a negative position, or a layer or head that does not exist.
         CapabilityError: for a model that cannot be looked into.
     """
     decoder = Decoder(check_vlm(vlm))
@@ -126,7 +136,7 @@ def attention_cut(
         raise InputError(
             "a negative position", "positions from 0: how long the sequence gets is not known yet"
         )
-    with cutting(decoder, sources, targets, chosen):
+    with cutting(decoder, sources, targets, chosen, heads=head_numbers(heads, decoder)):
         yield
 
 
@@ -178,7 +188,7 @@ def patch_region(
     pictures = [*answer.images]
     pictures[region.image] = open_image(other)
     swapped = Replay.of(vlm, answer, images=pictures)
-    _same_grid(answer, swapped, region.image, pictures[region.image].size)
+    same_grid(answer, swapped, region.image, pictures[region.image].size)
     there = other_answer or _ask(vlm, answer, pictures)
     if there.reply_ids == answer.reply_ids:
         raise InputError(
@@ -258,7 +268,9 @@ def _states(
     return kept
 
 
-def _same_grid(answer: Answer, swapped: Replay, image: int, size: tuple[int, int]) -> None:
+def same_grid(answer: Answer, swapped: Replay, image: int, size: tuple[int, int]) -> None:
+    """Refuse another picture whose tokens do not stand where the own picture's do."""
+
     def shape(layout: Any) -> list[tuple[int, ...]]:
         return [(g.image, g.start, g.rows, g.cols, g.row_stride) for g in layout.grids]
 

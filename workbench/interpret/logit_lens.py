@@ -20,7 +20,7 @@ from .targets import Place, positions
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["logit_lens", "token_texts"]
+__all__ = ["decision_tokens", "logit_lens", "token_texts"]
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the scores' size; 16-bit precision rounds more
 COARSE = 5e-2
@@ -140,13 +140,11 @@ def _check(vlm: VLM, mine: torch.Tensor, own: torch.Tensor) -> float:
 
 
 def _decision(vlm: VLM, reader: _Reader) -> pd.DataFrame | None:
-    think, direct = _openers(vlm)
-    if think is None:
-        return None
     scores = torch.stack(reader.choice)  # [layers + 1, vocabulary]
-    if direct is None:
-        best = scores[-1].topk(2).indices.tolist()
-        direct = next(token for token in best if token != think)
+    chosen = decision_tokens(vlm, scores[-1])
+    if chosen is None:
+        return None
+    think, direct = chosen
     chances = torch.softmax(scores, dim=-1)
     names = token_texts(vlm.tokenizer, [think, direct])
     return pd.DataFrame(
@@ -159,6 +157,22 @@ def _decision(vlm: VLM, reader: _Reader) -> pd.DataFrame | None:
             "log_odds": (scores[:, think] - scores[:, direct]).double().numpy(),
         }
     )
+
+
+def decision_tokens(vlm: VLM, scores: torch.Tensor) -> tuple[int, int] | None:
+    """The token that opens a thought and the one that it is chosen over; None for a family without thoughts.
+
+    Args:
+        vlm: the model.
+        scores: ``[vocabulary]`` at the reply's first position; the best other token is taken from them where
+            the family begins no direct answer with a token of its own.
+    """
+    think, direct = _openers(vlm)
+    if think is None:
+        return None
+    if direct is None:
+        direct = next(token for token in scores.topk(2).indices.tolist() if token != think)
+    return think, direct
 
 
 def _openers(vlm: VLM) -> tuple[int | None, int | None]:

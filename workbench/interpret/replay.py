@@ -35,6 +35,7 @@ __all__ = [
     "cutting",
     "encode_with",
     "forward",
+    "head_numbers",
     "held",
     "layer_numbers",
     "patching",
@@ -247,13 +248,14 @@ def _with_reply(inputs: dict[str, torch.Tensor], reply: Sequence[int]) -> dict[s
 
 
 @contextlib.contextmanager
-def held(vlm: VLM) -> Iterator[None]:
-    """Hold the model without gradients; what an allocator says becomes an error that helps.
+def held(vlm: VLM, *, gradients: bool = False) -> Iterator[None]:
+    """Hold the model, mostly without gradients; what an allocator says becomes an error that helps.
 
     Raises:
         OutOfMemoryError: if the device had no room; the model stays usable.
     """
-    with vlm.turn(threading.Event()) as ours, torch.inference_mode():
+    mode = torch.enable_grad() if gradients else torch.inference_mode()
+    with vlm.turn(threading.Event()) as ours, mode:
         assert ours, "nothing stops the waiting"
         try:
             yield
@@ -327,7 +329,9 @@ class Decoder:
             )
         self.blocks: list[nn.Module] = list(layers)[: _depth(body)]
         self.norm, self.head = norm, head
-        self.kernel = str(getattr(getattr(body, "config", None), "_attn_implementation", ""))
+        config = getattr(body, "config", None)
+        self.kernel = str(getattr(config, "_attn_implementation", ""))
+        self.n_heads = int(getattr(config, "num_attention_heads", 1))
 
     @property
     def depth(self) -> int:
@@ -345,6 +349,20 @@ class Decoder:
         normed = self.norm.forward(states)
         device = self.head.weight.device
         return self.head(normed if device.type == "meta" else normed.to(device))  # meta: offloaded
+
+
+def head_numbers(heads: int | Sequence[int] | None, decoder: Decoder) -> tuple[int, ...] | None:
+    """Heads to work on; None stays None, for all.
+
+    Raises:
+        InputError: for one that does not exist, or none at all.
+    """
+    if heads is None:
+        return None
+    chosen = [heads] if isinstance(heads, int) else list(heads)
+    if not chosen or any(not 0 <= int(head) < decoder.n_heads for head in chosen):
+        raise InputError(f"heads={heads!r}", f"heads 0 to {decoder.n_heads - 1}")
+    return tuple(sorted({int(head) for head in chosen}))
 
 
 def layer_numbers(layers: int | Sequence[int] | None, last: int) -> tuple[int, ...]:
@@ -431,12 +449,18 @@ def adding(decoder: Decoder, vectors: Mapping[int, torch.Tensor], *, everywhere:
 
 @contextlib.contextmanager
 def cutting(
-    decoder: Decoder, sources: Sequence[int], targets: Sequence[int], layers: Sequence[int]
+    decoder: Decoder,
+    sources: Sequence[int],
+    targets: Sequence[int],
+    layers: Sequence[int],
+    *,
+    heads: Sequence[int] | None = None,
 ) -> Iterator[None]:
-    """Within this context positions ``targets`` do not see positions ``sources`` in these blocks.
+    """Within this context positions ``targets`` do not see positions ``sources`` in these blocks and heads.
 
     Attention knockout (Geva et al. 2023), through the mask that each block is given.  A position always
     sees itself.  It works on whole sequences and step by step with a cache, one conversation at a time.
+    Without ``heads`` all of them are cut.
 
     Raises:
         CapabilityError: for a kernel that takes no mask of queries by keys.
@@ -444,12 +468,21 @@ def cutting(
     if "flash" in decoder.kernel or "flex" in decoder.kernel:
         raise _no_mask(decoder.kernel)
     keys, queries = torch.tensor(sorted(sources)), torch.tensor(sorted(targets))
+    blind = None
+    if heads is not None:
+        blind = torch.isin(torch.arange(decoder.n_heads), torch.tensor(list(heads)))
 
     def hook(layer: int) -> Callable[..., Any]:
         def cut(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
             stream = _stream(args, kwargs)
             mask = _cut(
-                kwargs.get("attention_mask"), stream, kwargs.get("past_key_values"), layer, queries, keys
+                kwargs.get("attention_mask"),
+                stream,
+                kwargs.get("past_key_values"),
+                layer,
+                queries,
+                keys,
+                blind,
             )
             return None if mask is None else (args, {**kwargs, "attention_mask": mask})
 
@@ -460,9 +493,15 @@ def cutting(
 
 
 def _cut(
-    mask: Any, stream: torch.Tensor, past: Any, layer: int, queries: torch.Tensor, keys: torch.Tensor
+    mask: Any,
+    stream: torch.Tensor,
+    past: Any,
+    layer: int,
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    heads: torch.Tensor | None,
 ) -> torch.Tensor | None:
-    """The mask ``[1, 1, query, key]`` without the cut edges; None where nothing changes."""
+    """The mask ``[1, 1 or heads, query, key]`` without the cut edges; None where nothing changes."""
     if len(stream) != 1:
         raise InputError(
             f"a batch of {len(stream)} conversations with attention cut", "one at a time", "use ask"
@@ -483,6 +522,8 @@ def _cut(
     gone[rows[:, None], columns[None, :]] = True
     own = torch.arange(count)
     gone[own, own + seen - first] = False
+    if heads is not None:
+        gone = gone & heads[:, None, None]
     return mask.masked_fill(
         gone.to(mask.device), False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
     )

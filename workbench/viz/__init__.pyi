@@ -23,6 +23,8 @@ from .faithfulness import counterfactual as counterfactual
 from .faithfulness import curves as curves
 from .faithfulness import leaderboard as leaderboard
 from .faithfulness import maps as maps
+from .heads import decision_attribution as decision_attribution
+from .heads import head_effects as head_effects
 from .inside import knockout as knockout
 from .inside import knockout_matrix as knockout_matrix
 from .inside import mode_pair as mode_pair
