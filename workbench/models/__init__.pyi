@@ -11,6 +11,8 @@ from .families import register_family as register_family
 from .families.base import Encoded as Encoded
 from .families.prompt import list_messages as list_messages
 from .families.prompt import string_messages as string_messages
+from .ladder import Ladder as Ladder
+from .ladder import ladder as ladder
 from .layout import Block as Block
 from .layout import Crop as Crop
 from .layout import place as place

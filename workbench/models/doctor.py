@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..html import framed
+from .ladder import ladder
 from .memory import free_ram, total_ram
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = ["Check", "Device", "Report", "doctor"]
 PARAMETERS, LINEAR, WORKING = 15.12e9, 13.63e9, 2.6e9
 BYTES = {"bfloat16": 2.0, "int8": 1.0, "int4": 0.5625}  # per parameter of a linear layer
 CUDA_RESERVE = 1e9
+
+OWN_PICTURES = "For pictures of your own, which the built-in model does not know:"
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Report:
         if self.to_install:
             lines.append("  To install:")
             lines += [f"    {command}" for command in self.to_install]
+        lines.append(f"  {OWN_PICTURES}")
+        lines += [f"    {line}" for line in str(ladder()).splitlines()]
         return "\n".join(lines)
 
     @framed
@@ -139,7 +144,8 @@ class Report:
         head = "".join(f"<th>{h}</th>" for h in ("", "what", "found", "for", "to install"))
         return (
             f"<div>The workbench {verdict} run here.<table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{rows}</tbody></table><ul>{devices}</ul></div>"
+            f"<tbody>{rows}</tbody></table><ul>{devices}</ul>"
+            f"{OWN_PICTURES} {ladder()._repr_html_()}</div>"
         )
 
 
