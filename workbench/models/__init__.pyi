@@ -23,6 +23,7 @@ from .memory_plan import memory_plan as memory_plan
 from .memory_plan import weight_bytes as weight_bytes
 from .modes import AS_IS as AS_IS
 from .modes import ModeRule as ModeRule
+from .outside import OutsideWorldWarning as OutsideWorldWarning
 from .phi4_rv import Phi4RVConfig as Phi4RVConfig
 from .phi4_rv import Phi4RVForConditionalGeneration as Phi4RVForConditionalGeneration
 from .server import ServerVLM as ServerVLM

@@ -33,6 +33,8 @@ from .families import Encoded, FamilySpec
 from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
 from .memory_plan import kv_cache
 from .modes import Modes
+from .outside import warn_outside
+from .sources import BUILT_IN
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
@@ -454,6 +456,7 @@ class VLM(Model):
         self.name, self.source = name or family.name, source
         self.family = family.for_processor(processor, self.name)
         self._reload = reload
+        self._warned_of: set[str] = set()  # kinds of pictures outside the built-in model's world
         self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
         self._lock = threading.Lock()
         self._running: set[threading.Event] = set()
@@ -539,6 +542,9 @@ class VLM(Model):
     def _check(self, request: Request, *, capture: bool | str) -> None:
         self.family.check_mode(request.mode, self.name)
         self.begun(request)
+        if self.source in BUILT_IN:
+            patches = self.model.config.max_num_patches
+            warn_outside(request.images, most_patches=patches, told=self._warned_of)
 
     def begun(self, request: Request) -> list[int]:
         """The ids that a reply is given to begin with: those of its given thought, or none.
