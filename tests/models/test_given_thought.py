@@ -194,3 +194,19 @@ def test_a_server_that_cannot_is_refused_in_words(serve):
     )
     with pytest.raises(ServerError, match="to go on from a thought"):
         ServerVLM(refusing.url, family="phi4-rv").ask(None, "Which?", thought="red")
+
+
+def test_a_prompt_that_several_replies_share_is_read_once(nano, sample, own):
+    read = []
+    handle = nano.model.model.vision_tower.register_forward_hook(lambda *args: read.append(1) and None)
+    try:
+        answers = nano.ask_many(
+            [sample.images], sample.question, thoughts=["", own.thought, "So what? " * 9], progress=False
+        )
+    finally:
+        handle.remove()
+    assert len(read) == 1
+    for answer in answers:
+        again = nano.ask(sample.images, sample.question, **answer.settings)
+        assert again.token_ids == answer.token_ids
+        assert again.layout == answer.layout

@@ -23,7 +23,7 @@ from ..types import ImageLike, ImagesLike, Mode, Piece, Turn
 from .device import is_out_of_memory, release_memory
 from .generate import Settings
 
-__all__ = ["Request", "Stream", "Work", "Worker", "check_images", "make_request", "make_requests", "pair"]
+__all__ = ["Request", "Stream", "Work", "Worker", "check_images", "make_request", "make_requests", "pair", "same_turns"]
 
 T = TypeVar("T")
 STEP = 0.05  # seconds between two looks for an interrupt
@@ -47,6 +47,15 @@ class Request:
     def images(self) -> tuple[Any, ...]:
         """All pictures of the conversation, in order."""
         return tuple(image for turn in self.turns for image in turn.images)
+
+
+def same_turns(requests: Sequence[Request]) -> bool:
+    """Whether several requests are the same conversation about the very same pictures."""
+
+    def key(request: Request) -> list[object]:
+        return [(t.role, t.text, t.thought, t.thinks, *map(id, t.images)) for t in request.turns]
+
+    return len(requests) > 1 and all(key(request) == key(requests[0]) for request in requests[1:])
 
 
 def make_request(

@@ -469,7 +469,7 @@ def run_generation(
             stack.enter_context(manager)
         with contextlib.suppress(Interrupted):
             model.generate(
-                **on_device(encoded.inputs, device, model.dtype),
+                **model_inputs(model, encoded, device),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([_Choose(control)]),
                 stopping_criteria=StoppingCriteriaList([_Note(control)]),
@@ -497,6 +497,33 @@ def interruptible(model: torch.nn.Module, stop: threading.Event) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.no_grad()
+def model_inputs(model: PreTrainedModel, encoded: Encoded, device: torch.device) -> dict[str, Any]:
+    """What the model takes; where several replies go on from one prompt, it is read here, and only once.
+
+    Returns:
+        The inputs on the device; of a shared prompt ``input_ids`` and ``attention_mask`` ``[replies, tokens]``
+        with the padding between prompt and reply, and ``past_key_values`` that hold all of the prompt but its
+        last token.
+    """
+    inputs = on_device(encoded.inputs, device, model.dtype)
+    if not encoded.shared:
+        return inputs
+    count, ids = len(encoded.begun), inputs["input_ids"]
+    before = {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
+    cache = model(**{**inputs, **before}, use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(count)
+    rows = [[int(ids[0, -1]), *begun] for begun in encoded.begun]
+    longest = max(map(len, rows))
+    behind = ids.new_tensor([[0] * (longest - len(row)) + row for row in rows])
+    seen = ids.new_tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return {
+        "input_ids": torch.cat([before["input_ids"].expand(count, -1), behind], dim=1),
+        "attention_mask": torch.cat([before["attention_mask"].expand(count, -1), seen], dim=1),
+        "past_key_values": cache,
+    }
 
 
 def on_device(

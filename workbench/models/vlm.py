@@ -26,7 +26,16 @@ from ..html import framed
 from ..html import table as html_table
 from ..names import Named, refuse_argument, verb
 from ..types import ImageLike, ImagesLike, Mode, Piece, Span, Turn
-from .asking import Request, Stream, Work, Worker, check_images, make_request, make_requests
+from .asking import (
+    Request,
+    Stream,
+    Work,
+    Worker,
+    check_images,
+    make_request,
+    make_requests,
+    same_turns,
+)
 from .capture import ReplyCapture, check_capture
 from .device import available_memory, release_memory
 from .families import Encoded, FamilySpec
@@ -727,7 +736,7 @@ class Job:
         self._place = (vlm.device, vlm.dtype)
         self.stop = stop or threading.Event()
         self._on_pieces, self._around = on_pieces, around
-        self._encoded = self._encode()
+        self._encoded = self._encode(capture=capture)
         self._rows = [self._row(number) for number in range(len(self._requests))]
         self._capture: ReplyCapture | None = None
         if capture:
@@ -759,12 +768,16 @@ class Job:
         """
         return self._worker.result()
 
-    def _encode(self) -> Encoded:
+    def _encode(self, *, capture: bool | str) -> Encoded:
         vlm, mode = self._vlm, self._requests[0].mode
         vlm.family.check_mode(mode, vlm.name)
         given = self._requests[0].settings.thought is not None
-        begun = [vlm.begun(request) for request in self._requests] if given else ()
-        encoded = vlm.encode(*(request.turns for request in self._requests), mode=mode, begun=begun)
+        begun = [vlm.begun(request) if given else [] for request in self._requests]
+        if vlm.family.shares_prompts and not capture and same_turns(self._requests):
+            encoded = vlm.encode(self._requests[0].turns, mode=mode).repeated(begun)
+        else:
+            turns = (request.turns for request in self._requests)
+            encoded = vlm.encode(*turns, mode=mode, begun=begun if given else ())
         if self._requests[0].settings.thinking_budget is not None and not encoded.think_close:
             raise InputError(
                 f"thinking_budget with {vlm.name}, which writes no thoughts", "no thinking_budget"

@@ -46,7 +46,8 @@ class Encoded:
         forced: ids that open the reply in this mode; empty where the model starts by itself.
         think_open, think_close: ids of the thought's delimiters; empty where the family has none.
         image_tokens: how many positions of each prompt stand for pictures.
-        begun: what each reply is given to begin with, as ids; ``inputs`` hold it behind the prompt.
+        begun: what each reply is given to begin with, as ids; ``inputs`` hold it behind the prompt, unless
+            several replies go on from one prompt.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -57,6 +58,23 @@ class Encoded:
     think_close: list[int] = field(default_factory=list)
     image_tokens: list[int] = field(default_factory=list)
     begun: list[list[int]] = field(default_factory=list)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several replies go on from the one prompt that ``inputs`` hold."""
+        return len(self.begun) > len(self.inputs["input_ids"])
+
+    def repeated(self, begun: Sequence[Sequence[int]]) -> Encoded:
+        """Several replies to the one prompt that this is, each with what it begins with."""
+        assert len(self.prompt_ids) == 1, "one prompt"
+        count = len(begun)
+        return replace(
+            self,
+            layouts=self.layouts * count,
+            prompt_ids=self.prompt_ids * count,
+            image_tokens=self.image_tokens * count,
+            begun=[list(ids) for ids in begun],
+        )
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,7 @@ class FamilySpec:
         per_picture: tensors of the processor with one row per picture, from which the grid is read.
         note: what a user should know about how this family is served here.
         needs_template: whether its checkpoints come with a chat template, without which they answer worse.
+        shares_prompts: whether text can go on from a prompt that is in the model's cache, pictures and all.
         settled: whether `for_processor` made it precise for one checkpoint.
     """
 
@@ -95,6 +114,7 @@ class FamilySpec:
     per_picture: tuple[str, ...] = ()
     note: str = ""
     needs_template: bool = True
+    shares_prompts: bool = False
     settled: bool = False
 
     # -- what a family may say differently -------------------------------------------------------

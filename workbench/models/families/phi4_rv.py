@@ -85,4 +85,5 @@ SPEC = Phi4RV(
     projector="model.multi_modal_projector",
     placeholder="<image>",
     per_picture=("spatial_shapes",),
+    shares_prompts=True,
 )
