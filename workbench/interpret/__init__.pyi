@@ -39,3 +39,8 @@ from .thought import ModePair as ModePair
 from .thought import compare_thinking as compare_thinking
 from .thought import step_boxes as step_boxes
 from .thought import timeline as timeline
+from .thought_record import TESTS as TESTS
+from .thought_record import ThoughtFaithfulness as ThoughtFaithfulness
+from .thought_record import ThoughtTrial as ThoughtTrial
+from .thought_record import TriedThought as TriedThought
+from .thought_tests import thought_faithfulness as thought_faithfulness

@@ -23,7 +23,17 @@ from ..types import ImageLike, ImagesLike, Mode, Piece, Turn
 from .device import is_out_of_memory, release_memory
 from .generate import Settings
 
-__all__ = ["Request", "Stream", "Work", "Worker", "check_images", "make_request", "make_requests", "pair", "same_turns"]
+__all__ = [
+    "Request",
+    "Stream",
+    "Work",
+    "Worker",
+    "check_images",
+    "make_request",
+    "make_requests",
+    "pair",
+    "same_turns",
+]
 
 T = TypeVar("T")
 STEP = 0.05  # seconds between two looks for an interrupt

@@ -504,9 +504,9 @@ def model_inputs(model: PreTrainedModel, encoded: Encoded, device: torch.device)
     """What the model takes; where several replies go on from one prompt, it is read here, and only once.
 
     Returns:
-        The inputs on the device; of a shared prompt ``input_ids`` and ``attention_mask`` ``[replies, tokens]``
-        with the padding between prompt and reply, and ``past_key_values`` that hold all of the prompt but its
-        last token.
+        The inputs on the device; of a shared prompt ``input_ids`` and ``attention_mask``
+        ``[replies, tokens]`` with the padding between prompt and reply, and ``past_key_values`` that hold all
+        of the prompt but its last token.
     """
     inputs = on_device(encoded.inputs, device, model.dtype)
     if not encoded.shared:

@@ -53,3 +53,4 @@ from .thinking import cost as cost
 from .thinking import costs as costs
 from .thinking import gains as gains
 from .thinking import steps as steps
+from .thought_tests import thought_tests as thought_tests

@@ -48,6 +48,7 @@ class Encoded:
         image_tokens: how many positions of each prompt stand for pictures.
         begun: what each reply is given to begin with, as ids; ``inputs`` hold it behind the prompt, unless
             several replies go on from one prompt.
+        shared: whether they do; see `repeated`.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -58,11 +59,7 @@ class Encoded:
     think_close: list[int] = field(default_factory=list)
     image_tokens: list[int] = field(default_factory=list)
     begun: list[list[int]] = field(default_factory=list)
-
-    @property
-    def shared(self) -> bool:
-        """Whether several replies go on from the one prompt that ``inputs`` hold."""
-        return len(self.begun) > len(self.inputs["input_ids"])
+    shared: bool = False
 
     def repeated(self, begun: Sequence[Sequence[int]]) -> Encoded:
         """Several replies to the one prompt that this is, each with what it begins with."""
@@ -74,6 +71,7 @@ class Encoded:
             prompt_ids=self.prompt_ids * count,
             image_tokens=self.image_tokens * count,
             begun=[list(ids) for ids in begun],
+            shared=True,
         )
 
 
