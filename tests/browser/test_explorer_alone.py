@@ -126,7 +126,7 @@ def explorer() -> Any:
 
     from workbench.ui import AttentionExplorer
 
-    return AttentionExplorer(answer())
+    return AttentionExplorer(answer(), word=None, layer=None, head=None)
 
 
 @pytest.fixture
@@ -139,14 +139,14 @@ def live(blank: tuple[Page, list[str]], explorer: Any) -> Shown:
     def answered(content: dict[str, Any]) -> dict[str, Any]:
         told: list[Any] = []
         explorer.send = lambda reply, buffers: told.append((reply, buffers))
-        explorer._asked(explorer, json.loads(json.dumps(content)), [])
+        explorer._reply(json.loads(json.dumps(content)))
         ((reply, buffers),) = told
         return {"reply": reply, "buffers": [base64.b64encode(b).decode() for b in buffers]}
 
     page.expose_function("answered", answered)
     page.set_content(f"<style>{style()}</style><div id='here'></div>")
     page.add_script_tag(content=MODEL)
-    names = ("info", "word", "layer", "head", "sinks", "image", "box", "crops", "strength", "marked")
+    names = ("info", "word", "layer", "head", "sinks", "image", "box", "crops", "strength", "marked", "asked")
     traits = {name: getattr(explorer, name) for name in names}
     page.evaluate("([code, traits]) => window.start(code, traits)", [script(), traits])
     shown = Shown(page, troubles)
@@ -197,7 +197,7 @@ def test_a_box_marks_the_words_that_looked_there(either: Shown, explorer: Any) -
     assert 0 < len(expected) < len(table)
     assert either.marked() == expected
     bold = either.page.locator(".wbx-marked").all_inner_texts()
-    assert bold == [table["text"][word].strip() or "↵" for word in expected]
+    assert bold == [explorer.words[word].shown or "↵" for word in expected]
     assert f"Box on picture 0 (2, 22, 38, 38): {len(expected)} words looked there" in either.status()
     either.drag(1, (1.0, 1.0, 19.0, 9.0))
     explorer.image = 1
@@ -378,3 +378,148 @@ def test_a_pointer_that_crosses_many_words_leaves_no_queue_in_a_slow_kernel(live
     asked = live.page.evaluate("window.model.sent.filter(one => one.kind === 'map').map(one => one.word)")
     assert asked == [0, 6]
     assert "35.0%" in live.status()
+
+
+def test_every_head_stands_beside_the_picture_and_can_be_chosen(either: Shown) -> None:
+    page = either.page
+    either.hover(2)
+    page.wait_for_selector(".wbx-explorer[data-grid='2']")
+    grid = page.locator(".wbx-grid")
+    place = grid.bounding_box()
+    assert place
+    side = (place["width"] - 24) / 2  # two heads, beside the layers' numbers
+    grid.click(position={"x": 22 + 1.5 * side, "y": 14 + 2.5 * side})
+    page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
+    assert page.locator("output").all_inner_texts() == ["2", "1"]
+    grid.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("output").all_inner_texts() == ["1", "0"]
+    page.keyboard.press("m")
+    assert page.locator("output").all_inner_texts() == ["mean", "mean"]
+    ink = page.evaluate(
+        """() => {
+            const canvas = document.querySelector(".wbx-grid");
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return data.filter((value, at) => at % 4 === 0 && value > 180).length;
+        }"""
+    )
+    assert ink > 20  # the strongest patches of six heads
+    assert not either.troubles
+
+
+def test_a_box_offers_the_heads_that_look_there(either: Shown, explorer: Any) -> None:
+    page = either.page
+    either.drag(0, (2.0, 22.0, 38.0, 38.0))
+    buttons = page.locator(".wbx-buttons .wbx-button")
+    expected = explorer._maps.heads_on(explorer._maps.region((2.0, 22.0, 38.0, 38.0), 0))
+    assert expected
+    assert [text.split(" · ")[0] for text in buttons.all_inner_texts()] == [
+        f"L{one['layer']} H{one['head']}" for one in expected
+    ]
+    buttons.first.focus()
+    page.keyboard.press("Enter")
+    first = [str(expected[0]["layer"]), str(expected[0]["head"])]
+    page.wait_for_function(
+        "(first) => [...document.querySelectorAll('output')].map((one) => one.textContent).join() === first",
+        arg=",".join(first),
+    )
+    assert not either.troubles
+
+
+def test_what_a_word_looks_at_in_the_text_is_shaded(either: Shown) -> None:
+    page = either.page
+    either.hover(2)
+    assert page.locator(".wbx-prompt summary").inner_text().startswith("prompt: 30")
+    strengths = page.locator(".wbx-slot").evaluate_all(
+        "all => all.map((one) => Number.parseFloat(one.style.getPropertyValue('--wbx-strength')))"
+    )
+    assert strengths[0] == 65  # the sink takes three tenths, the other words of the prompt nothing
+    assert max(strengths[1:]) == 0
+    assert "In the text: 30.0% on the prompt" in either.status()
+
+
+def test_hide_and_ask_again_shows_both_answers_and_their_probabilities(live: Shown, explorer: Any) -> None:
+    from dataclasses import replace as changed
+
+    from explorer_records import CLOSING, EVIL, answer
+
+    from workbench.interpret.counterfactual import Counterfactual
+    from workbench.types import Region
+    from workbench.ui.again import AskedAgain
+
+    asked: list[Any] = []
+
+    def hide(box: Any, image: int) -> None:
+        asked.append((tuple(box), image))
+        after = changed(answer(), text=f"{EVIL}{CLOSING}", token_ids=(*answer().token_ids, 1))
+        found = Counterfactual(answer(), after, Region(tuple(box), image), "mean", 1.0)
+        explorer.again = (AskedAgain(found, (0.986, 0.00072), (0.00001, 0.677)),)
+
+    explorer.hide = hide
+    page = live.page
+    live.drag(0, (2.0, 22.0, 38.0, 38.0))
+    button = page.locator(".wbx-hide")
+    assert button.inner_text() == "Hide the box and ask again"
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => !document.querySelector('.wbx-box').dataset.asking")
+    page.evaluate("window.model.set({ asked: 1 })")
+    page.wait_for_selector(".wbx-again[data-count='1']")
+    assert [tuple(round(n) for n in box) for box, _ in asked] == [(2, 22, 38, 38)]
+    assert page.locator(".wbx-number").all_inner_texts() == ["98.6%", "0.072%", "under 0.01%", "67.7%"]
+    assert page.locator(".wbx-entry .wbx-answer").nth(1).inner_text() == f"{EVIL}{CLOSING}"
+    assert page.locator("img").count() == 0
+    assert page.title() != "owned"
+    page.locator(".wbx-picture canvas").nth(0).focus()
+    page.keyboard.press("Escape")
+    live.hover(2)
+    assert button.inner_text() == "Hide the strongest patch and ask again"
+    assert not live.troubles
+
+
+def test_a_saved_page_has_no_model_to_ask(saved: Shown) -> None:
+    saved.drag(0, (2.0, 22.0, 38.0, 38.0))
+    assert saved.page.locator(".wbx-hide").is_disabled()
+
+
+def test_after_the_kernel_is_gone_it_says_to_run_the_cell_again(live: Shown) -> None:
+    live.hover(2)
+    live.page.evaluate(
+        """() => {
+            window.model.send = window.model.save_changes = () => { throw new Error("Cannot send"); };
+        }"""
+    )
+    live.page.locator(".wbx-word").nth(5).hover()
+    live.page.wait_for_selector(".wbx-error")
+    assert "Run its cell again" in live.status()
+    live.page.locator(".wbx-word").nth(2).hover()  # what was seen is still there
+    live.page.wait_for_selector(".wbx-status:not(.wbx-error)")
+    assert not live.troubles
+
+
+def test_sliders_move_by_keyboard_where_the_page_keeps_arrow_keys_for_itself(either: Shown) -> None:
+    page = either.page
+    page.evaluate(
+        """() => document.addEventListener("keydown", (event) => {
+            if (/^(Arrow|Home|End)/.test(event.key)) event.preventDefault();
+        }, true)"""
+    )
+    layer, strength = page.locator("input[type=range]").first, page.locator(".wbx-strength")
+    layer.focus()
+    for key, expected in (
+        ("ArrowRight", "0"),
+        ("ArrowUp", "1"),
+        ("End", "2"),
+        ("ArrowLeft", "1"),
+        ("Home", "mean"),
+    ):
+        page.keyboard.press(key)
+        assert page.locator("output").first.inner_text() == expected
+    strength.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => !document.querySelector('.wbx-explorer').dataset.busy")
+    assert strength.input_value() == "0.9"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement === document.body")
+    assert not either.troubles

@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab: hover and box change what is shown, and Python reads them back."""
+"""The explorer in a real JupyterLab, by mouse and keyboard: word to map, box to heads, hide and ask again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELL = """import workbench
-explorer = workbench.ui.AttentionExplorer(workbench.Answer.load("answer"))
+explorer = workbench.ui.AttentionExplorer(workbench.Answer.load("answer"), word=None, layer=None, head=None)
+explorer"""
+ASKED = """import workbench
+vlm = workbench.load(progress=False)
+sample = workbench.synth.sample("gui_links", 1, seed=7)[0]
+answer = vlm.ask(sample.images, sample.question, mode="think", capture=True, max_tokens=60)
+explorer = workbench.ui.AttentionExplorer(answer, vlm=vlm, elements=sample.elements)
 explorer"""
 ASK = """async (code) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -35,17 +41,18 @@ READY = ".wbx-explorer[data-ready='1']:not([data-busy])"
 
 @pytest.fixture
 def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
-    """A JupyterLab on a saved answer and a notebook that loads it: no model is there."""
+    """A JupyterLab on a notebook that loads a saved answer without a model, and one that asks for its own."""
     from explorer_records import answer
     from lab_server import jupyter_lab
 
     root = tmp_path / "notebooks"
     answer().save(root / "answer")
-    empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{**empty, "id": "one", "source": CELL}, {**empty, "id": "two", "source": ""}]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (root / "explorer.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    for name, source in (("explorer", CELL), ("asked", ASKED)):
+        empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+        cells = [{**empty, "id": "one", "source": source}, {**empty, "id": "two", "source": ""}]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        (root / f"{name}.ipynb").write_text(json.dumps(book), encoding="utf-8")
     with jupyter_lab(root) as server:
         yield server
 
@@ -106,4 +113,40 @@ def test_hover_and_box_change_what_is_shown_and_python_reads_them(
     page.wait_for_function("() => document.querySelector('.wbx-explorer output').textContent === '1'")
     page.wait_for_selector(READY)
     assert page.evaluate(PIXELS) != mapped
+
+    page.locator(".wbx-explorer input[type=range]").first.focus()
+    page.keyboard.press("ArrowRight")  # JupyterLab keeps arrow keys from native sliders
+    page.wait_for_function("() => document.querySelector('.wbx-explorer output').textContent === '2'")
+    assert page.evaluate(active) == before
     assert not troubles
+
+
+def test_hide_and_ask_again_and_a_restarted_kernel(page: Page, lab: LabServer, troubles: list[str]) -> None:
+    from lab_server import open_notebook, run_all_cells
+
+    page.set_default_timeout(60_000)
+    open_notebook(page, lab, "asked.ipynb")
+    run_all_cells(page)
+    assert not page.evaluate(ERRORS)
+    page.wait_for_selector(READY)
+    assert value(page, "(explorer.layer, explorer.head)") == value(page, "explorer._maps.heads.best")
+
+    box = value(page, "sample.boxes[0]")
+    value(page, f"setattr(explorer, 'box', {list(box)})")
+    heads = page.locator(".wbx-buttons .wbx-button")
+    heads.first.click()
+    chosen = heads.first.inner_text().split(" · ")[0]
+    assert chosen == "L{} H{}".format(*value(page, "(explorer.layer, explorer.head)"))
+
+    page.locator(".wbx-hide").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".wbx-again[data-count='1']")
+    assert page.locator(".wbx-verdict").inner_text() == value(page, "explorer.again[0].verdict")
+    assert page.locator(".wbx-number").count() == 2 * value(page, "len(explorer.again[0].rows)")
+    assert not troubles
+
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_timeout(1500)  # the view hears of it
+    page.locator(".wbx-word").nth(1).hover()
+    page.wait_for_selector(".wbx-error")
+    assert "Run its cell again" in page.locator(".wbx-status").inner_text()

@@ -79,3 +79,26 @@ def answer() -> Answer:
         images=pictures,
         captured=attention,
     )
+
+
+def pointing_answer() -> Answer:
+    """An answer about one picture: in layer 1, head 0 each word has its own patch; no other head moves.
+
+    Head 1 of layer 0 always looks at the last patch, harder than the pointing head at its own.
+    """
+    rows, cols, words = 2, 3, (" a", " b", " c", " d")
+    prompt = BEFORE + rows * cols + AFTER
+    found = np.full((2, 2, len(words), prompt + len(words) - 1), 0.0)
+    found[..., BEFORE : prompt - AFTER] = 0.01
+    for word in range(len(words)):
+        found[1, 0, word, BEFORE + word] = 0.5
+        found[0, 1, word, BEFORE + rows * cols - 1] = 0.9
+    found[..., 0] = 0.3
+    made = make_attention(found, grid=(rows, cols), before=BEFORE, after=AFTER, reply=len(words), words=words)
+    picture = Image.new("RGB", made.layout.images[0].size, "white")
+    whole = answer()
+    return replace(
+        whole, text="a b c d", thought=None, mode="nothink", prompt_tokens=prompt, image_tokens=rows * cols,
+        thought_tokens=0, answer_tokens=len(words), token_ids=tuple(range(prompt + len(words))),
+        spans=made.spans, layout=made.layout, images=(picture,), captured=made,
+    )  # fmt: skip

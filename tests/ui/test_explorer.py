@@ -15,26 +15,39 @@ import pytest
 
 pytest.importorskip("anywidget")
 
-from explorer_records import ANSWER, CLOSING, COLS, EVIL, HEADS, LAYERS, ROWS, TEXTS, answer, record
+from explorer_records import (
+    ANSWER,
+    CLOSING,
+    COLS,
+    EVIL,
+    HEADS,
+    LAYERS,
+    ROWS,
+    TEXTS,
+    answer,
+    pointing_answer,
+    record,
+)
 
 from workbench.attention import make_attention
 from workbench.errors import CapabilityError, InputError
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.ui import AttentionExplorer
-from workbench.ui.explorer import Maps, Setting, quantised, script, split_words
+from workbench.ui.explorer import script
 from workbench.ui.live import STATIC_VARIABLE
+from workbench.ui.maps import Maps, Setting, prompt_words, quantised, split_words, thumbnails
 
 
 @pytest.fixture
 def explorer() -> AttentionExplorer:
-    return AttentionExplorer(answer())
+    return AttentionExplorer(answer(), word=None, layer=None, head=None)
 
 
 def asked(explorer: AttentionExplorer, content: Any) -> tuple[dict[str, Any], list[bytes]]:
     """What the widget sends back to one message of a view."""
     told: list[Any] = []
     explorer.send = lambda reply, buffers: told.append((reply, buffers))
-    explorer._asked(explorer, content, [])
+    explorer._reply(content)
     ((reply, buffers),) = told
     return reply, buffers
 
@@ -81,7 +94,7 @@ def test_a_words_map_is_that_of_its_span(explorer: AttentionExplorer) -> None:
 
 
 def test_looks_of_single_tokens_are_those_of_reverse() -> None:
-    explorer = AttentionExplorer(answer(), unit="token", image=1, box=(0, 0, 20, 20))
+    explorer = AttentionExplorer(answer(), unit="token", layer=None, image=1, box=(0, 0, 20, 20))
     table = explorer.looks()
     expected = explorer.answer.attention.reverse(Region((0, 0, 20, 20), 1))
     for name in ("share", "inside", "lift"):
@@ -106,7 +119,7 @@ def test_bytes_are_right_to_half_a_step() -> None:
 
 def test_a_view_is_answered_with_bytes_of_what_it_asked(explorer: AttentionExplorer) -> None:
     setting = {"layer": 1, "head": None, "sinks": True}
-    reply, (data,) = asked(explorer, {"id": "v:1", "kind": "map", "word": 4, **setting})
+    reply, (data, _) = asked(explorer, {"id": "v:1", "kind": "map", "word": 4, **setting})
     assert reply["id"] == "v:1"
     values = np.frombuffer(data, np.uint8).reshape(2, ROWS, COLS) * (reply["peak"] / 255)
     for image in (0, 1):
@@ -194,7 +207,7 @@ def test_answers_that_cannot_be_explored_are_refused() -> None:
     bare = replace(record(), layout=TokenLayout(record().layout.length))
     with pytest.raises(CapabilityError, match="without a picture"):
         AttentionExplorer(replace(answer(), captured=bare, layout=bare.layout, images=()))
-    explorer = AttentionExplorer(answer())
+    explorer = AttentionExplorer(answer(), word=None)
     with pytest.raises(InputError, match="no word"):
         explorer.map()
     with pytest.raises(InputError, match="no box"):
@@ -276,7 +289,7 @@ def test_maps_of_crops_come_with_their_own_grids() -> None:
     (picture,) = explorer.info["pictures"]
     assert [grid["crop"] for grid in picture["grids"]] == [False, True]
     assert picture["grids"][1]["region"] == [0.0, 0.0, 80.0, 30.0]
-    reply, (data,) = asked(
+    reply, (data, _) = asked(
         explorer, {"id": 1, "kind": "map", "word": 2, "layer": 0, "head": 1, "sinks": True}
     )
     values = np.frombuffer(data, np.uint8)
@@ -298,3 +311,85 @@ def test_the_script_is_one_module_that_imports_nothing() -> None:
         r"^\s*import\b|\bimport\(|\beval\(|innerHTML|insertAdjacentHTML|document\.write", code, re.M
     )
     assert code.count("export default") == 1
+
+
+def test_it_opens_at_the_head_that_points_and_moves_and_says_so() -> None:
+    explorer = AttentionExplorer(pointing_answer())
+    assert (explorer.layer, explorer.head) == (1, 0)
+    assert explorer.map().max() > 0.4
+    table = explorer.heads()
+    assert (table["layer"][0], table["head"][0]) == (1, 0)
+    still = table[(table["layer"] == 0) & (table["head"] == 1)].iloc[0]
+    assert still["sharpest"] > table["sharpest"][0]  # looks harder, but always at the same patch
+    assert still["points"] == pytest.approx(0, abs=1e-6)
+    assert explorer.info["opening"].startswith("Layer 1, head 0 points best of 4 heads")
+    assert "Layer 1, head 0 points best of 4 heads" in explorer.static()
+    chosen = AttentionExplorer(pointing_answer(), layer=0, word=None)
+    assert (chosen.layer, chosen.head, chosen.word) == (0, None, None)
+
+
+def test_control_tokens_have_names_and_their_own_text_is_kept() -> None:
+    words = split_words(record())
+    assert [word.name for word in words] == ["think", "", "", "", "answer", "", "", "end"]
+    assert words[0].text == "<think>"
+    assert [word.name for word in split_words(pointing_answer().attention)] == [""] * 4
+    tagged = replace(record(), texts=("<|im_start|>", "<|dummy_80|>", *record().texts[2:]))
+    assert [word.name for word in prompt_words(tagged)][:2] == ["im_start", "control"]
+    assert all(word.part == "prompt" for word in prompt_words(tagged))
+
+
+def test_what_a_word_looks_at_in_the_text_is_beside_what_it_looks_at_in_the_pictures() -> None:
+    explorer = AttentionExplorer(answer(), word=None, layer=None, head=None)
+    attention = explorer.answer.attention
+    reply, (cells, texts) = asked(
+        explorer, {"id": 1, "kind": "map", "word": 4, "layer": 1, "head": 0, "sinks": True}
+    )
+    slots = np.frombuffer(texts, np.uint8) * (reply["textPeak"] / 255)
+    assert len(slots) == len(explorer.info["prompt"]) + len(explorer.words)
+    row = attention.row(explorer.words[4].span.start, 1, 0)
+    assert slots[0] == pytest.approx(row[0], abs=0.01) == pytest.approx(0.3, abs=0.01)  # the sink, a word
+    on_cells = np.frombuffer(cells, np.uint8).sum() * reply["peak"] / 255
+    assert on_cells + slots.sum() == pytest.approx(1, abs=0.05)
+
+
+def test_the_heads_of_a_box_are_those_of_the_record() -> None:
+    explorer = AttentionExplorer(pointing_answer(), box=(0, 0, 10, 10))
+    reply, _ = asked(
+        explorer,
+        {"id": 1, "kind": "looks", "image": 0, "box": [0, 0, 10, 10], "layer": 1, "head": 0, "sinks": True},
+    )
+    expected = explorer.answer.attention.heads((0, 0, 10, 10)).iloc[0]
+    first = reply["heads"][0]
+    assert (first["layer"], first["head"]) == (expected["layer"], expected["head"]) == (1, 0)
+    assert first["share"] == pytest.approx(expected["on_region"], rel=1e-4)
+    assert len(reply["heads"]) == 1  # the others look there no more than anywhere
+
+
+def test_thumbnails_are_small_and_keep_the_strongest_patch() -> None:
+    maps = np.zeros((2, 3, 30, 50), np.float32)
+    maps[1, 2, 29, 49] = 0.5
+    maps[0, 0, 0, 0] = 0.125
+    small = thumbnails(maps)
+    assert small.shape[:2] == (2, 3)
+    assert max(small.shape[2:]) <= 12
+    assert small[1, 2, -1, -1] == 255
+    assert small[0, 0, 0, 0] == 128  # a root scale: a quarter of the strongest is shown as a half
+    assert np.count_nonzero(small) == 2
+    explorer = AttentionExplorer(pointing_answer())
+    for word in (None, 1):
+        request = {"kind": "grid", "word": word, "image": 0, "layer": None, "head": None, "sinks": True}
+        reply, (data,) = asked(explorer, {"id": 1, **request})
+        assert reply["shape"] == [2, 2, 2, 3]
+        assert len(data) == 24
+    assert np.frombuffer(data, np.uint8).reshape(2, 2, 6)[1, 0].argmax() == 1
+
+
+def test_hiding_without_a_box_or_a_model_is_told() -> None:
+    explorer = AttentionExplorer(answer())
+    with pytest.raises(InputError, match="no box is drawn"):
+        explorer.hide()
+    reply, _ = asked(explorer, {"id": 1, "kind": "hide", "image": 0, "box": [0, 0, 10, 10]})
+    assert reply["error"]
+    assert explorer.again == ()
+    reply, _ = asked(explorer, {"id": 1, "kind": "again", "number": 3})
+    assert "IndexError" in reply["error"]

@@ -1,7 +1,7 @@
-"""The attention explorer: hover a word and see where it looked, draw a box and see which words did.
+"""The attention explorer: hover a word and see where it looked, draw a box and see what looked there.
 
-`Maps` is what it shows of an answer's attention: words, patches, and maps as bytes, formed when they are
-asked for. The same explorer is written as one page that works without a kernel and without a network.
+It opens at the head that points best.  A region can be hidden and the question asked again.  The same
+explorer is written as one page that works without a kernel and without a network.
 """
 
 from __future__ import annotations
@@ -12,333 +12,38 @@ import io
 import json
 import os
 import threading
-import unicodedata
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 import anywidget
 import numpy as np
 import pandas as pd
 import traitlets
-from PIL import Image
 
+from .. import models
 from ..answer import Answer
 from ..attention import Attention
-from ..attention.select import as_region
-from ..errors import CapabilityError, InputError, WorkbenchError
+from ..errors import InputError, WorkbenchError
 from ..files import local_path
+from ..html import frame
 from ..synth.sample import Element
-from ..types import Box, PatchGrid, Region, Span
 from ..viz.overlay import ATTENTION, overlay
-from ..viz.spotlight import SPOTLIGHT, cell_names, is_dark
+from .again import AskedAgain, ask_again
 from .live import static_only
+from .maps import Maps, Setting, Word, png, quantised, thumbnails
 
-__all__ = [
-    "AttentionExplorer",
-    "Maps",
-    "Setting",
-    "UNITS",
-    "Word",
-    "page",
-    "quantised",
-    "script",
-    "settings_within",
-    "split_words",
-    "style",
-    "write",
-]
+__all__ = ["AttentionExplorer", "page", "script", "settings_within", "style", "write"]
 
 
-UNITS = ("word", "token")
 STATE = ("word", "layer", "head", "sinks", "image", "box", "crops", "strength")
-SIDE = 1600  # longer side, in pixels, of the pictures that are sent to a browser
-KEPT = 8  # settings whose maps stay in memory
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word of the reply: its text, the part it belongs to, and its tokens (``Answer.token_ids``)."""
-
-    text: str
-    part: str
-    span: Span
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Which layer and head (None: their mean), and whether sinks stay in."""
-
-    layer: int | None = None
-    head: int | None = None
-    sinks: bool = True
-
-    @property
-    def key(self) -> str:
-        """How a saved page names it."""
-        numbers = ("mean" if n is None else str(n) for n in (self.layer, self.head))
-        return "/".join((*numbers, str(int(self.sinks))))
-
-
-def split_words(attention: Attention, unit: str = "word") -> tuple[Word, ...]:
-    """The reply's words: tokens that continue each other's letters are one, as far as they are of one part.
-
-    Args:
-        attention: the record.
-        unit: "word", or "token" for each token apart.
-
-    Raises:
-        InputError: for another unit.
-    """
-    if unit not in UNITS:
-        raise InputError(f"unit={unit!r}", f"one of {', '.join(map(repr, UNITS))}")
-    start = max(attention.layout.length, attention.tokens.start)
-    words: list[Word] = []
-    for token in range(start, attention.tokens.stop):
-        text, part = attention.texts[token], attention.part(token)
-        last = words[-1] if words else None
-        if unit == "word" and last and part and last.part == part and _continues(last.text, text):
-            words[-1] = Word(last.text + text, part, Span(last.span.start, token + 1))
-        else:
-            words.append(Word(text, part, Span(token, token + 1)))
-    return tuple(words)
-
-
-def _continues(before: str, after: str) -> bool:
-    """Whether a word goes on; in scripts without spaces every token stands for itself."""
-    pair = before[-1:] + after[:1]
-    return len(pair) == 2 and all(c.isalnum() and unicodedata.category(c) != "Lo" for c in pair)
-
-
-class Maps:
-    """Maps of an answer's words, computed when they are asked for and kept for a while.
-
-    Args:
-        answer: the answer, with its pictures.
-        attention: its attention.
-        unit: "word" or "token".
-        elements: what is known to be on the first picture, so that it can be named.
-
-    Raises:
-        CapabilityError: for an answer without a picture.
-        InputError: for an empty reply, or a record of another answer.
-    """
-
-    def __init__(
-        self,
-        answer: Answer,
-        attention: Attention,
-        *,
-        unit: str = "word",
-        elements: Sequence[Element] = (),
-    ) -> None:
-        self.answer, self.attention, self.elements = answer, attention, tuple(elements)
-        self.words = split_words(attention, unit)
-        layout = attention.layout
-        if not layout.images:
-            raise CapabilityError("an answer without a picture", "one about a picture", "ask about a picture")
-        if answer.layout != layout or len(answer.images) != len(layout.images):
-            raise InputError("the attention of another answer", "the one that this answer was made with")
-        if not self.words:
-            raise InputError("an answer without a single token", "a reply that has begun")
-        self.grids = [
-            (grid, *(tile for tile in layout.tiles if tile.image == number))
-            for number, grid in enumerate(layout.images)
-        ]
-        flat = [grid for grids in self.grids for grid in grids]
-        self._cells = np.concatenate([_positions(grid) for grid in flat])
-        self._starts = dict(zip(flat, np.cumsum([0, *map(len, flat)]).tolist(), strict=False))
-        self._kept: OrderedDict[Setting, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()  # messages may come from a subshell beside a running cell
-
-    def setting(self, layer: Any = None, head: Any = None, sinks: Any = True) -> Setting:
-        """A checked setting.
-
-        Raises:
-            InputError: for a layer or head that is not there.
-        """
-        for name, value, count in (
-            ("layer", layer, self.attention.n_layers),
-            ("head", head, self.attention.n_heads),
-        ):
-            if value is not None and not _is_index(value, count):
-                raise InputError(f"{name}={value!r}", f"None for the mean, or 0 to {count - 1}")
-        layer, head = (None if value is None else int(value) for value in (layer, head))
-        return Setting(layer, head, bool(sinks))
-
-    def word(self, number: Any) -> int:
-        """A checked word's number.
-
-        Raises:
-            InputError: if there is no such word.
-        """
-        if not _is_index(number, len(self.words)):
-            raise InputError(f"word={number!r}", f"0 to {len(self.words) - 1}")
-        return int(number)
-
-    def region(self, box: Any, image: Any) -> Region:
-        """A checked region: a box of four numbers that lies on picture ``image``.
-
-        Raises:
-            InputError: for no box, one that is not on the picture, or no such picture.
-        """
-        try:
-            x1, y1, x2, y2 = map(float, box)
-        except (TypeError, ValueError):
-            raise InputError(f"box={box!r}", "(x1, y1, x2, y2) in pixels of the original picture") from None
-        return as_region(Region((x1, y1, x2, y2), image), self.attention.layout)
-
-    def cells(self, words: Sequence[int], setting: Setting) -> np.ndarray:
-        """Attention of words on all patches, mean over a word's tokens.
-
-        Returns:
-            float32 ``[words, cells]``; the cells of all grids, picture by picture, the overview first.
-        """
-        with self._lock:
-            values, known = self._kept.setdefault(
-                setting,
-                (
-                    np.zeros((len(self.words), len(self._cells)), np.float32),
-                    np.zeros(len(self.words), bool),
-                ),
-            )
-            self._kept.move_to_end(setting)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            if missing := [word for word in dict.fromkeys(words) if not known[word]]:
-                values[missing] = self._computed(missing, setting)
-                known[missing] = True
-            return values[list(words)]
-
-    def _computed(self, words: Sequence[int], setting: Setting) -> np.ndarray:
-        spans = [self.words[word].span for word in words]
-        tokens = [token for span in spans for token in span]
-        layers, heads = (None if n is None else [n] for n in (setting.layer, setting.head))
-        rows = self.attention.mean(tokens, layers=layers, heads=heads, sinks=setting.sinks)[:, self._cells]
-        ends = np.cumsum([len(span) for span in spans])
-        return np.stack([rows[end - len(span) : end].mean(axis=0) for span, end in zip(spans, ends)])
-
-    def on_overview(self, cells: np.ndarray, image: int) -> np.ndarray:
-        """The part of ``[cells]`` that lies on a picture's overview, as ``[rows, cols]``."""
-        grid = self.grids[image][0]
-        start = self._starts[grid]
-        return cells[start : start + len(grid)].reshape(grid.rows, grid.cols)
-
-    def shares(self, cells: np.ndarray) -> np.ndarray:
-        """Attention on each picture, ``[words, pictures]``, from ``[words, cells]``."""
-        return np.stack([cells[:, self._inside(number)].sum(axis=1) for number in range(len(self.grids))], 1)
-
-    def looks(self, region: Region, setting: Setting) -> pd.DataFrame:
-        """Which words looked at a region, as ``attention.reverse`` says it of tokens.
-
-        Returns:
-            One row a word: ``word``, ``text``, ``part``, ``share`` (of its attention, on the region),
-            ``inside`` (of its attention on the picture, the part on the region), ``lift`` (``inside`` over
-            the region's part of the patches), ``marked`` (at least half of the largest share, and a lift
-            above one).
-        """
-        cells = self.cells(range(len(self.words)), setting)
-        inside = self._inside(region.image, region.box)
-        whole = cells[:, self._inside(region.image)]
-        share, total = cells[:, inside].sum(axis=1), whole.sum(axis=1)
-        part = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
-        lift = part * (whole.shape[1] / max(1, len(inside)))
-        marked = (share > 0) & (share >= share.max() / 2) & (lift > 1)
-        names = {"word": range(len(self.words)), "text": [w.text for w in self.words]}
-        parts = {"part": [w.part for w in self.words]}
-        return pd.DataFrame(
-            {**names, **parts, "share": share, "inside": part, "lift": lift, "marked": marked}
-        )
-
-    def _inside(self, image: int, box: Box | None = None) -> np.ndarray:
-        """Numbers of a picture's cells, of all its grids, or of those in a box."""
-        found = []
-        for grid in self.grids[image]:
-            cells = range(len(grid)) if box is None else [r * grid.cols + c for r, c in grid.cells(box)]
-            found += [self._starts[grid] + cell for cell in cells]
-        return np.asarray(found, dtype=int)
-
-    def info(self, *, layers: bool = True, heads: bool = True) -> dict[str, Any]:
-        """What a view needs to know at the start, as plain JSON values.
-
-        Args:
-            layers, heads: whether these can be chosen.
-        """
-        return {
-            "words": [{"text": word.text, "part": word.part} for word in self.words],
-            "pictures": [self._picture_info(number) for number in range(len(self.grids))],
-            "question": self.answer.question,
-            "layers": self.attention.n_layers,
-            "heads": self.attention.n_heads,
-            "choices": {"layers": layers, "heads": heads},
-            "spotlight": asdict(SPOTLIGHT),
-        }
-
-    def elements_of(self, image: int) -> tuple[Element, ...]:
-        """What is known to be on a picture."""
-        return () if image else self.elements
-
-    def _picture_info(self, image: int) -> dict[str, Any]:
-        """A picture's size, its grids, and the names of what lies under their cells."""
-        picture, grids = self.answer.images[image], self.grids[image]
-        named = [cell_names(grid, self.elements_of(image)) for grid in grids]
-        names = {name: number for number, name in enumerate(dict.fromkeys(sum(named, [])))}
-        return {
-            "width": picture.width,
-            "height": picture.height,
-            "dark": is_dark(picture),
-            "names": list(names),
-            "grids": [
-                {
-                    "rows": grid.rows,
-                    "cols": grid.cols,
-                    "region": list(grid.region),
-                    "start": self._starts[grid],
-                    "crop": number > 0,
-                    "names": [names[name] for name in own],
-                }
-                for number, (grid, own) in enumerate(zip(grids, named, strict=True))
-            ],
-        }
-
-    def picture(self, image: Any) -> bytes:
-        """A picture as PNG, made smaller where it is larger than a screen.
-
-        Raises:
-            InputError: if there is no such picture.
-        """
-        if not _is_index(image, len(self.answer.images)):
-            raise InputError(f"image={image!r}", f"0 to {len(self.answer.images) - 1}")
-        small = self.answer.images[image].copy()
-        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        out = io.BytesIO()
-        small.save(out, "PNG")
-        return out.getvalue()
-
-
-def quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows ``[..., cells]`` as bytes of each row's largest value, and these; off by half a step at most."""
-    peaks = values.max(axis=-1, initial=0.0)
-    scaled = values * (255 / np.where(peaks > 0, peaks, 1.0))[..., None]
-    return np.rint(scaled).astype(np.uint8), peaks
-
-
-def _is_index(value: object, count: int) -> bool:
-    """Whether a value is a whole number from 0 to ``count - 1``."""
-    return isinstance(value, SupportsIndex) and not isinstance(value, bool) and 0 <= value.__index__() < count
-
-
-def _positions(grid: PatchGrid) -> np.ndarray:
-    """Decoder positions of a grid's cells, row by row."""
-    return (grid.start + np.arange(grid.rows)[:, None] * grid.row_stride + np.arange(grid.cols)).ravel()
-
-
-SCRIPTS = ("draw.js", "sources.js", "parts.js", "explorer.js")
+SCRIPTS = ("draw.js", "sources.js", "parts.js", "panels.js", "explorer.js")
 MAX_BYTES = 64_000_000
 START = """
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -390,7 +95,9 @@ def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bo
     )
 
 
-def page(maps: Maps, *, state: dict[str, Any], max_bytes: int = MAX_BYTES) -> str:
+def page(
+    maps: Maps, *, state: dict[str, Any], again: Sequence[AskedAgain] = (), max_bytes: int = MAX_BYTES
+) -> str:
     """The whole page as text.
 
     Everything is inside: pictures, maps as bytes, script and style.  Its security policy lets nothing
@@ -399,6 +106,7 @@ def page(maps: Maps, *, state: dict[str, Any], max_bytes: int = MAX_BYTES) -> st
     Args:
         maps: of the answer.
         state: the traits to begin with.
+        again: what was asked again with a part hidden.
         max_bytes: most bytes of maps, before they are packed; see `settings_within`.
 
     Raises:
@@ -414,6 +122,8 @@ def page(maps: Maps, *, state: dict[str, Any], max_bytes: int = MAX_BYTES) -> st
         "state": state,
         "pictures": [_base64(maps.picture(number)) for number in range(len(maps.grids))],
         "maps": dict(_packed(maps, settings)),
+        "heads": _packed_heads(maps) if heads else None,
+        "again": [{**one.to_dict(), "picture": _base64(_altered(one))} for one in again],
     }
     code, look = (
         script() + START,
@@ -444,14 +154,35 @@ def _packed(maps: Maps, settings: list[Setting]) -> Iterator[tuple[str, dict[str
     for setting in settings:
         cells = maps.cells(words, setting)
         values, peaks = quantised(cells)
+        texts, text_peaks = quantised(maps.slots(words, setting))
         yield (
             setting.key,
             {
-                "peaks": [float(f"{peak:.6g}") for peak in peaks],
-                "shares": [[float(f"{share:.6g}") for share in row] for row in maps.shares(cells)],
-                "packed": _base64(zlib.compress(values.tobytes(), 9)),
+                "peaks": _rounded(peaks),
+                "shares": [_rounded(row) for row in maps.shares(cells)],
+                "packed": _deflated(values),
+                "textPeaks": _rounded(text_peaks),
+                "texts": _deflated(texts),
             },
         )
+
+
+def _packed_heads(maps: Maps) -> dict[str, Any]:
+    cells = maps.heads.cells
+    values, peaks = quantised(cells.reshape(-1, cells.shape[-1]))
+    return {"peaks": _rounded(peaks), "packed": _deflated(values)}
+
+
+def _altered(one: AskedAgain) -> bytes:
+    return png(one.found.after.images[one.found.region.image])
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
+
+
+def _deflated(values: np.ndarray) -> str:
+    return _base64(zlib.compress(values.tobytes(), 9))
 
 
 def write(path: str | Path, text: str) -> Path:
@@ -485,19 +216,23 @@ def _hash(text: str) -> str:
 class AttentionExplorer(anywidget.AnyWidget):
     """A live view of an answer's attention.
 
-    Hover a word (or move with the arrow keys): its map lies on the pictures at once; a click keeps it.
-    Draw a box on a picture (or place it with the arrow keys): the words that looked there are shaded,
-    and marked where they looked there at least half as much as the one that did most, and more than
-    uniform attention would.  Sliders choose layer and head, or their mean; sinks can be left out.
+    It opens at the head that points best.  Hover a word (or move with the arrow keys): its map lies on the
+    pictures at once, a small map of every head beside them, and the words of prompt and reply that it
+    looked at are shaded; a click keeps it.  Draw a box on a picture (or place it with the arrow keys): the
+    words that looked there are shaded, and marked where they looked there at least half as much as the one
+    that did most, and more than uniform attention would; the heads that look there most are offered; and
+    the box, or the strongest patch, can be hidden and the question asked again.
 
     A map is computed in the kernel when it is first asked for, sent as bytes, and kept in the browser.
 
     Args:
         answer: made with ``capture=True``.
         attention: its attention, where it is kept apart from the answer.
+        vlm: the model, to ask it again; None for the one that ``workbench.load`` gives for ``answer.source``.
         unit: "word", or "token" for each token apart.
         elements: what is known to be on the first picture (``sample.elements``), so that it can be named.
-        **state: traits to begin with, by the names below.
+        **state: traits to begin with, by the names below; without a layer or head, the head that points
+            best; without a word, the one whose look there is the sharpest.
 
     Attributes:
         word: number of the word shown, in `words`; None for none.
@@ -508,6 +243,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         crops: whether the maps of a picture's crops are shown, not that of the whole.
         strength: how much the map changes the picture, from 0 (not at all) to 1.
         marked: numbers of the words that looked into the box, as the view shows them.
+        again: what was asked again with a part hidden, oldest first.
 
     Raises:
         InputError: for an answer made without ``capture=True``, an empty one, or a trait out of range.
@@ -531,12 +267,14 @@ class AttentionExplorer(anywidget.AnyWidget):
     crops = traitlets.Bool(False).tag(sync=True)
     strength = traitlets.Float(1.0, min=0.0, max=1.0).tag(sync=True)
     marked = traitlets.List(traitlets.Int()).tag(sync=True)
+    asked = traitlets.Int(0).tag(sync=True)  # how many are in `again`: a view fetches those it has not
 
     def __init__(
         self,
         answer: Answer,
         *,
         attention: Attention | None = None,
+        vlm: models.Model | None = None,
         unit: str = "word",
         elements: Sequence[Element] = (),
         **state: Any,
@@ -554,7 +292,13 @@ class AttentionExplorer(anywidget.AnyWidget):
             unit=unit,
             elements=elements,
         )
-        super().__init__(**state)
+        self.again: tuple[AskedAgain, ...] = ()
+        self._vlm, self._asking = vlm, threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="workbench-explorer")
+        opening = {} if "layer" in state or "head" in state else self._maps.opening()
+        if "word" in state or "box" in state:
+            opening.pop("word", None)
+        super().__init__(**opening, **state)
         self.on_msg(self._asked)
 
     # -- what it shows, for Python -----------------------------------------------------------------
@@ -596,12 +340,50 @@ class AttentionExplorer(anywidget.AnyWidget):
             raise InputError("no box is drawn", "a box", "set explorer.box, or drag one on a picture")
         return self._maps.looks(self._maps.region(self.box, self.image), self._setting)
 
+    def heads(self) -> pd.DataFrame:
+        """All heads, the one that points best first.
+
+        Returns:
+            One row a head: ``layer``, ``head``, ``points`` (how sharply it points and moves with the words:
+            a token's strongest patch, on average, less the strongest patch of the average), ``sharpest``
+            (the former alone).
+        """
+        found = self._maps.heads
+        layers, heads = np.indices(found.points.shape)
+        columns = {"layer": layers, "head": heads, "points": found.points, "sharpest": found.sharpest}
+        frame = pd.DataFrame({name: np.asarray(values).ravel() for name, values in columns.items()})
+        return frame.sort_values("points", ascending=False, kind="stable").reset_index(drop=True)
+
+    def hide(self, box: Sequence[float] | None = None, image: int | None = None) -> AskedAgain:
+        """Hide a box and ask again; the widget shows both answers and their probabilities.
+
+        Args:
+            box: (x1, y1, x2, y2) in pixels of the original picture; None for the box that is drawn.
+            image: which picture; None for the current one.
+
+        Raises:
+            InputError: without a box, or for one that is not on the picture.
+            WorkbenchError: if the model cannot be loaded or asked.
+        """
+        if box is None and self.box is None:
+            raise InputError("no box is drawn", "a box", "set explorer.box, or drag one on a picture")
+        from ..models.load import load  # brings torch, which a record alone never needs
+
+        region = self._maps.region(self.box if box is None else box, self.image if image is None else image)
+        with self._asking:
+            if self._vlm is None:
+                self._vlm = load(self.answer.source)
+            found = ask_again(self._vlm, self.answer, region=region)  # type: ignore[arg-type]
+            self.again = (*self.again, found)
+            self.asked = len(self.again)
+        return found
+
     def static(self) -> str:
         """What is shown now as HTML without a kernel: the word's map, else the reply's, and the words."""
         maps, setting = self._maps, self._setting
         chosen = range(len(maps.words)) if self.word is None else [self.word]
         cells = maps.cells(chosen, setting).mean(axis=0)
-        name = "the reply" if self.word is None else f"“{maps.words[self.word].text.strip()}”"
+        name = "the reply" if self.word is None else f"“{maps.words[self.word].shown}”"
         pictures = []
         shown = [maps.on_overview(cells, number) for number in range(len(maps.grids))]
         peak = float(max(values.max() for values in shown))
@@ -620,10 +402,13 @@ class AttentionExplorer(anywidget.AnyWidget):
             f"{what} {value}" if value is not None else f"mean over {what}s"
             for what, value in (("layer", setting.layer), ("head", setting.head))
         )
-        line = f"Attention of {name} ({which}{'' if setting.sinks else ', without sinks'})"
-        return (
+        line = f"Attention of {name} ({which}{'' if setting.sinks else ', without sinks'}). "
+        if (setting.layer, setting.head) == maps.heads.best:
+            line += maps.info()["opening"]
+        asked = "".join(one._repr_html_() for one in self.again)
+        return frame(
             '<div class="workbench-explorer" style="max-width:60em;line-height:1.6">'
-            f"<div>{''.join(pictures)}</div><div>{escape(line)}</div>{self._static_words()}</div>"
+            f"<div>{''.join(pictures)}</div><div>{escape(line)}</div>{self._static_words()}{asked}</div>"
         )
 
     def save_html(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> Path:
@@ -641,7 +426,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             InputError: if it cannot be written, or even the mean is more than ``max_bytes``.
         """
         state = {name: getattr(self, name) for name in STATE}
-        return write(path, page(self._maps, state=state, max_bytes=max_bytes))
+        return write(path, page(self._maps, state=state, again=self.again, max_bytes=max_bytes))
 
     def __repr__(self) -> str:
         return f"AttentionExplorer({len(self.words)} words, {len(self._maps.grids)} pictures)"
@@ -664,7 +449,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         most = float(max(shares)) or 1.0
         spans = [
             f'<span style="background:rgba(232,132,44,{0.65 * share / most:.2f})" '
-            f'title="{100 * share:.1f}%">{escape(word.text)}</span>'
+            f'title="{100 * share:.1f}%">{_static_text(word)}</span>'
             for word, share in zip(self.words, shares, strict=True)
         ]
         return f'<div style="white-space:pre-wrap">{"".join(spans)}</div>'
@@ -694,13 +479,17 @@ class AttentionExplorer(anywidget.AnyWidget):
         return list(self._maps.region(proposal["value"], self.image).box)
 
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:
-        """Answer one request of a view; what is wrong with it is told to the view."""
+        """Answer one request of a view, beside the thread that hears it."""
+        self._pool.submit(self._reply, content)
+
+    def _reply(self, content: Any) -> None:
+        """Answer one request; what is wrong with it is told to the view."""
         number = content.get("id") if isinstance(content, dict) else None
         try:
             reply, data = self._answered(content)
         except WorkbenchError as error:
             reply, data = {"error": str(error)}, []
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             reply, data = {"error": f"a request that cannot be read: {type(error).__name__}: {error}"}, []
         self.send({"id": number, **reply}, buffers=data)
 
@@ -708,13 +497,33 @@ class AttentionExplorer(anywidget.AnyWidget):
         maps, kind = self._maps, content["kind"]
         if kind == "picture":
             return {}, [maps.picture(content["image"])]
+        if kind == "hide":
+            self.hide(content["box"], content["image"])
+            return {}, []
+        if kind == "again":
+            one = self.again[content["number"]]
+            return {"told": one.to_dict()}, [_altered(one)]
         setting = maps.setting(content["layer"], content["head"], content["sinks"])
         if kind == "map":
-            cells = maps.cells([maps.word(content["word"])], setting)
-            values, peaks = quantised(cells)
-            shares = [float(share) for share in maps.shares(cells)[0]]
-            return {"peak": float(peaks[0]), "shares": shares}, [values.tobytes()]
+            return self._map_of(maps.word(content["word"]), setting)
+        if kind == "grid":
+            word = None if content["word"] is None else maps.word(content["word"])
+            small = thumbnails(maps.on_overview(maps.of_heads(word, setting.sinks), content["image"]))
+            return {"shape": list(small.shape)}, [small.tobytes()]
         if kind == "looks":
-            found = maps.looks(maps.region(content["box"], content["image"]), setting)
-            return {}, [found[name].to_numpy(np.float32).tobytes() for name in ("share", "lift")]
+            region = maps.region(content["box"], content["image"])
+            found = maps.looks(region, setting)
+            data = [found[name].to_numpy(np.float32).tobytes() for name in ("share", "lift")]
+            return {"heads": maps.heads_on(region)}, data
         raise ValueError(f"kind={kind!r}")
+
+    def _map_of(self, word: int, setting: Setting) -> tuple[dict[str, Any], list[bytes]]:
+        cells, slots = self._maps.cells([word], setting), self._maps.slots([word], setting)
+        (values, peaks), (texts, text_peaks) = quantised(cells), quantised(slots)
+        shares = [float(share) for share in self._maps.shares(cells)[0]]
+        told = {"peak": float(peaks[0]), "textPeak": float(text_peaks[0]), "shares": shares}
+        return told, [values.tobytes(), texts.tobytes()]
+
+
+def _static_text(word: Word) -> str:
+    return f"<small>[{escape(word.name)}]</small>" if word.name else f"<bdi>{escape(word.text)}</bdi>"

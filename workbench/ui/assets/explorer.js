@@ -2,6 +2,8 @@
 // Text of the model only ever becomes textContent. What is shown lives in the state's traits, so that
 // every view, and Python, shows the same; each view draws all of it anew whenever something changes.
 
+const GLANCE = 120; // milliseconds that a pointer rests on a word before every head is asked for
+
 /** Words that looked into the box: at least half of the most, and more than an even look at the picture. */
 function markedWords({ share, lift }) {
   const most = Math.max(...share);
@@ -35,14 +37,17 @@ function oneAtATime(task, { start, slow, end }) {
 /** Put the explorer into an element; returns a function that takes it out again. */
 function mount(el, state, source) {
   const info = state.get("info");
-  const root = make("div", "explorer", el);
+  const root = make("div", "explorer", el, { tabIndex: -1 });
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys for its cells
+  const opening = make("div", "opening", root, { textContent: info.opening });
   const controls = makeControls(info, state, root);
   const body = make("div", "body", root);
   const album = make("div", "album", body);
   const text = make("div", "text", body);
   if (info.question) make("div", "question", text, { textContent: info.question });
+  const prompt = makePrompt(info, text);
   const words = makeWords(info, text);
+  const heads = makeHeads(info, state, text);
   const legend = make("div", "legend", root);
   const bar = make("canvas", "bar", legend, { ariaHidden: "true" });
   const scale = make("span", "scale", legend);
@@ -50,7 +55,13 @@ function mount(el, state, source) {
   status.setAttribute("role", "status");
   paintBar(bar, info.spotlight, info.pictures[0].dark);
 
-  const view = { info, state, root, words, scale, status, pinned: false, bare: false, map: null, looks: null };
+  const view = {
+    info, state, source, root, opening, prompt, words, heads, scale, status,
+    pinned: false, bare: false, map: null, looks: null, grid: null, of: "the reply",
+  };
+  const boxPanel = makeBoxPanel(view, root);
+  const again = makeAgain(root);
+  view.boxPanel = boxPanel;
   view.pictures = info.pictures.map((_, number) => makePicture(info, number, source, album, setBox));
   function setBox(number, box, done) {
     if (!done) return drawPictures(view);
@@ -72,8 +83,25 @@ function mount(el, state, source) {
     } catch (error) {
       Object.assign(view, { map: null, looks: null, error: error.message });
     }
-    if (!gone) drawAll(view);
+    if (gone) return;
+    drawAll(view);
+    clearTimeout(view.later);
+    view.later = setTimeout(glance, GLANCE); // the heads of a word that the pointer rests on
   }
+  async function glance() {
+    const [word, image, sinks] = ["word", "image", "sinks"].map((name) => state.get(name));
+    if (!info.choices.heads || gone) return;
+    try {
+      view.grid = await source.grid({ word, image, sinks });
+    } catch {
+      return; // told where the map would be
+    }
+    if (gone || word !== state.get("word")) return;
+    view.of = word === null ? "the reply" : `“${shown(info.words[word])}”`;
+    heads.draw(view.grid, view.of);
+    root.dataset.grid = word ?? "reply";
+  }
+  const fetchAgain = () => again(source, state.get("asked") ?? 0).catch((error) => (status.textContent = error.message));
   const plan = oneAtATime(redraw, {
     start: () => (root.dataset.busy = "1"),
     slow: () => (status.textContent = "Computing …"),
@@ -83,15 +111,18 @@ function mount(el, state, source) {
     },
   });
   const watched = ["word", "layer", "head", "sinks", "image", "box", "crops", "strength"];
-  const stops = watched.map((name) => state.on(name, plan));
+  const stops = [...watched.map((name) => state.on(name, plan)), state.on("asked", fetchAgain)];
   listenToWords(view);
   listenToKeys(view);
   listenToBare(view);
+  listenToControls(root);
   const sizes = new ResizeObserver(() => drawPictures(view)); // also when the page puts a dropped canvas back
   view.pictures.forEach((picture) => sizes.observe(picture.canvas));
   plan();
+  fetchAgain();
   return () => {
     gone = true;
+    clearTimeout(view.later);
     stops.forEach((stop) => stop());
     sizes.disconnect();
     source.close();
@@ -153,6 +184,32 @@ function listenToKeys({ pictures, state }) {
   }
 }
 
+/**
+ * Sliders by keyboard: JupyterLab keeps arrow keys from native controls, so that we move them ourselves.
+ * Escape leaves the explorer.
+ */
+function listenToControls(root) {
+  root.addEventListener("keydown", (event) => {
+    const input = event.target;
+    if (event.key === "Escape") {
+      document.activeElement?.blur();
+      return;
+    }
+    if (input.type !== "range" || input.disabled) return;
+    const [low, high, step] = [input.min, input.max, input.step].map(Number);
+    const value = Number(input.value);
+    const moved = {
+      ArrowLeft: value - step, ArrowDown: value - step, ArrowRight: value + step, ArrowUp: value + step,
+      PageDown: value - 5 * step, PageUp: value + 5 * step, Home: low, End: high,
+    }[event.key];
+    if (moved === undefined) return;
+    input.value = Math.min(Math.max(moved, low), high);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
+
 /** While the button or the key B is held, the pictures are bare. */
 function listenToBare(view) {
   const { root } = view;
@@ -178,9 +235,15 @@ function listenToBare(view) {
 }
 
 function drawAll(view) {
+  const { state, info } = view;
   drawPictures(view);
   drawWords(view);
+  drawPrompt(view);
   drawStatus(view);
+  view.heads.draw(view.grid, view.of);
+  view.boxPanel();
+  const best = state.get("layer") === info.best[0] && state.get("head") === info.best[1];
+  view.opening.classList.toggle("wbx-elsewhere", !best);
 }
 
 function drawPictures({ pictures, state, map, info, bare }) {
@@ -200,9 +263,9 @@ function drawPictures({ pictures, state, map, info, bare }) {
 }
 
 function drawWords(view) {
-  const { words, state, looks, root } = view;
+  const { words, state, info, looks, map, root } = view;
   const current = state.get("word");
-  const most = looks ? Math.max(...looks.share) : 0;
+  const most = looks ? Math.max(...looks.share) : (map?.textPeak ?? 0);
   const marked = looks ? markedWords(looks) : [];
   words.forEach((element, word) => {
     element.classList.toggle("wbx-shown", word === current);
@@ -210,21 +273,45 @@ function drawWords(view) {
     element.classList.toggle("wbx-marked", marked.includes(word));
     element.setAttribute("aria-selected", String(word === current));
     element.tabIndex = word === (current ?? 0) ? 0 : -1;
-    const strength = most > 0 ? looks.share[word] / most : 0;
+    const share = looks ? looks.share[word] : slotShare(map, info.prompt.length + word);
+    const strength = most > 0 ? share / most : 0;
     element.style.setProperty("--wbx-strength", `${(65 * strength).toFixed(1)}%`);
-    element.title = looks ? `${percent(looks.share[word])} of its attention in the box` : "";
+    const told = looks ? `${percent(share)} of its attention in the box` : map ? `${percent(share)} of the shown word's attention` : "";
+    element.title = [element.dataset.token, told].filter(Boolean).join(": ");
   });
   root.dataset.word = current ?? "";
   root.dataset.marked = marked.join(" ");
   if (JSON.stringify(marked) !== JSON.stringify(state.get("marked"))) state.set({ marked });
 }
 
+/** Attention of the shown word on a word of the prompt or the reply. */
+const slotShare = (map, slot) => (map ? (map.texts[slot] * map.textPeak) / 255 : 0);
+
+/** The prompt's words, shaded by the attention of the word that is shown. */
+function drawPrompt({ prompt, map }) {
+  let whole = 0;
+  prompt.elements.forEach((element, slot) => {
+    const share = slotShare(map, slot);
+    whole += share;
+    element.style.setProperty("--wbx-strength", `${(65 * (map && map.textPeak > 0 ? share / map.textPeak : 0)).toFixed(1)}%`);
+    element.title = [element.dataset.token, map ? `${percent(share)} of the shown word's attention` : ""].filter(Boolean).join(": ");
+  });
+  prompt.line.textContent = map ? `prompt: ${percent(whole)} of its attention` : "prompt";
+}
+
+/** How much of a word's attention lies on the prompt's text, the thought and the answer. */
+function onTexts(info, map) {
+  const parts = { prompt: 0, thought: 0, answer: 0 };
+  [...info.prompt, ...info.words].forEach(({ part }, slot) => {
+    if (part in parts) parts[part] += slotShare(map, slot);
+  });
+  return Object.entries(parts).filter(([, share]) => share >= 0.005).map(([name, share]) => `${percent(share)} on the ${name}`);
+}
+
 /** What lies under the strongest patch, and how much of its picture's attention is there. */
 function mostOn({ pictures }, { values, shares, peak }) {
-  const strongest = values.indexOf(Math.max(...values));
-  const number = pictures.findIndex(({ grids }) => grids.some(({ start, names }) => strongest >= start && strongest < start + names.length));
-  const grid = pictures[number].grids.find(({ start, names }) => strongest >= start && strongest < start + names.length);
-  const name = grid.names[strongest - grid.start];
+  const { image: number, grid, cell: strongest } = strongestPatch({ pictures }, values);
+  const name = grid.names[strongest];
   let there = 0;
   grid.names.forEach((other, cell) => (there += other === name ? values[grid.start + cell] : 0));
   const share = shares[number] > 0 ? (there * peak) / 255 / shares[number] : 0;
@@ -238,11 +325,13 @@ function drawStatus({ info, state, map, looks, status, scale, error }) {
   const lines = [];
   if (map) {
     const where = map.shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
-    lines.push(`“${shown(info.words[word].text)}”: ${where.join(", ")}; ${mostOn(info, map)}`);
+    lines.push(`“${shown(info.words[word])}”: ${where.join(", ")}; ${mostOn(info, map)}`);
+    const texts = onTexts(info, map);
+    if (texts.length) lines.push(`In the text: ${texts.join(", ")}`);
   }
   if (looks) {
     const marked = markedWords(looks);
-    const named = marked.slice(0, 8).map((i) => `“${shown(info.words[i].text)}” ${percent(looks.share[i])}`);
+    const named = marked.slice(0, 8).map((i) => `“${shown(info.words[i])}” ${percent(looks.share[i])}`);
     lines.push(`Box on picture ${image} (${box.map((n) => Math.round(n)).join(", ")}): ${plural(marked.length, "word")} looked there`
       + `${named.length ? `: ${named.join(", ")}` : ""}${marked.length > 8 ? ", …" : ""}`);
   }
@@ -258,7 +347,7 @@ function render({ model, el }) {
 
 /** Start from the data that a saved page carries. */
 function open(el, data) {
-  return mount(el, pageState({ info: data.info, marked: [], ...data.state }), pageSource(data));
+  return mount(el, pageState({ info: data.info, marked: [], asked: data.again.length, ...data.state }), pageSource(data));
 }
 
 export { mount, open, pageState };

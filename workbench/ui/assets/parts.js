@@ -9,9 +9,29 @@ function make(tag, name, parent, more = {}) {
   return element;
 }
 
-const percent = (share) => `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)}%`;
+const percent = (share) =>
+  share > 0 && share < 0.0001 ? "under 0.01%" : `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)}%`;
 const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const shown = (text) => text.trim() || (text.includes("\n") ? "↵" : "␣");
+const shown = ({ text, name }) => name || text.trim() || (text.includes("\n") ? "↵" : "␣");
+
+/** The words of the prompt, folded away; returns their elements and the line above them. */
+function makePrompt(info, parent) {
+  const fold = make("details", "prompt", parent);
+  const line = make("summary", "", fold, { textContent: "prompt" });
+  const block = make("div", "block", fold);
+  const elements = info.prompt.map((word) => {
+    const element = make("span", "slot", block, { textContent: word.name || word.text });
+    if (word.name) nameControl(element, word);
+    return element;
+  });
+  return { line, elements };
+}
+
+/** A control token stands by its name; its own text is told when it is pointed at. */
+function nameControl(element, word) {
+  element.classList.add("wbx-named");
+  element.dataset.token = word.text.trim();
+}
 
 /** The reply's words in their blocks; returns their elements. */
 function makeWords(info, parent) {
@@ -31,9 +51,10 @@ function makeWords(info, parent) {
     const before = /^\s*/.exec(word.text)[0];
     const after = word.text.trim() ? /\s*$/.exec(word.text)[0] : "";
     if (word.text.trim() && before) block.append(before);
-    const element = make("span", "word", block, { textContent: shown(word.text), tabIndex: number ? -1 : 0 });
+    const element = make("span", "word", block, { textContent: shown(word), tabIndex: number ? -1 : 0 });
     element.setAttribute("role", "option");
     element.dataset.word = number;
+    if (word.name) nameControl(element, word);
     if (!word.text.trim()) element.classList.add("wbx-blank");
     if (after || word.text.includes("\n")) block.append(word.text.includes("\n") ? "\n" : after);
     return element;
@@ -68,30 +89,30 @@ function makeStrength(parent, change) {
   };
 }
 
+function makeCheck(name, title, parent, change) {
+  const label = make("label", "check", parent, { title });
+  const input = make("input", "", label, { type: "checkbox" });
+  label.append(name);
+  input.addEventListener("change", () => change(input.checked));
+  return (value) => (input.checked = value);
+}
+
 function makeControls(info, state, parent) {
   const bar = make("div", "controls", parent);
   const layer = makeSlider("layer", info.layers, info.choices.layers, bar, (value) => state.set({ layer: value }));
   const head = makeSlider("head", info.heads, info.choices.heads, bar, (value) => state.set({ head: value }));
-  const label = make("label", "check", bar);
-  const sinks = make("input", "", label, { type: "checkbox" });
-  label.append("sinks");
-  label.title = "Positions that draw attention whatever is asked; without them the rest is shared out anew";
-  sinks.addEventListener("change", () => state.set({ sinks: sinks.checked }));
+  const sinks = makeCheck("sinks", "Positions that draw attention whatever is asked; without them the rest is shared out anew",
+    bar, (value) => state.set({ sinks: value }));
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));
-  let crops = null;
-  if (info.pictures.some((picture) => picture.grids.length > 1)) {
-    const choice = make("label", "check", bar);
-    crops = make("input", "", choice, { type: "checkbox" });
-    choice.append("crops");
-    choice.title = "Show the attention on the picture's crops instead of on the whole picture";
-    crops.addEventListener("change", () => state.set({ crops: crops.checked }));
-  }
+  const some = info.pictures.some((picture) => picture.grids.length > 1);
+  const crops = some && makeCheck("crops", "Show the attention on the picture's crops instead of on the whole picture",
+    bar, (value) => state.set({ crops: value }));
   return () => {
     layer(state.get("layer"));
     head(state.get("head"));
-    sinks.checked = state.get("sinks");
+    sinks(state.get("sinks"));
     strength(state.get("strength"));
-    if (crops) crops.checked = state.get("crops");
+    if (crops) crops(state.get("crops"));
   };
 }
 

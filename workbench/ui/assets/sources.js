@@ -1,9 +1,13 @@
-// Where maps come from: a kernel that is asked for each as it is needed, or a page that carries them.
-// Both have map({word, layer, head, sinks}) -> {values, peak, shares}, looks({image, box, layer, head, sinks})
-// -> {share, lift} (a number for each word), picture(image) -> ImageBitmap, and close().
+// Where maps come from: a kernel that is asked for each as it is needed, or a page that carries them.  Both have
+// map({word, layer, head, sinks}) -> {values, peak, shares, texts, textPeak}, looks({image, box, layer, head, sinks})
+// -> {share, lift (a number for each word), heads}, grid({word, image, sinks}) -> {shape, values},
+// picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}).
 
 const KEPT = 64 * 1024 * 1024; // bytes of maps kept in the browser
 const PATIENCE = 600; // seconds until a silent kernel is given up
+const [BUTTONS, BEYOND] = [6, 0.01]; // heads offered for a box, and what they must look there beyond the rest
+const THUMBNAIL = 12; // most rows and columns of a head's thumbnail
+const GONE = "The kernel of this explorer is gone. Run its cell again.";
 
 /** Ask for each thing once; the least recently used are dropped when there are too many. */
 function remember(ask) {
@@ -43,6 +47,8 @@ function remember(ask) {
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 const floatsOf = (view) => new Float32Array(bytesOf(view).slice().buffer); // a copy: aligned to four bytes
 
+const pictureOf = (view) => createImageBitmap(new Blob([bytesOf(view)], { type: "image/png" }));
+
 /** Maps from the kernel, over custom messages of the widget. */
 function kernelSource(model) {
   const name = Math.random().toString(36).slice(2); // each view hears the answers to all of them
@@ -62,25 +68,39 @@ function kernelSource(model) {
       const id = `${name}:${count++}`;
       const timer = setTimeout(() => {
         waiting.delete(id);
-        reject(new Error("The kernel does not answer. Run the cell again."));
+        reject(new Error(GONE));
       }, PATIENCE * 1000);
+      const failed = () => {
+        waiting.delete(id);
+        clearTimeout(timer);
+        reject(new Error(GONE));
+      };
       waiting.set(id, { resolve, reject, timer });
-      model.send({ id, ...content });
+      try {
+        Promise.resolve(model.send({ id, ...content })).catch(failed); // after a restart there is nobody to send to
+      } catch {
+        failed();
+      }
     });
   const known = remember(async (request) => {
     const reply = await ask(request);
     const bytes = reply.buffers.reduce((sum, view) => sum + view.byteLength, 0);
     if (request.kind === "map") {
-      return { values: bytesOf(reply.buffers[0]), peak: reply.peak, shares: reply.shares, bytes };
+      const [values, texts] = reply.buffers.map(bytesOf);
+      return { values, texts, peak: reply.peak, textPeak: reply.textPeak, shares: reply.shares, bytes };
     }
-    return { share: floatsOf(reply.buffers[0]), lift: floatsOf(reply.buffers[1]), bytes };
+    if (request.kind === "grid") return { shape: reply.shape, values: bytesOf(reply.buffers[0]), bytes };
+    return { heads: reply.heads, share: floatsOf(reply.buffers[0]), lift: floatsOf(reply.buffers[1]), bytes };
   });
   return {
     map: (request) => known({ kind: "map", ...request }),
     looks: (request) => known({ kind: "looks", ...request }),
-    picture: async (image) => {
-      const reply = await ask({ kind: "picture", image });
-      return createImageBitmap(new Blob([bytesOf(reply.buffers[0])], { type: "image/png" }));
+    grid: (request) => known({ kind: "grid", layer: null, head: null, ...request }),
+    picture: async (image) => pictureOf((await ask({ kind: "picture", image })).buffers[0]),
+    hide: (request) => ask({ kind: "hide", ...request }),
+    again: async (number) => {
+      const reply = await ask({ kind: "again", number });
+      return { ...reply.told, bitmap: await pictureOf(reply.buffers[0]) };
     },
     close: () => {
       model.off("msg:custom", receive);
@@ -97,23 +117,62 @@ async function inflate(text) {
   return new Uint8Array(await new Response(packed.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
 }
 
+/** The heads that look at some cells most, beyond what they look at the picture anyway; as `Maps.heads_on`. */
+function headsOn({ values, peaks }, inside, grids, info, cells) {
+  const area = grids.reduce((sum, grid) => sum + grid.rows * grid.cols, 0);
+  const found = peaks.map((peak, at) => {
+    const value = (cell) => (values[at * cells + cell] * peak) / 255;
+    const share = inside.reduce((sum, cell) => sum + value(cell), 0);
+    let total = 0;
+    for (const grid of grids) for (let cell = grid.start; cell < grid.start + grid.rows * grid.cols; cell++) total += value(cell);
+    return { layer: Math.floor(at / info.heads), head: at % info.heads, share, score: share - (total * inside.length) / area };
+  });
+  return found.filter(({ score }) => score > BEYOND).sort((a, b) => b.score - a.score).slice(0, BUTTONS);
+}
+
+/** Small maps of all heads as bytes on one root scale; as `thumbnails` in Python. */
+function thumbnailsOf(shares, grid, info) {
+  const [rows, cols] = [grid.rows, grid.cols].map((count) => Math.ceil(count / THUMBNAIL));
+  const [down, across] = [Math.ceil(grid.rows / rows), Math.ceil(grid.cols / cols)];
+  const largest = new Float32Array(shares.length * down * across);
+  shares.forEach((own, number) =>
+    own.forEach((share, cell) => {
+      const [row, col] = [Math.floor(cell / grid.cols), cell % grid.cols];
+      const place = (number * down + Math.floor(row / rows)) * across + Math.floor(col / cols);
+      largest[place] = Math.max(largest[place], share);
+    }));
+  const most = largest.reduce((a, b) => Math.max(a, b), 0) || 1;
+  const values = Uint8Array.from(largest, (share) => Math.round(255 * Math.sqrt(share / most)));
+  return { shape: [info.layers, info.heads, down, across], values };
+}
+
 /** Maps that a page carries: data.maps[setting] = {peaks, shares, packed}; each is unpacked when it is needed. */
 function pageSource(data) {
   const grids = data.info.pictures.flatMap((picture) => picture.grids);
   const cells = grids.reduce((sum, grid) => sum + grid.rows * grid.cols, 0);
   const setting = remember(async (key) => {
     if (!(key in data.maps)) throw new Error("This page does not carry that layer or head.");
-    const { peaks, shares, packed } = data.maps[key];
-    const values = await inflate(packed);
-    return { peaks, shares, values, bytes: values.length };
+    const { peaks, shares, packed, textPeaks, texts } = data.maps[key];
+    const [values, slots] = await Promise.all([inflate(packed), inflate(texts)]);
+    return { peaks, shares, values, textPeaks, slots, bytes: values.length + slots.length };
+  });
+  const slots = data.info.prompt.length + data.info.words.length;
+  const heads = remember(async () => {
+    const values = await inflate(data.heads.packed);
+    return { values, peaks: data.heads.peaks, bytes: values.length };
   });
   const at = ({ layer, head, sinks }) => setting(`${layer ?? "mean"}/${head ?? "mean"}/${sinks ? 1 : 0}`);
   return {
     map: async (request) => {
-      const { peaks, shares, values } = await at(request);
-      const start = request.word * cells;
-      const own = values.subarray(start, start + cells);
-      return { values: own, peak: peaks[request.word], shares: shares[request.word] };
+      const all = await at(request);
+      const { word } = request;
+      return {
+        values: all.values.subarray(word * cells, (word + 1) * cells),
+        texts: all.slots.subarray(word * slots, (word + 1) * slots),
+        peak: all.peaks[word],
+        textPeak: all.textPeaks[word],
+        shares: all.shares[word],
+      };
     },
     looks: async (request) => {
       const { peaks, shares, values } = await at(request);
@@ -126,9 +185,25 @@ function pageSource(data) {
         const whole = shares[word][request.image];
         return whole > 0 && area > 0 ? part / whole / area : 0;
       });
-      return { share, lift };
+      return { share, lift, heads: data.heads ? headsOn(await heads(), inside, own, data.info, cells) : [] };
     },
-    picture: (image) => createImageBitmap(new Blob([fromBase64(data.pictures[image])], { type: "image/png" })),
+    grid: async ({ word, image, sinks }) => {
+      if (!data.heads) throw new Error("This page does not carry the heads apart.");
+      const grid = data.info.pictures[image].grids[0];
+      const shares = [];
+      for (let layer = 0; layer < data.info.layers; layer++) {
+        for (let head = 0; head < data.info.heads; head++) {
+          const from = word === null ? await heads() : await at({ layer, head, sinks });
+          const row = word === null ? layer * data.info.heads + head : word;
+          const start = row * cells + grid.start;
+          const values = from.values.subarray(start, start + grid.rows * grid.cols);
+          shares.push(Float32Array.from(values, (value) => (value * from.peaks[row]) / 255));
+        }
+      }
+      return thumbnailsOf(shares, grid, data.info);
+    },
+    picture: (image) => pictureOf(fromBase64(data.pictures[image])),
+    again: async (number) => ({ ...data.again[number], bitmap: await pictureOf(fromBase64(data.again[number].picture)) }),
     close: () => {},
   };
 }
@@ -149,13 +224,17 @@ function pageState(values) {
   };
 }
 
-/** A widget's model as such a state. */
+/** A widget's model as such a state; without a kernel the view still shows what it has. */
 function kernelState(model) {
   return {
     get: (name) => model.get(name),
     set: (changes) => {
       model.set(changes);
-      model.save_changes();
+      try {
+        model.save_changes();
+      } catch {
+        // nobody to tell: the next request says so
+      }
     },
     on: (name, listener) => {
       model.on(`change:${name}`, listener);
