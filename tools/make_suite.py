@@ -1,7 +1,8 @@
-"""Make the shipped suite anew: python tools/make_suite.py [folder]
+"""Make a shipped suite anew: python tools/make_suite.py suite|suite2 [folder]
 
 600 drawn questions, evenly over all families and difficulties, with a seed that neither training nor its
 evaluation draws from. Pictures of one size share a sheet, a PNG with a palette where that is exact.
+"suite" is drawn in the first world; "suite2" in the second, with the families that came with it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from typing import Any
 from PIL import Image
 
 from workbench import synth
+from workbench.bench.tasks.drawn import drawn_scoring
 from workbench.bench.tasks.task import picture_digest
 
 #: Training draws from texts "train/...", its evaluation from 1_000_003, and drawn tasks from 2_000_003.
 SEED = 3_000_017
+SUITES = {"suite": (1, tuple(synth.FAMILIES)), "suite2": (2, (*synth.FAMILIES, *synth.FREE))}
 ITEMS = 600
 ACROSS = 16  # pictures beside each other on a sheet
 MOST = 128  # pictures on a sheet
 
 
-def main(folder: Path) -> None:
+def main(name: str, folder: Path) -> None:
     """Draw, lay out, write, and say how large it became."""
-    drawn = samples()
+    drawn = samples(name)
     sizes: dict[tuple[int, int], list[Image.Image]] = defaultdict(list)
     places: dict[int, list[tuple[tuple[int, int], int]]] = {}
     for number, sample in enumerate(drawn):
@@ -48,7 +51,7 @@ def main(folder: Path) -> None:
     header = {
         "format": "workbench.bench.suite",
         "version": version,
-        "origin": f"workbench.synth, seed {SEED}",
+        "origin": f"workbench.synth, {'' if name == 'suite' else 'world 2, '}seed {SEED}",
     }
     lines = [json.dumps(line) for line in (header, *rows)]
     (folder / "items.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -56,17 +59,19 @@ def main(folder: Path) -> None:
     print(f"{len(rows)} items, version {version}, {total / 1e6:.2f} MB in {folder}")
 
 
-def samples() -> list[Any]:
+def samples(name: str = "suite") -> list[Any]:
     """The items in an order that takes families and difficulties in turn, so that any head is balanced."""
-    groups = [(family, level) for level in synth.DIFFICULTIES for family in synth.FAMILIES]
+    world, families = SUITES[name]
+    groups = [(family, level) for level in synth.DIFFICULTIES for family in families]
     rounds = -(-ITEMS // len(groups))
-    drawn = {group: synth.sample(group[0], rounds, seed=SEED, difficulty=group[1]) for group in groups}
+    drawn = {
+        group: synth.sample(group[0], rounds, seed=SEED, difficulty=group[1], world=world) for group in groups
+    }
     return [drawn[group][turn] for turn in range(rounds) for group in groups][:ITEMS]
 
 
 def row(number: int, sample: Any, places: list[tuple[tuple[int, int], int]]) -> dict[str, Any]:
     """A line of items.jsonl."""
-    width, height = sample.images[sample.image].size
     return {
         "id": f"{number:03d}-{sample.family}-{sample.difficulty}",
         "question": sample.question,
@@ -76,11 +81,7 @@ def row(number: int, sample: Any, places: list[tuple[tuple[int, int], int]]) -> 
         "picture": sample.image,
         "pictures": [_place(size, index) for size, index in places],
         "digests": [picture_digest(image) for image in sample.images],
-        "scoring": {
-            "rule": sample.rule,
-            "boxes": [list(b) for b in sample.boxes],
-            "image_size": [width, height],
-        },
+        "scoring": drawn_scoring(sample),
     }
 
 
@@ -107,5 +108,6 @@ def _sheet(images: list[Image.Image], size: tuple[int, int]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    here = Path(__file__).resolve().parent.parent / "data" / "suite"
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else here)
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "suite"
+    here = Path(__file__).resolve().parent.parent / "data" / chosen
+    main(chosen, Path(sys.argv[2]) if len(sys.argv) > 2 else here)

@@ -29,7 +29,7 @@ from .families import (
     register_family,
     sample,
 )
-from .sample import Drawing, Question, Sample, parse_point
+from .sample import Drawing, Facts, Question, Sample, parse_point, sentences
 from .world import WORLD_1, WORLD_2, World
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "DRAWN",
     "EVERYDAY",
     "Drawing",
+    "Facts",
     "Question",
     "register_family",
     "DIFFICULTIES",
@@ -53,4 +54,5 @@ __all__ = [
     "family",
     "parse_point",
     "sample",
+    "sentences",
 ]

@@ -1,4 +1,4 @@
-"""Finding a task by its name: drawn ones, the shipped suite, and benchmarks of the field"""
+"""Finding a task by its name: drawn ones, the shipped suites, and benchmarks of the field"""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...plugins import Table
-from .drawn import NAME as SUITE
-from .drawn import drawn_names, drawn_task, suite
+from .drawn import SUITES, drawn_names, drawn_task, suite
 from .field import FIELD, field_task
 from .task import Task
 
@@ -33,7 +32,7 @@ def register_task(name: str, make: Callable[..., Task]) -> None:
     Example:
         >>> register_task("colours", lambda folder=None, n=None: Task("colours", items[:n], scorer="AI2D"))
     """
-    if name in (SUITE, *FIELD) or str(name).startswith("synth:"):
+    if name in (*SUITES, *FIELD) or str(name).startswith("synth:"):
         raise InputError(f"a task with the name {name!r}, which the workbench has", "another name")
     if not callable(make):
         raise InputError(f"task {name!r} is made by {make!r}", "a function that returns a Task")
@@ -41,8 +40,8 @@ def register_task(name: str, make: Callable[..., Task]) -> None:
 
 
 def task_names() -> list[str]:
-    """Names that `task` takes: the suite, the benchmarks of the field, and the drawn tasks."""
-    return [SUITE, *FIELD, *TASKS, *drawn_names()]
+    """Names that `task` takes: the suites, the benchmarks of the field, and the drawn tasks."""
+    return [*SUITES, *FIELD, *TASKS, *drawn_names()]
 
 
 def task(name: str, *, folder: str | Path | None = None, n: int | None = None, **options: Any) -> Task:
@@ -52,7 +51,7 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
         name: one of `task_names`, in capitals or not ("mmmu").
         folder: for a benchmark of the field, where its files lie; None fetches them from the Hub.
         n: the first ``n`` items; for a drawn task, how many to draw.
-        **options: more of `workbench.bench.tasks.drawn.drawn_task` (``seed``) or of
+        **options: more of `workbench.bench.tasks.drawn.drawn_task` (``seed``, ``world``) or of
             `workbench.bench.tasks.field.field_task` (``revision``).
 
     Raises:
@@ -62,13 +61,13 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
         >>> task("synth:chain@2", n=5)
         Task('synth:chain@2', 5 items, scorer: drawn, version: ...)
     """
-    name = {known.casefold(): known for known in (SUITE, *FIELD)}.get(name.casefold(), name)
+    name = {known.casefold(): known for known in (*SUITES, *FIELD)}.get(name.casefold(), name)
     if name.startswith("synth:"):
         if folder is not None:
             raise InputError(f"folder={str(folder)!r} for {name!r}", "no folder: its items are drawn")
         return drawn_task(name, **({} if n is None else {"n": n}), **options)
-    if name == SUITE:
-        return suite(folder=folder, n=n, **options)
+    if name in SUITES:
+        return suite(name, folder=folder, n=n, **options)
     if name in FIELD:
         return field_task(name, folder=folder, n=n, **options)
     if name in TASKS:
@@ -77,7 +76,7 @@ def task(name: str, *, folder: str | Path | None = None, n: int | None = None, *
             raise InputError(f"the task {name!r} makes a {type(made).__name__}", "a workbench.bench.Task")
         return made
     near = difflib.get_close_matches(name, task_names(), n=3, cutoff=0.4)
-    likely = " or ".join(near or [SUITE, "MMStar", "synth:chain@2"])
+    likely = " or ".join(near or [*SUITES, "MMStar", "synth:chain@2"])
     raise InputError(f"task {name!r}", f"a name like {likely}", "see bench.task_names()")
 
 

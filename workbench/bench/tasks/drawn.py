@@ -1,6 +1,6 @@
-"""Tasks from the drawn world: one a family and difficulty ("synth:gui_find@2"), and the suite that ships.
+"""Tasks from the drawn world: one a family and difficulty ("synth:gui_find@2"), and the suites that ship.
 
-The suite is the same 600 items for everybody.
+The suites are the same 600 items each for everybody.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from .task import Item, Task
 
 __all__ = [
     "BENCHMARK_SEED",
+    "SUITES",
     "SheetPicture",
     "drawn_item",
     "drawn_names",
+    "drawn_scoring",
     "drawn_task",
     "score_drawn",
     "suite",
@@ -40,8 +42,8 @@ ITEMS = 100
 
 
 def _families() -> list[str]:
-    """Families that make a task: the built-in model's, and those of plug-ins."""
-    return [*synth.FAMILIES, *synth.DRAWN.plugged()]
+    """Families that make a task: those of both worlds, and of plug-ins."""
+    return [*synth.FAMILIES, *synth.FREE, *synth.DRAWN.plugged()]
 
 
 def drawn_names() -> list[str]:
@@ -50,27 +52,32 @@ def drawn_names() -> list[str]:
     return [f"synth:{family}{level}" for family in _families() for level in levels]
 
 
-def drawn_task(name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED) -> Task:
+def drawn_task(
+    name: str, *, n: int = ITEMS, seed: int = BENCHMARK_SEED, world: synth.World | int | None = None
+) -> Task:
     """A task of one family, at one difficulty or mixed.
 
     Args:
         name: "synth:FAMILY" or "synth:FAMILY@DIFFICULTY".
         n: how many items.
         seed: of the drawings; the same gives the same items.
+        world: in which they are drawn; None for the second world of the families that came with it, and for
+            the first one of the others.
 
     Raises:
-        InputError: for a family or difficulty that does not exist.
+        InputError: for a family, difficulty or world that does not exist.
     """
     family, _, level = name.removeprefix("synth:").partition("@")
     if family not in _families() or (level and level not in map(str, synth.DIFFICULTIES)):
         raise InputError(
-            f"task {name!r}", f"synth:FAMILY or synth:FAMILY@1..3, FAMILY one of {', '.join(synth.FAMILIES)}"
+            f"task {name!r}", f"synth:FAMILY or synth:FAMILY@1..3, FAMILY one of {', '.join(_families())}"
         )
-    samples = synth.sample(family, n, seed=seed, difficulty=int(level) if level else None)
+    if world is None:
+        world = 2 if family in synth.FREE else 1
+    samples = synth.sample(family, n, seed=seed, difficulty=int(level) if level else None, world=world)
     items = [drawn_item(sample, f"{family}-{number:04d}") for number, sample in enumerate(samples)]
-    return Task(
-        f"synth:{family}{'@' + level if level else ''}", items, origin=f"workbench.synth, seed {seed}"
-    )
+    drawn = f"seed {seed}" if world == 1 else f"world {world}, seed {seed}"
+    return Task(f"synth:{family}{'@' + level if level else ''}", items, origin=f"workbench.synth, {drawn}")
 
 
 def drawn_item(sample: Sample, name: str, *, images: Sequence[Any] = ()) -> Item:
@@ -141,7 +148,9 @@ def score_drawn(
     return sample.correct(text)
 
 
-NAME = "suite"
+#: Name of each shipped suite, which is that of its folder too: the first world's, and the second's with its
+#: everyday families.
+SUITES = ("suite", "suite2")
 
 
 @dataclass(frozen=True)
@@ -156,32 +165,33 @@ class SheetPicture:
         return _sheet(self.sheet).crop(self.box).convert("RGB")
 
 
-@functools.lru_cache(maxsize=64)  # all of them: a run goes through families, and so through sheets, in turn
+@functools.lru_cache(maxsize=256)  # all of them: a run goes through families, and so through sheets, in turn
 def _sheet(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         return image
 
 
-def suite(*, folder: str | Path | None = None, n: int | None = None) -> Task:
-    """The shipped suite: every family of `workbench.synth` at every difficulty, evenly.
+def suite(name: str = "suite", *, folder: str | Path | None = None, n: int | None = None) -> Task:
+    """A shipped suite: every family of its world at every difficulty, evenly.
 
     Made once by ``tools/make_suite.py`` and never changed under its version, so that numbers of different
     machines and months compare.
 
     Args:
+        name: of `SUITES`: "suite", drawn in the first world, or "suite2", drawn in the second.
         folder: another suite in the same layout; None for the shipped one.
         n: the first items; they take all families and difficulties in turn.
 
     Raises:
         InputError: if the folder holds no suite, or it is damaged.
     """
-    place = data_path("suite") if folder is None else local_path(folder)
+    place = data_path(name) if folder is None else local_path(folder)
     try:
         lines = (place / "items.jsonl").read_text(encoding="utf-8").splitlines()
         header, *rows = (json.loads(line) for line in lines)
         items = [_item(row, place) for row in rows]
-        task = Task(NAME, items, version=header["version"], origin=header["origin"])
+        task = Task(name, items, version=header["version"], origin=header["origin"])
     except OSError as error:
         raise InputError(
             f"no suite in {str(place)!r}: {error.strerror}", "items.jsonl and its sheets"
