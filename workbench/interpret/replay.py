@@ -39,6 +39,7 @@ __all__ = [
     "held",
     "layer_numbers",
     "patching",
+    "reaching",
     "reading",
     "score",
     "turns_with",
@@ -388,6 +389,22 @@ def reading(decoder: Decoder, take: Callable[[int, torch.Tensor], None]) -> Iter
         return look
 
     with _hooked((site, hook(layer)) for layer, site in enumerate(decoder.sites)):
+        yield
+
+
+@contextlib.contextmanager
+def reaching(decoder: Decoder, take: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Within this context ``take`` gets the decoder's inputs ``[batch, tokens, hidden]``, open to gradients.
+
+    Nothing before them gets any: the vision tower has no part in a backward pass.
+    """
+
+    def open_up(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        leaf = _stream(args, kwargs).detach().requires_grad_()
+        take(leaf)
+        return _with_stream(args, kwargs, leaf)
+
+    with _hooked([(decoder.blocks[0], open_up)]):
         yield
 
 

@@ -39,6 +39,8 @@ __all__ = [
     "Scorer",
     "can_trim",
     "decoder_of",
+    "log_odds",
+    "logits_of",
     "trimmed_logits",
 ]
 
@@ -164,7 +166,12 @@ class Engine:
         return found[-1][0]
 
     def scores(
-        self, target: Target, pixels: torch.Tensor | None, altered: np.ndarray, *, logits: bool = False
+        self,
+        target: Target,
+        pixels: torch.Tensor | None,
+        altered: np.ndarray,
+        *,
+        pick: Pick | None = None,
     ) -> torch.Tensor:
         """Weighted log-probabilities ``[n]`` of a target.
 
@@ -172,9 +179,9 @@ class Engine:
             target: what is scored.
             pixels: ``[n, *shape]``; None where the prompt has no picture.
             altered: bool ``[n, pictures]``, which pictures differ from the answer's.
-            logits: sum the tokens' scores before the softmax instead.
+            pick: what is read off the scores instead: `logits_of` or `log_odds` of the tokens.
         """
-        pick = _raw if logits else _picked
+        pick = pick or _picked
         if self.own:
             assert pixels is not None, "this path is for prompts with pictures"
             features = self.features(pixels, altered)
@@ -294,10 +301,18 @@ def decoder_of(vlm: VLM) -> torch.nn.Module:
 
 def _picked(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
     """Sum of the log-probabilities of ``ids`` under ``logits [n, len(ids) + 1, vocabulary]``."""
-    return _raw(logits[:, -len(ids) - 1 :].float().log_softmax(dim=-1), ids)
+    return logits_of(logits[:, -len(ids) - 1 :].float().log_softmax(dim=-1), ids)
 
 
-def _raw(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+def log_odds(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+    """Sum of the log-odds of ``ids`` against all other tokens; unlike log-probabilities never flat."""
+    scores = logits[:, -len(ids) - 1 : -1].float()
+    own = torch.tensor(list(ids), device=scores.device)[None, :, None].expand(len(scores), -1, 1)
+    others = scores.scatter(-1, own, -torch.inf).logsumexp(dim=-1)
+    return (scores.gather(-1, own)[..., 0] - others).sum(dim=-1)
+
+
+def logits_of(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
     """Sum of the scores of ``ids``."""
     scores = logits[:, -len(ids) - 1 : -1].float()
     wanted = torch.tensor(list(ids), device=scores.device)

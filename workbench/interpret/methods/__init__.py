@@ -57,6 +57,20 @@ _BUILT_IN: dict[str, Method] = {
         {"samples": 32},
         gradients=True,
     ),
+    "embedding_x_gradient": Method(
+        "embeddings",
+        "Shrikumar et al. 2016, arXiv 1605.01713, at the image tokens",
+        "1 backward",
+        gradients=True,
+        unit="size of the slope (nats of log-odds)",
+    ),
+    "attn_lrp": Method(
+        "embeddings",
+        "Achtibat et al. 2024, arXiv 2402.05602",
+        "1 backward",
+        gradients=True,
+        unit="relevance (nats of log-odds)",
+    ),
     "occlusion": Method("regional", "Zeiler and Fergus 2014, arXiv 1311.2901", "1 forward a region"),
     "shapley_sampling": Method(
         "regional",

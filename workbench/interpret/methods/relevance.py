@@ -20,7 +20,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 from ...errors import CapabilityError
 from ...models.vlm import VLM
-from ..scoring import decoder_of
+from ..scoring import decoder_of, logits_of
 from ..targets import Scored, Target
 from .job import Job, Outcome, frozen, smaller_batches
 
@@ -35,7 +35,7 @@ Leave = Callable[[int], None]
 
 
 @contextlib.contextmanager
-def attending(vlm: VLM, visit: Visit, leave: Leave) -> Iterator[None]:
+def attending(vlm: VLM, visit: Visit, leave: Leave, *, share: float = 1.0) -> Iterator[None]:
     """Within this context a backward pass shows the decoder's attention; one row, no cache.
 
     Args:
@@ -43,6 +43,7 @@ def attending(vlm: VLM, visit: Visit, leave: Leave) -> Iterator[None]:
         visit: called with attention and its gradient, both ``[heads, query, key]``, for some heads of a
             layer; the last layer comes first.
         leave: called with the number of heads when a layer is done.
+        share: of the gradient that each factor of a product gets: 1, or a half for AttnLRP.
 
     Raises:
         CapabilityError: if the decoder does not take its attention from Transformers' interface.
@@ -63,7 +64,7 @@ def attending(vlm: VLM, visit: Visit, leave: Leave) -> Iterator[None]:
         seen[0] += 1
         scaling = options.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        out = _Attend.apply(query, key, value, attention_mask, scaling, visit, leave)
+        out = _Attend.apply(query, key, value, attention_mask, scaling, share, visit, leave)
         return out.transpose(1, 2).contiguous(), None
 
     AttentionInterface.register(NAME, attend)
@@ -88,11 +89,19 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float, visit: Any, leave: Any
+        ctx: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        mask: Any,
+        scaling: float,
+        share: float,
+        visit: Any,
+        leave: Any,
     ) -> Any:
         assert len(query) == 1, f"one row at a time, not {len(query)}"
         ctx.save_for_backward(query, key, value, mask)
-        ctx.scaling, ctx.visit, ctx.leave = scaling, visit, leave
+        ctx.scaling, ctx.share, ctx.visit, ctx.leave = scaling, share, visit, leave
         out = torch.empty_like(query)
         for heads, groups in _parts(query, key):
             out[:, heads] = (
@@ -107,16 +116,18 @@ class _Attend(torch.autograd.Function):
         into_key, into_value = (torch.zeros_like(t, dtype=torch.float32) for t in (key, value))
         for heads, groups in _parts(query, key):
             weights = _weights(query, key, mask, ctx.scaling, heads, groups)
-            out = gradient[:, heads].float()
+            out = gradient[:, heads].float() * ctx.share
             slope = out @ value[:, groups].float().transpose(-1, -2)
             ctx.visit(weights[0], slope[0])
-            inner = weights * (slope - (slope * weights).sum(dim=-1, keepdim=True)) * ctx.scaling
+            inner = (
+                weights * (slope - (slope * weights).sum(dim=-1, keepdim=True)) * (ctx.scaling * ctx.share)
+            )
             into_query[:, heads] = inner @ key[:, groups].float()
             into_key.index_add_(1, groups, inner.transpose(-1, -2) @ query[:, heads].float())
             into_value.index_add_(1, groups, weights.transpose(-1, -2) @ out)
         ctx.leave(query.shape[1])
         grads = (g.to(t.dtype) for g, t in ((into_query, query), (into_key, key), (into_value, value)))
-        return (*grads, None, None, None, None)
+        return (*grads, None, None, None, None, None)
 
 
 def _parts(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -201,7 +212,7 @@ def _rows(job: Job, scored: Scored) -> np.ndarray:
     with scorer.holding(), attending(scorer.vlm, row.visit, row.leave):
         pixels = rows.float().clone().requires_grad_()
         target = Target("span", "", (Scored(scored.ids, scored.span),))
-        score = scorer.engine.scores(target, pixels, np.ones_like(altered), logits=True)
+        score = scorer.engine.scores(target, pixels, np.ones_like(altered), pick=logits_of)
         torch.autograd.grad(score.sum(), pixels)
     scorer.forwards += 1
     scorer.on_batch(1)
