@@ -184,7 +184,7 @@ SCENE = Sample(
     [
         (SCENE.answer, Facts(1.0, 0.0)),
         ("The pink sign reads 'exit'. A blue cross is to the right of the red star.", Facts(1, 0)),
-        ("A red star.", Facts(1 / 4, 0)),
+        ("A red star. There is no green square.", Facts(1 / 4, 0)),
         ("A red star and a green square.", Facts(1 / 4, 1 / 2)),
         ("A blue cross is left of a red star.", Facts(2 / 4, 1 / 3)),
         ("A pink sign says OPEN.", Facts(1 / 4, 1 / 2)),

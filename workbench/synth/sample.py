@@ -177,7 +177,7 @@ def facts_of(text: str) -> set[Fact]:
     """What a description says of shapes, signs and their places; a place is told from the left or from
     above."""
     plain = re.sub(r"[\"'“”:]", "", text.lower().replace("gray", "grey"))
-    facts = {Fact(thing) for thing in re.findall(_THING, plain)}
+    facts = {Fact(thing) for thing in re.findall(rf"(?<!\bno ){_THING}", plain)}
     facts |= {Fact(f"{colour} sign", reads=word) for colour, word in _READS.findall(plain)}
     for one, side, other in _SIDE.findall(plain):
         if side in _OTHER_WAY:
