@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -286,3 +288,44 @@ def test_a_position_that_few_rows_see_is_no_sink_however_much_it_draws():
     assert drawn[0] == drawn[9] == 1  # both draw more than four times uniform attention, in every head
     assert attention.sinks(factor=4)["position"].tolist() == [0]
     assert attention.sinks(factor=4)["head_share"].tolist() == [1]
+
+
+def test_relative_attention_is_the_ratio_of_two_maps_layer_by_layer():
+    own, generic = make_attention(layers=3, seed=1, thought=2), make_attention(layers=3, seed=2, reply=2)
+    found = own.relative(generic)
+    first, its = own.spans["answer"].start, generic.reply(0)
+    maps = [own.map(first, layers=n) / generic.map(its, layers=n) for n in range(3)]
+    np.testing.assert_allclose(found, np.mean(maps, axis=0), rtol=1e-4)
+    one = own.relative(generic, own.reply(0), layers=1, heads=0)
+    expected = own.map(own.reply(0), layers=1, heads=0) / generic.map(its, layers=1, heads=0)
+    np.testing.assert_allclose(one, expected, rtol=1e-4)
+    np.testing.assert_allclose(own.relative(own), 1, rtol=1e-5)
+    with pytest.raises(InputError, match="5 x 4 patches"):
+        own.relative(make_attention(layers=3, grid=(5, 4)))
+
+
+def test_a_map_is_carried_through_the_tower_by_its_matrices():
+    own = make_attention(layers=2, seed=3)
+    rng, cells = np.random.default_rng(4), 24
+    queries, keys = rng.normal(size=(2, 2, 2, cells, 5)).astype(np.float32)  # [layers, heads, cells, width]
+    tower = Attention(
+        store=tuple(LayerStore(q, k, 1.0, 0) for q, k in zip(queries, keys, strict=True)),
+        layout=TokenLayout(cells, make_attention(grid=(6, 4), before=0).layout.images),
+        texts=("",) * cells,
+        tokens=Span(0, cells),
+        masks=(np.zeros(cells, dtype=int),),
+        ahead=0,
+    )
+    record = replace(own, tower=tower)
+    assert own.map(own.reply(0)).shape == (3, 4)
+    start = np.kron(own.map(own.reply(0)), np.full((2, 1), 0.5)).ravel()
+    for layer in (1, 0):
+        matrix = tower.rows(range(cells), layers=layer)[0].mean(axis=0)
+        start = start @ (0.3 * np.eye(cells) + 0.7 * matrix)
+    found = record.carried(own.reply(0), residual=0.3)
+    np.testing.assert_allclose(found.ravel(), start, rtol=1e-4)
+    assert found.sum() == pytest.approx(own.map(own.reply(0)).sum(), rel=1e-4)
+    with pytest.raises(CapabilityError, match="capture=True"):
+        own.carried()
+    with pytest.raises(InputError, match="residual"):
+        record.carried(residual=2)

@@ -1,6 +1,6 @@
 """Attention of one reply as a record: exact rows on demand, maps, sinks, rollout; numpy only"""
 
 from .handmade import make_attention
-from .record import Attention, LayerStore
+from .record import GENERIC, Attention, LayerStore
 
-__all__ = ["Attention", "LayerStore", "make_attention"]
+__all__ = ["GENERIC", "Attention", "LayerStore", "make_attention"]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attention",
     "AttentionRows",
+    "GENERIC",
     "LayerStore",
     "REDUCE",
     "find_sinks",
@@ -44,6 +45,7 @@ __all__ = [
     "rank_heads",
     "received",
     "reverse",
+    "rolled",
     "save_attention",
     "sink_table",
     "unpack",
@@ -296,6 +298,9 @@ class AttentionRows:
 
 REDUCE = ("mean", "max", "none")
 
+GENERIC = "Write a general description of the image."
+"""A question that asks for nothing in particular, as in arXiv 2502.17422; for `Attention.relative`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attention(AttentionRows):
@@ -404,6 +409,99 @@ class Attention(AttentionRows):
                 found = self.drop_sinks(self.layer_rows(layer, part, heads), sinks)
                 np.maximum(most, found[..., cells].max(axis=(0, 1)), out=most)
         return most
+
+    def relative(
+        self,
+        generic: Attention,
+        tokens: Tokens | None = None,
+        *,
+        image: int = 0,
+        layers: Layers = None,
+        heads: Layers = None,
+        sinks: bool = True,
+        tile: int | None = None,
+    ) -> np.ndarray:
+        """Relative attention (Zhang et al. 2025, arXiv 2502.17422): a map over that of a generic question.
+
+        What draws attention whatever is asked, sinks and salient things, is divided out, layer by layer: 1
+        where the question makes no difference, more where it is asked about.
+
+        Args:
+            generic: of the answer to a question that asks for nothing in particular, such as `GENERIC`, about
+                the same picture; its first token's map is the divisor.
+            tokens: as for `map`; None for the answer's first token.
+            image, layers, heads, sinks, tile: as for `map`; heads are averaged before, layers after.
+
+        Returns:
+            float32 ``[rows, cols]``; 0 where the generic question does not look at all.
+
+        Raises:
+            InputError: as `map`; for another grid or number of layers, as of another picture or model.
+        """
+        mine, its = self.grid(image, tile), generic.grid(image, tile)
+        own, other = ((g.rows, g.cols, a.n_layers) for g, a in ((mine, self), (its, generic)))
+        if own != other:
+            raise InputError(
+                f"a generic answer's map of {other[0]} x {other[1]} patches and {other[2]} layers",
+                f"one of {own[0]} x {own[1]} and {own[2]}, of the same picture and model",
+            )
+        chosen: dict[str, Any] = {"heads": heads, "sinks": sinks, "tile": tile}
+        given = self._first() if tokens is None else tokens
+        maps = [
+            ratio(
+                self.map(given, image, layers=layer, **chosen),
+                generic.map(generic._first(), image, layers=layer, **chosen),
+            )
+            for layer in self._layers(layers)
+        ]
+        return np.stack(maps).mean(axis=0)
+
+    def carried(
+        self,
+        tokens: Tokens | None = None,
+        *,
+        image: int = 0,
+        layers: Layers = None,
+        heads: Layers = None,
+        residual: float = 0.5,
+        sinks: bool = True,
+    ) -> np.ndarray:
+        """A map carried on through the vision tower: which patches the looked-at tokens were made of.
+
+        A token that the decoder looks at holds what its patch gathered from others.  So the map's weights are
+        rolled out over the tower's layers (Abnar and Zuidema 2020, arXiv 2005.00928), as in `flow`.
+
+        Args:
+            tokens: as for `map`; None for the answer's first token.
+            image, layers, heads: of the decoder, as for `map`.
+            residual: weight of the tower's residual stream, from 0 to 1; 1 carries nothing.
+            sinks: whether to keep the positions of `sinks`, in the decoder and in the tower.
+
+        Returns:
+            float32 ``[rows, cols]`` on the tower's grid; it sums to what the map sums to.
+
+        Raises:
+            InputError: as `map`; for a residual out of range.
+            CapabilityError: without the tower's attention, or where its grid is no multiple of the decoder's.
+        """
+        found = self.map(
+            self._first() if tokens is None else tokens, image, layers=layers, heads=heads, sinks=sinks
+        )
+        tower, grid = self.vision, self.vision.grid(image)
+        rows, cols = grid.rows // len(found), grid.cols // found.shape[1]
+        if (rows * len(found), cols * found.shape[1]) != (grid.rows, grid.cols) or not rows * cols:
+            raise CapabilityError(
+                f"a tower of {grid.rows} x {grid.cols} patches below {len(found)} x {found.shape[1]} tokens",
+                "a whole number of patches a token",
+            )
+        weights = np.zeros(tower.positions, dtype=np.float32)
+        weights[grid_positions(grid)] = np.kron(found, np.full((rows, cols), 1 / (rows * cols)))
+        return rolled(tower, weights, layers=None, residual=residual, sinks=sinks)[grid_positions(grid)]
+
+    def _first(self) -> int:
+        """The answer's first token, or the reply's where it has no answer."""
+        span = self.spans.get("answer")
+        return span.start if span else self.reply(0)
 
     def over_time(
         self, image: int = 0, *, layers: Layers = None, heads: Layers = None, sinks: bool = True
@@ -619,17 +717,24 @@ def sink_table(attention: AttentionRows, *, factor: float, share: float) -> pand
 
 
 def flow(attention: Attention, token: int, *, layers: Layers, residual: float, sinks: bool) -> np.ndarray:
-    """See `Attention.flow`.
+    """See `Attention.flow`."""
+    (row,) = token_rows([token], attention.tokens, attention.ahead)
+    weights = np.zeros(attention.positions, dtype=np.float32)
+    weights[attention.tokens.start - attention.ahead + row] = 1
+    return rolled(attention, weights, layers=layers, residual=residual, sinks=sinks)
 
-    One row of the product of all layers' matrices is a vector times one matrix after the other, from
+
+def rolled(
+    attention: Attention, weights: np.ndarray, *, layers: Layers, residual: float, sinks: bool
+) -> np.ndarray:
+    """Weights of positions, rolled out over the layers.
+
+    Some rows of the product of all layers' matrices are a vector times one matrix after the other, from
     the last layer down: no matrix of positions x positions is ever kept.
     """
     if not 0 <= residual <= 1:
         raise InputError(f"residual={residual!r}", "a number from 0 to 1")
     first = attention.tokens.start - attention.ahead  # position of the first kept query
-    (row,) = token_rows([token], attention.tokens, attention.ahead)
-    weights = np.zeros(attention.positions, dtype=np.float32)
-    weights[first + row] = 1
     for layer in reversed(numbers(layers, attention.n_layers, "layer")):
         active = [int(p) - first for p in np.flatnonzero(weights) if p >= first]
         passed = weights.copy()
