@@ -53,6 +53,21 @@ def test_one_fact_becomes_another_of_its_kind(sentence: str, question: str, chan
     assert all(" becomes " in one[1] for one in made if one)
 
 
+def test_what_is_used_afterwards_is_changed_first() -> None:
+    words = Vocabulary.of(["D and E says 3.", "It is F or G."])
+    made = words.mistake("E says 3, so F.", "After D comes E, then F.", random.Random(0), then="F says 2.")
+    assert made is not None
+    assert made[1].startswith("F becomes ")
+    red = words.mistake(
+        "The red star is left of the green star.",
+        "left of the green star?",
+        random.Random(0),
+        then="red star",
+    )
+    assert red is not None
+    assert red[1].startswith("red becomes ")
+
+
 def test_where_nothing_can_be_replaced_nothing_is() -> None:
     assert WORDS.mistake("So then it is.", "", random.Random(0)) is None
     assert Vocabulary().mistake("This is Paris.", "", random.Random(0)) is None, "no other name is known"

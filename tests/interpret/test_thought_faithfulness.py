@@ -236,6 +236,12 @@ def test_verdicts_count_and_truth_is_told() -> None:
     sure = replace(found, trials=tuple(trial(n, "thought") for n in range(6)))
     assert sure.summary()["p"].tolist() == [pytest.approx(2 * 0.5**6)]
     assert sure.finding.kind == "follows the thought"
+    some = sure.select([3, 1])
+    assert [t.question for t in some.trials] == [1, 0]
+    assert some.answers == (answers[3], answers[1])
+    for wrong in ([], [4], [-1]):
+        with pytest.raises(InputError, match="some of 0 to 3"):
+            sure.select(wrong)
     with pytest.raises(InputError, match="one that was made"):
         found.share("image_swap")
     with pytest.raises(InputError, match="what='thoughts'"):

@@ -135,19 +135,26 @@ class Vocabulary:
         choices = sorted({choice for choice in choices if choice.lower() != low})
         return _cased(rng.choice(choices), word) if choices else None
 
-    def mistake(self, sentence: str, question: str, rng: random.Random) -> tuple[str, str] | None:
+    def mistake(
+        self, sentence: str, question: str, rng: random.Random, *, then: str = ""
+    ) -> tuple[str, str] | None:
         """The sentence with one fact replaced, and what became what; None where nothing can be.
 
-        The fact is the last one that the question does not give, since that is what the sentence adds.
+        The fact is one that is used afterwards, and that the question does not give; the last of several.
 
         Args:
             sentence: one sentence of a thought.
             question: what was asked.
             rng: chooses what comes in the fact's place.
+            then: what comes after it: the next sentence, or the answer.
         """
-        given = {match.group().lower() for match in _TOKEN.finditer(question)}
-        facts = self.facts(sentence)
-        for fact in sorted(facts, key=lambda each: (each.word.lower() in given, -each.start)):
+        given, used = set(_words(question)), set(_words(then))
+
+        def rank(fact: Fact) -> tuple[bool, bool, int]:
+            word = fact.word.lower()
+            return word not in used, word in given, -fact.start
+
+        for fact in sorted(self.facts(sentence), key=rank):
             if (other := self.other(fact, rng)) is not None:
                 changed = sentence[: fact.start] + other + sentence[fact.stop :]
                 return changed, f"{fact.word} becomes {other}"

@@ -13,6 +13,7 @@ import math
 import random
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from ..errors import InputError, ModeError
 from ..files import local_path
 from ..journal import Journal
 from ..models.generate import model_inputs
+from ..models.outside import OutsideWorldWarning
 from ..models.vlm import VLM, Model
 from ..names import verb
 from ..records import build, plain
@@ -351,7 +353,7 @@ class _Run:
             return [], []
         changes = []
         for number, sentence in enumerate(question.sentences):
-            found = self._mistake(question, sentence)
+            found = self._mistake(question, sentence, [*question.sentences, reference.text][number + 1])
             if found is None:
                 notes.append("adding_mistakes: some sentences have no fact to change")
                 continue
@@ -361,9 +363,10 @@ class _Run:
         replies = self._ask(question, [change.thought for change in changes], done=False)
         return [_judged(question, *each, reference) for each in zip(changes, replies, strict=True)], replies
 
-    def _mistake(self, question: _Question, sentence: str) -> tuple[str, str] | None:
+    def _mistake(self, question: _Question, sentence: str, then: str) -> tuple[str, str] | None:
         if self.mistakes is None:
-            return question.vocabulary.mistake(sentence, question.answer.question, question.rng)
+            asked = question.answer.question
+            return question.vocabulary.mistake(sentence, asked, question.rng, then=then)
         wrong = (self.mistakes(sentence) or "").strip()
         return (wrong, f"{sentence} becomes {wrong}") if wrong and wrong != sentence else None
 
@@ -425,16 +428,18 @@ class _Run:
         known = question.answer.reply_tokens
         most = self.max_tokens or (None if known is None else 2 * known + 32)
         entries = [list(question.answer.images) or None] if images is None else list(images)
-        return self.vlm.ask_many(
-            entries,
-            question.answer.question,
-            mode=Mode.THINK,
-            max_tokens=most,
-            batch_size=self.batch_size,
-            progress=False,
-            thoughts=thoughts,
-            thought_done=done,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OutsideWorldWarning)  # altered images are meant to be strange
+            return self.vlm.ask_many(
+                entries,
+                question.answer.question,
+                mode=Mode.THINK,
+                max_tokens=most,
+                batch_size=self.batch_size,
+                progress=False,
+                thoughts=thoughts,
+                thought_done=done,
+            )
 
     def _probabilities(self, replies: Sequence[Answer], reference: Answer) -> list[float]:
         """Of the reference's answer, behind each reply's thought."""

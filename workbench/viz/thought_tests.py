@@ -94,6 +94,14 @@ def _bars(axes: Axes, found: ThoughtFaithfulness) -> None:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("what answers follow (% of trials)", fontsize=9)
-    axes.legend(fontsize=8, frameon=False, ncol=5, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
+    axes.legend(
+        fontsize=8,
+        frameon=False,
+        ncol=5,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        handlelength=1,
+        columnspacing=1,
+    )
     plain(axes)
     axes.tick_params(axis="y", labelsize=8, colors=FAINT)
