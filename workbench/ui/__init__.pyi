@@ -1,3 +1,4 @@
+from .ask import AskPanel as AskPanel
 from .explorer import AttentionExplorer as AttentionExplorer
 from .failures import FailureBrowser as FailureBrowser
 from .failures import failures as failures

@@ -37,13 +37,13 @@ from .again import AskedAgain, ask_again
 from .live import static_only
 from .maps import Maps, Setting, Word, png, quantised, thumbnails
 
-__all__ = ["AttentionExplorer", "page", "script", "settings_within", "style", "write"]
+__all__ = ["AttentionExplorer", "asset", "page", "script", "settings_within", "style", "write"]
 
 
 STATE = ("word", "layer", "head", "sinks", "image", "box", "crops", "strength")
 
 
-SCRIPTS = ("draw.js", "sources.js", "parts.js", "panels.js", "explorer.js")
+SCRIPTS = ("dom.js", "draw.js", "sources.js", "parts.js", "panels.js", "explorer.js")
 MAX_BYTES = 64_000_000
 START = """
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -53,15 +53,16 @@ open(document.getElementById("explorer"), data);
 
 def script() -> str:
     """The explorer's JavaScript, one module made of its files in order (it imports nothing)."""
-    return "\n".join(_asset(name) for name in SCRIPTS)
+    return "\n".join(asset(name) for name in SCRIPTS)
 
 
 def style() -> str:
     """The explorer's style sheet."""
-    return _asset("explorer.css")
+    return asset("explorer.css")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file in ``ui/assets``."""
     return (files("workbench.ui") / "assets" / name).read_text(encoding="utf-8")
 
 

@@ -2,18 +2,6 @@
 
 const SIDE = 380; // the longer side of a picture on the screen, in pixels
 
-function make(tag, name, parent, more = {}) {
-  const element = Object.assign(document.createElement(tag), more);
-  if (name) element.className = `wbx-${name}`;
-  if (parent) parent.append(element);
-  return element;
-}
-
-const percent = (share) =>
-  share > 0 && share < 0.0001 ? "under 0.01%" : `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)}%`;
-const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const shown = ({ text, name }) => name || text.trim() || (text.includes("\n") ? "↵" : "␣");
-
 /** The words of the prompt, folded away; returns their elements and the line above them. */
 function makePrompt(info, parent) {
   const fold = make("details", "prompt", parent);

@@ -1,0 +1,135 @@
+"""The panel to ask with, from Python: pictures, modes, a reply that grows, Stop, what is told of mistakes."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explorer_records import CLOSING, EVIL, answer
+from PIL import Image
+
+from workbench.errors import InputError, ModeError
+from workbench.ui import AskPanel
+from workbench.ui.live import STATIC_VARIABLE
+
+
+class Growing:
+    """A reply that ends when it is let, or stopped."""
+
+    def __init__(self, mode: str, go: threading.Event) -> None:
+        self.thought, self.text, self._mode = "I see", "", mode
+        self._go, self._stopped = go, False
+
+    @property
+    def done(self) -> bool:
+        return self._go.is_set() or self._stopped
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    @property
+    def answer(self) -> Any:
+        stopped = "interrupted" if self._stopped else "end"
+        return replace(answer(), mode=self._mode, stopped=stopped, text=f"{EVIL} {self._mode}")
+
+
+class FakeModel:
+    name = "fake"
+
+    def __init__(self, *, lacks: str = "") -> None:
+        self.go, self.asked, self._lacks = threading.Event(), [], lacks
+
+    def stream(self, images: Any, question: str, *, mode: str, **options: Any) -> Growing:
+        if mode == self._lacks:
+            raise ModeError(f"mode={mode!r}", "a mode that this model has")
+        if not question:
+            raise InputError("an empty question", "a question")
+        self.asked.append((images, question, mode, options))
+        return Growing(mode, self.go)
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(out, "PNG")
+    return out.getvalue()
+
+
+def waited(panel: AskPanel) -> AskPanel:
+    assert panel._thread is not None
+    panel._thread.join(20)
+    assert not panel.running
+    return panel
+
+
+def test_a_question_is_asked_as_it_stands_in_the_panel_and_grows() -> None:
+    vlm = FakeModel()
+    panel = AskPanel(vlm, png(), question="What?", mode="think", max_tokens=9, thinking_budget=3)
+    panel._heard(panel, {"kind": "ask"}, [])
+    while not panel.asked[-1]["replies"] or not panel.asked[-1]["replies"][0]["thought"]:
+        assert panel.running
+    assert panel.asked[-1]["replies"][0]["text"] == ""
+    panel.ask()  # while one is written, nothing
+    vlm.go.set()
+    assert panel.answer.text == f"{EVIL} think"
+    ((image, question, mode, options),) = vlm.asked
+    assert (image.size, question, mode) == ((30, 20), "What?", "think")
+    assert options == {"max_tokens": 9, "thinking_budget": 3, "capture": False}
+    (reply,) = waited(panel).asked[-1]["replies"]
+    assert "thinks by itself with 90%" in reply["facts"]
+
+
+def test_all_modes_stand_side_by_side_and_one_that_the_model_lacks_is_told() -> None:
+    vlm = FakeModel(lacks="nothink")
+    vlm.go.set()
+    panel = AskPanel(vlm, png(), question="What?", mode="every")
+    panel.ask()
+    replies = waited(panel).asked[-1]["replies"]
+    assert [reply["mode"] for reply in replies] == ["auto", "think", "nothink"]
+    assert replies[2]["facts"] == "not available"
+    assert [str(one.mode) for one in panel.answers] == ["auto", "think"]
+
+
+def test_stop_keeps_what_there_is_and_leaves_out_the_other_modes() -> None:
+    panel = AskPanel(FakeModel(), png(), question="What?", mode="every")
+    panel.ask()
+    while not panel.asked[-1]["replies"]:
+        pass
+    panel._heard(panel, {"kind": "stop"}, [])
+    (reply,) = waited(panel).asked[-1]["replies"]
+    assert "stopped: interrupted" in reply["facts"]
+    assert panel.answer.stopped == "interrupted"
+
+
+def test_mistakes_are_told_in_the_panel() -> None:
+    panel = AskPanel(FakeModel())
+    panel._heard(panel, {"kind": "open", "name": "x.png"}, [b"no picture"])
+    assert panel.problem
+    panel._heard(panel, {"kind": "open"}, [memoryview(png())])
+    assert panel.problem == ""
+    assert panel.image is not None
+    panel.ask()
+    assert "an empty question" in waited(panel).problem
+    with pytest.raises(InputError, match="an empty question"):
+        _ = panel.answer
+    panel._heard(panel, "nonsense", [])
+    with pytest.raises(ModeError, match="loud"):
+        AskPanel(FakeModel(), mode="loud")
+
+
+def test_the_static_form_and_the_page_hold_text_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = FakeModel()
+    vlm.go.set()
+    panel = AskPanel(vlm, png(), question=CLOSING)
+    assert "Nothing was asked" in panel.static()
+    panel.ask()
+    waited(panel)
+    for text in (panel.static(), panel.save_html(tmp_path / "asked.html").read_text(encoding="utf-8")):
+        assert EVIL not in text
+        assert CLOSING not in text
+        assert "&lt;img src=x" in text
+    monkeypatch.setenv(STATIC_VARIABLE, "1")
+    assert set(panel._repr_mimebundle_()) == {"text/html", "text/plain"}
