@@ -102,6 +102,24 @@ def test_ask_prints_the_answer_alone_and_the_thought_beside_it(
     assert fake.ask[1]["thinking_budget"] == 5
 
 
+def test_look_writes_the_explorers_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = workbench.synth.sample("gui_links", 1, seed=7)[0]
+    sample.images[0].save(tmp_path / "screen.png")
+    page = tmp_path / "page.html"
+    words = ["look", str(tmp_path / "screen.png"), sample.question, "--mode", "nothink", "--out", str(page)]
+    assert cli.main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.strip()
+    assert str(page) in err
+    text = page.read_text(encoding="utf-8")
+    assert "points best of" in text
+    assert '<div id="explorer">' in text
+    assert cli.main(
+        ["look", str(tmp_path / "screen.png"), sample.question, "--out", str(tmp_path / "no" / "x")]
+    )
+    assert "folder that exists" in capsys.readouterr().err
+
+
 def test_ask_without_a_picture_passes_none(fake: SimpleNamespace) -> None:
     assert cli.main(["ask", "why?", "--source", "somewhere", "--quantize", "int8"]) == 0
     assert fake.ask[0] == (None, "why?")
@@ -485,10 +503,10 @@ def became(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 def test_lab_becomes_jupyterlab_on_the_notebooks(tmp_path: Path, became: Callable[..., list[str]]) -> None:
-    (tmp_path / "01_ask.ipynb").write_text("{}")
+    (tmp_path / "00_tour.ipynb").write_text("{}")
     command = became(str(tmp_path), "--no-browser")
     assert f"--ServerApp.root_dir={tmp_path}" in command
-    assert "--LabApp.default_url=/lab/tree/01_ask.ipynb" in command
+    assert "--LabApp.default_url=/lab/tree/00_tour.ipynb" in command
     assert command[-1] == "--no-browser"
     assert became("--port", "9999", "--no-browser")[-3:] == ["--port", "9999", "--no-browser"]
 
@@ -497,7 +515,7 @@ def test_lab_in_a_checkout_has_samples_and_notebooks_in_reach(became: Callable[.
     root = Path(cli.__file__).parent.parent
     command = became()
     assert f"--ServerApp.root_dir={root}" in command
-    assert "--LabApp.default_url=/lab/tree/notebooks/01_ask.ipynb" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb" in command
     assert (root / "data" / "samples").is_dir()
 
 
@@ -510,15 +528,15 @@ def test_lab_of_a_wheel_copies_the_notebooks_and_keeps_what_is_there(
     brought, mine = tmp_path / "brought", tmp_path / "mine" / "workbench-notebooks"
     brought.mkdir()
     mine.mkdir(parents=True)
-    (brought / "01_ask.ipynb").write_text("new")
+    (brought / "00_tour.ipynb").write_text("new")
     (brought / "02_thinking.ipynb").write_text("new")
     (mine / "02_thinking.ipynb").write_text("my own work")
     monkeypatch.setattr(cli, "BROUGHT", brought)
     monkeypatch.chdir(mine.parent)
     command = became()
     assert f"--ServerApp.root_dir={mine.parent}" in command
-    assert "--LabApp.default_url=/lab/tree/workbench-notebooks/01_ask.ipynb" in command
-    assert (mine / "01_ask.ipynb").read_text() == "new"
+    assert "--LabApp.default_url=/lab/tree/workbench-notebooks/00_tour.ipynb" in command
+    assert (mine / "00_tour.ipynb").read_text() == "new"
     assert (mine / "02_thinking.ipynb").read_text() == "my own work"
     assert (mine / "samples" / "coffee.png").is_file()
     err = capsys.readouterr().err

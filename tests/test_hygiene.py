@@ -56,7 +56,7 @@ def test_the_notebooks_are_numbered_and_no_number_is_taken_twice() -> None:
     numbers = [path.name.partition("_")[0] for path in notebooks()]
     assert all(re.fullmatch(r"\d\d", number) for number in numbers)
     assert len(set(numbers)) == len(numbers)
-    assert numbers[0] == "01"
+    assert numbers[0] == "00"
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.name)

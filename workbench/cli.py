@@ -1,4 +1,4 @@
-"""The workbench's verbs from a shell: ask, memory-plan, doctor, bench, ablate, runs, lab.
+"""The workbench's verbs from a shell: ask, look, memory-plan, doctor, bench, ablate, runs, lab.
 
 Each command takes the arguments of the function of the same name, calls it and prints what it returns.
 The answer goes to standard output; the thought, the facts and errors go to standard error.
@@ -147,6 +147,43 @@ def ask(
         answer = _show(stream)
     if save:
         answer.save(save)
+    return INTERRUPTED if answer.stopped == "interrupted" else 0
+
+
+@app.command(
+    cls=Verb,
+    epilog=example(
+        'workbench look picture.png "What is red plus blue?" --mode think --out page.html',
+    ),
+)
+def look(
+    *,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Picture files, in order.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask, in quotes.")],
+    mode: Annotated[Mode, typer.Option(help="How to reply.")] = Mode.AUTO,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The page.")] = "look.html",
+    max_tokens: MaxTokens = None,
+    thinking_budget: ThinkingBudget = None,
+    source: Source = "nano",
+    quantize: Quantize = None,
+    device: Device = "auto",
+) -> int:
+    """Ask about pictures, and save where each word of the reply looked as one page that works offline."""
+    pictures = _pictures(images, question)
+    vlm = _load(source, device=device, quantize=quantize)
+    with waiting("reading the question"):
+        stream = vlm.stream(
+            pictures,
+            question,
+            mode=mode,
+            max_tokens=max_tokens,
+            thinking_budget=thinking_budget,
+            capture=True,
+        )
+    answer = _show(stream)
+    with waiting("writing the page"):
+        path = workbench.ui.AttentionExplorer(answer).save_html(out)
+    write(f"workbench look: the page is {path}", file=sys.stderr)
     return INTERRUPTED if answer.stopped == "interrupted" else 0
 
 
@@ -538,7 +575,7 @@ def lab(
     if folder is not None and folder.startswith("-"):  # an option of JupyterLab, which has values of its own
         more.insert(0, folder)
         folder = None
-    root, first = _notebooks() if folder is None else (local_path(folder).resolve(), "01_ask.ipynb")
+    root, first = _notebooks() if folder is None else (local_path(folder).resolve(), "00_tour.ipynb")
     if not root.is_dir():
         raise InputError(f"{folder} is no folder", "a folder of notebooks", "workbench lab")
     command: list[str] = [
@@ -562,7 +599,7 @@ def _notebooks() -> tuple[Path, str]:
     The samples lie beside the notebooks, and the user's own files are in reach.
     """
     if not BROUGHT.is_dir():
-        return PACKAGE.parent, "notebooks/01_ask.ipynb"
+        return PACKAGE.parent, "notebooks/00_tour.ipynb"
     here = Path.cwd()
     folder = here / NOTEBOOKS
     kept = _copy(BROUGHT.glob("*.ipynb"), folder)
@@ -570,7 +607,7 @@ def _notebooks() -> tuple[Path, str]:
     write(f"workbench lab: the notebooks are in {folder}", file=sys.stderr)
     if kept:
         write(f"workbench lab: {kept} files were there already and are as they were", file=sys.stderr)
-    return here, f"{NOTEBOOKS}/01_ask.ipynb"
+    return here, f"{NOTEBOOKS}/00_tour.ipynb"
 
 
 def _copy(files: Iterable[Path], folder: Path) -> int:

@@ -81,7 +81,8 @@ class AskPanel(anywidget.AnyWidget):
         self._vlm, self._capture = vlm, capture
         self.image: Image.Image | None = None
         self.answers: tuple[Answer, ...] = ()
-        self._stopping, self._stream = threading.Event(), None
+        self._stopping = threading.Event()
+        self._stream: models.Stream | None = None
         self._thread: threading.Thread | None = None
         options = {"max_tokens": max_tokens, "thinking_budget": thinking_budget}
         super().__init__(question=question, mode=str(mode), **options)
@@ -162,10 +163,14 @@ class AskPanel(anywidget.AnyWidget):
 
     def _ask(self, mode: str) -> None:
         """One reply, shown while it grows."""
-        options = {"max_tokens": self.max_tokens, "thinking_budget": self.thinking_budget}
         try:
-            self._stream = self._vlm.stream(
-                self.image, self.question, mode=mode, capture=self._capture, **options
+            stream = self._stream = self._vlm.stream(
+                self.image,
+                self.question,
+                mode=mode,
+                max_tokens=self.max_tokens,
+                thinking_budget=self.thinking_budget,
+                capture=self._capture,
             )
         except ModeError as error:
             if self.mode != EVERY:
@@ -173,12 +178,10 @@ class AskPanel(anywidget.AnyWidget):
             return self._tell({"mode": mode, "text": str(error), "facts": "not available"}, new=True)
         self._tell({"mode": mode, "thought": "", "text": "", "facts": ""}, new=True)
         waiting = threading.Event()
-        while not self._stream.done:
+        while not stream.done:
             waiting.wait(STEP)
-            self._tell(
-                {"mode": mode, "thought": self._stream.thought, "text": self._stream.text, "facts": ""}
-            )
-        answer = self._stream.answer
+            self._tell({"mode": mode, "thought": stream.thought, "text": stream.text, "facts": ""})
+        answer = stream.answer
         self.answers = (*self.answers, answer)
         self._tell(
             {"mode": mode, "thought": answer.thought or "", "text": answer.text, "facts": _facts(answer)}

@@ -444,15 +444,16 @@ class AttentionExplorer(anywidget.AnyWidget):
         return self._maps.setting(self.layer, self.head, self.sinks)
 
     def _static_words(self) -> str:
-        """The reply, its words shaded by their attention in the box, or else on the pictures."""
-        cells = self._maps.cells(range(len(self.words)), self._setting)
-        shares = self._maps.shares(cells).sum(axis=1) if self.box is None else self.looks()["share"]
-        most = float(max(shares)) or 1.0
-        spans = [
-            f'<span style="background:rgba(232,132,44,{0.65 * share / most:.2f})" '
-            f'title="{100 * share:.1f}%">{_static_text(word)}</span>'
-            for word, share in zip(self.words, shares, strict=True)
-        ]
+        """The reply: words shaded by their attention in the box, and a line round the one that is shown."""
+        shares = [0.0] * len(self.words) if self.box is None else list(self.looks()["share"])
+        most = max(shares) or 1.0
+        spans = []
+        for number, (word, share) in enumerate(zip(self.words, shares, strict=True)):
+            style = f"background:rgba(232,132,44,{0.65 * share / most:.2f})"
+            if number == self.word:
+                style += ";outline:2px solid;border-radius:3px"
+            told = f' title="{100 * share:.1f}% of its attention in the box"' if self.box is not None else ""
+            spans.append(f'<span style="{style}"{told}>{_static_text(word)}</span>')
         return f'<div style="white-space:pre-wrap">{"".join(spans)}</div>'
 
     @traitlets.default("info")

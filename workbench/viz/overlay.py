@@ -189,11 +189,12 @@ def frames(axes: Axes, boxes: Iterable[Box], look: Look = FRAMES[0], name: str |
 def _corners(box: Box) -> tuple[list[float], list[float]]:
     """The way round a box's four corners, with gaps between them."""
     x1, y1, x2, y2 = box
-    arm = 0.3 * min(x2 - x1, y2 - y1)
+    wide, tall = x2 - x1, y2 - y1
+    across, along = min(0.3 * wide, tall), min(0.3 * tall, wide)
     xs: list[float] = []
     ys: list[float] = []
-    for x, inward in ((x1, arm), (x2, -arm)):
-        for y, down in ((y1, arm), (y2, -arm)):
+    for x, inward in ((x1, across), (x2, -across)):
+        for y, down in ((y1, along), (y2, -along)):
             xs += [x + inward, x, x, float("nan")]
             ys += [y, y, y + down, float("nan")]
     return xs, ys
