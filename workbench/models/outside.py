@@ -100,15 +100,15 @@ def _steps(values: np.ndarray) -> np.ndarray:
 
 
 def outside(image: Image.Image, *, most_patches: int) -> str:
-    """Why a picture is none of the drawn world: "large", "photograph", or "" where nothing speaks against it.
+    """Why a picture is none of the drawn world: "photograph", "large", or "" where nothing speaks against it.
 
     Args:
         image: as it is asked about.
         most_patches: to which the model shrinks a picture.
     """
-    if is_large(image, most_patches=most_patches):
-        return "large"
-    return "photograph" if boundary().score(features(image)) > 0 else ""
+    if boundary().score(features(image)) > 0:
+        return "photograph"
+    return "large" if is_large(image, most_patches=most_patches) else ""
 
 
 def is_large(image: Image.Image, *, most_patches: int) -> bool:
