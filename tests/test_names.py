@@ -32,7 +32,9 @@ class Proof(Named, how="baseline"):
 def test_a_verb_is_called_as_it_is_written() -> None:
     assert attribute(1, 2, method="lime", baseline="blur") == (1, 2, "lime", "blur")
     assert attribute.__name__ == "attribute"
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'answer'"):
+    with pytest.raises(
+        ArgumentError, match=r"attribute\(...\) without answer. Expected: attribute\(vlm, answer\)"
+    ):
         attribute(1)  # type: ignore[call-arg]
 
 

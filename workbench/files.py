@@ -101,6 +101,11 @@ def local_path(path: str | os.PathLike[str], what: str = "path") -> Path:
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path) or "\0" in str(os.fspath(path)):
         raise InputError(f"{what}={path!r}", "the path of a file or folder")
     given = Path(path)
+    try:
+        os.lstat(given)
+    except (OSError, UnicodeEncodeError) as error:  # what pathlib's is_dir and exists would raise
+        if isinstance(error, UnicodeEncodeError) or error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{what}={str(path)[:80]!r}...", "a path that this system can hold") from None
     if os.path.exists(given):  # a folder may really be named "~x"; Path.exists raises for long names
         return given
     try:

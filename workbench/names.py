@@ -12,15 +12,19 @@ imported when the verb is called, so that no record imports what stands above it
 from __future__ import annotations
 
 import functools
+import numbers
+import os
+import re
+import reprlib
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import lazy_loader
 
-from .errors import ArgumentError, UnknownNameError
+from .errors import ArgumentError, InputError, UnknownNameError, WorkbenchError
 
 __all__ = ["ARGUMENTS", "ATTRIBUTES", "Named", "deprecated", "face", "later", "refuse_argument", "verb"]
 
@@ -146,14 +150,89 @@ def verb(*places: str, **old: str) -> Callable[[Callable[P, R]], Callable[P, R]]
 
         @functools.wraps(function)
         def call(*args: P.args, **named: P.kwargs) -> R:
-            if len(args) <= code.co_argcount and known.issuperset(named):
-                return function(*args, **named)
-            by_place, by_name = as_now(function, args, named, places, old)
-            return function(*by_place, **by_name)
+            by_place: tuple[Any, ...] = args
+            by_name: dict[str, Any] = named
+            if len(args) > code.co_argcount or not known.issuperset(named):
+                by_place, by_name = as_now(function, args, named, places, old)
+            _refuse_missing(function, by_place, by_name)
+            try:
+                return function(*by_place, **by_name)
+            except (TypeError, ValueError, AttributeError) as error:
+                if not isinstance(error, WorkbenchError):
+                    _explain(function, by_place, by_name, error)
+                raise
 
         return call
 
     return decorate
+
+
+def _refuse_missing(function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Refuse a call without what the function needs.
+
+    Raises:
+        ArgumentError: with the call as it should be.
+    """
+    code, only_named = function.__code__, function.__kwdefaults__ or {}
+    places = code.co_varnames[: code.co_argcount]
+    needed = list(places[: len(places) - len(function.__defaults__ or ())])
+    by_name = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
+    needed += [word for word in by_name if word not in only_named]
+    missing = [word for word in needed if word not in (*places[: len(args)], *named)]
+    if missing:
+        shown = [f"{word}=..." if word in by_name else word for word in needed if word not in ("self", "cls")]
+        name = _called(function)
+        raise ArgumentError(f"{name}(...) without {', '.join(missing)}", f"{name}({', '.join(shown)})")
+
+
+def _called(function: Callable[..., Any]) -> str:
+    """What a user writes to call it: of a class's ``__init__`` the class."""
+    return function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
+
+# What an annotation says about a value: which classes it may have, and the word for it.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((numbers.Integral,), "a whole number"),
+    "float": ((numbers.Real,), "a number"),
+    "str": ((str,), "text"),
+    "bool": ((bool,), "True or False"),
+    "None": ((type(None),), "None"),
+    "Path": ((os.PathLike,), "a path"),
+    "PathLike": ((os.PathLike,), "a path"),
+    "Sequence": ((Sequence,), "a sequence"),
+    "Iterable": ((Iterable,), "a sequence"),
+    "Mapping": ((Mapping,), "a mapping"),
+    "tuple": ((tuple,), "a tuple"),
+}
+
+
+def _explain(
+    function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any], error: Exception
+) -> None:
+    """Tell a raw error by the argument that is not of the kind that its annotation says, if one is not.
+
+    Raises:
+        InputError: naming it.
+    """
+    for word, value in {**dict(zip(function.__code__.co_varnames, args)), **named}.items():
+        outermost = re.sub(r"\[.*?\](?= \||$)", "", str(function.__annotations__.get(word, "")))
+        heads = [head.rpartition(".")[2] for head in outermost.split(" | ")]
+        own = {kind.__name__ for kind in type(value).__mro__}
+        if not all(head in _KINDS or head in _RECORDS for head in heads):
+            continue
+        if not any(head in own or isinstance(value, _KINDS.get(head, ((), ""))[0]) for head in heads):
+            kinds = dict.fromkeys(_KINDS[head][1] if head in _KINDS else _RECORDS[head] for head in heads)
+            given = f"{_called(function)}(..., {word}={reprlib.repr(value)})"
+            raise InputError(given, f"for {word}: {' or '.join(kinds)}") from error
+
+
+_RECORDS = {
+    "Answer": "an answer of vlm.ask(...)",
+    "VLM": "a model of workbench.load(...)",
+    "Model": "a model of workbench.load(...)",
+    "Results": "results of workbench.bench",
+    "Recipe": "a workbench.Recipe",
+}
 
 
 def as_now(
@@ -168,7 +247,7 @@ def as_now(
     Raises:
         ArgumentError: for one that the function does not have, or that is given twice.
     """
-    code, name = function.__code__, function.__name__
+    code, name = function.__code__, _called(function)
     taken, open_ended = code.co_argcount, code.co_flags & 0x08  # inspect.CO_VARKEYWORDS: it has **options
     known = code.co_varnames[: taken + code.co_kwonlyargcount]
     given = {word: value for word, value in named.items() if word in known}

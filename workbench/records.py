@@ -22,7 +22,7 @@ import numpy as np
 
 from .errors import InputError
 
-__all__ = ["build", "closest", "plain", "refuse_unknown", "with_format", "without_format"]
+__all__ = ["build", "check_fields", "closest", "plain", "refuse_unknown", "with_format", "without_format"]
 
 T = TypeVar("T")
 
@@ -94,6 +94,31 @@ def build(kind: type[T], value: Any, where: str, *, complete: bool = False) -> T
     for name in value if complete else ():
         _same_fields(getattr(record, name), value[name], f"{where}, {name}")
     return record
+
+
+def check_fields(record: T, where: str) -> T:
+    """The record itself, once its plain fields (texts, numbers, tuples of them) are what they should be.
+
+    For records that also hold what JSON does not, so that `build` cannot make them.
+
+    Raises:
+        InputError: naming the field.
+    """
+    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+        if (kind := _PLAIN.get(str(field.type))) is not None:
+            try:
+                msgspec.convert(getattr(record, field.name), kind, strict=True)
+            except msgspec.ValidationError as error:
+                raise InputError(f"{where}, {field.name}: {error}", str(field.type)) from None
+    return record
+
+
+_PLAIN: dict[str, Any] = {
+    **{kind.__name__: kind for kind in (str, int, float, bool)},
+    **{f"{kind.__name__} | None": kind | None for kind in (str, int, float, bool)},
+    **{f"tuple[{kind.__name__}, ...]": tuple[kind, ...] for kind in (str, int, float)},  # type: ignore[valid-type]
+    "tuple[float, float]": tuple[float, float],
+}
 
 
 def _with_nan(kind: Any, value: Any) -> Any:

@@ -41,6 +41,7 @@ __all__ = [
 METHODS = ("auto", "wilson", "clt", "bootstrap")
 """Ways to an interval of a mean."""
 
+MOST_RESAMPLES = 1_000_000
 CHUNK = 4_000_000  # cells of the resampling matrix that are in memory at once
 
 
@@ -208,6 +209,8 @@ def resampled(codes: np.ndarray, *, n_resamples: int, seed: int) -> Any:
     Args:
         codes: cluster of each item, numbered from 0.
     """
+    if not 1 <= n_resamples <= MOST_RESAMPLES:
+        raise InputError(f"n_resamples={n_resamples}", f"a whole number from 1 to {MOST_RESAMPLES:,}")
     count = int(codes.max()) + 1
     rng, block = np.random.default_rng(seed), max(1, CHUNK // count)
     for start in range(0, n_resamples, block):

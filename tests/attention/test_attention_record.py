@@ -202,7 +202,7 @@ def test_a_record_is_saved_and_loaded(tmp_path):
         (lambda a: a.row(PROMPT - 1, 0, 0), "token=15"),
         (lambda a: a.row(PROMPT + REPLY, 0, 0), "token=21"),
         (lambda a: a.row(-6, 0, 0), "token=-6"),
-        (lambda a: a.row("first", 0, 0), "whole number"),
+        (lambda a: a.row("first", 0, 0), "part by its name"),
         (lambda a: a.row(True, 0, 0), "whole number"),
         (lambda a: a.row(PROMPT, 2, 0), "layer=2.*0 to 1"),
         (lambda a: a.row(PROMPT, 0, 3), "head=3.*0 to 2"),

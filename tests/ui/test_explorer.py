@@ -30,7 +30,7 @@ from explorer_records import (
 )
 
 from workbench.attention import make_attention
-from workbench.errors import CapabilityError, InputError
+from workbench.errors import CapabilityError, DiskError, InputError
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.ui import AttentionExplorer
 from workbench.ui.explorer import script
@@ -255,10 +255,10 @@ def test_a_page_carries_as_much_as_it_may(
 def test_a_page_that_cannot_be_written_is_an_error_and_leaves_nothing(
     explorer: AttentionExplorer, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="folder that exists"):
+    with pytest.raises(DiskError, match="can be written to"):
         explorer.save_html(tmp_path / "no" / "such" / "page.html")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(InputError, match="taken"):
+    with pytest.raises(DiskError, match="taken"):
         explorer.save_html(tmp_path / "taken")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import synth
 from ..errors import InputError
-from ..files import read_bytes
+from ..files import local_path, read_bytes, write_text
 from ..names import Named
 from ..records import closest, refuse_unknown
 from ..records import plain as plain_values
@@ -549,7 +549,7 @@ def _check_start(start: str) -> None:
     allowed = "'fresh', 'nano', 'run:HASH', or a folder of weights"
     if not isinstance(start, str) or not start or start in (".", ".."):
         raise InputError(f"start={start!r}", allowed)
-    is_path = bool(set(start) & set("/\\.")) or Path(start).is_dir()
+    is_path = bool(set(start) & set("/\\.")) or local_path(start, "start").is_dir()
     if not (start in ("fresh", "nano") or start.startswith("run:") or is_path):
         raise InputError(f"start={start!r}", allowed, closest(start, ("fresh", "nano")))
 
@@ -732,11 +732,10 @@ class Recipe:
 
     def save(self, path: str | Path) -> Path:
         """Write a .yaml, .yml or .json file."""
-        target = Path(path)
+        target = local_path(path)
         if target.suffix not in (".json", ".yaml", ".yml"):
             raise InputError(f"path={str(path)!r}", "a file ending in .yaml, .yml or .json")
-        target.write_text(self.to_json() if target.suffix == ".json" else self.to_yaml(), encoding="utf-8")
-        return target
+        return write_text(target, self.to_json() if target.suffix == ".json" else self.to_yaml())
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ENGINES", "Sweep", "SweepProgress", "expand", "read_sweep", "sweep"]
 
 
+@verb()
 def read_sweep(path: str | Path) -> list[Recipe]:
     """The recipes of a .yaml or .json file: a single recipe, or a sweep.
 

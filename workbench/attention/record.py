@@ -10,7 +10,6 @@ layout and texts in the header.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as save_tensors
 
 from ..errors import CapabilityError, InputError
-from ..files import local_path
-from ..names import later
+from ..files import local_path, write_bytes, writing
+from ..names import later, verb
 from ..types import Box, PatchGrid, Region, Span, TokenLayout
 from .select import Layers, Tokens, grid_positions, numbers, picture_grids, region_positions, token_rows
 
@@ -185,6 +184,15 @@ class AttentionRows:
         """
         return self.rows(token, layers=[layer], heads=[head])[0, 0, 0]
 
+    def rows_of(self, tokens: Tokens) -> list[int]:
+        """Rows of tokens; a part of the reply may be given by its name."""
+        if isinstance(tokens, str):
+            if tokens not in self.spans:
+                names = ", ".join(map(repr, self.spans)) or "none of them has one here"
+                raise InputError(f"tokens={tokens!r}", f"a position, a Span, or a part by its name: {names}")
+            tokens = self.spans[tokens]
+        return token_rows(tokens, self.tokens, self.ahead)
+
     def rows(self, tokens: Tokens, *, layers: Layers = None, heads: Layers = None) -> np.ndarray:
         """Exact rows of several tokens, layers and heads.
 
@@ -194,7 +202,7 @@ class AttentionRows:
         Raises:
             InputError: for a token, layer or head out of range.
         """
-        rows = token_rows(tokens, self.tokens, self.ahead)
+        rows = self.rows_of(tokens)
         return np.stack([self.layer_rows(layer, rows, heads) for layer in self._layers(layers)])
 
     def mean(
@@ -205,7 +213,7 @@ class AttentionRows:
         Raises:
             InputError: for a token, layer or head out of range.
         """
-        rows = token_rows(tokens, self.tokens, self.ahead)
+        rows = self.rows_of(tokens)
         chosen = self._layers(layers)
         out = np.zeros((len(rows), self.positions), dtype=np.float32)
         for places, part in self.chunks(rows):
@@ -311,6 +319,8 @@ class Attention(AttentionRows):
     *produced* it: what the model looked at when it chose this token (the query stands one position
     before it).  So every token of a reply has a row, and a word's row tells what the word came from.
 
+    Where tokens are taken, "answer" and "thought" stand for these parts of the reply.
+
     ``layers`` and ``heads`` are a number, several, or None for all.  ``sinks=False`` leaves the
     positions of `sinks` out and shares the rest out anew, so that a row sums to one again.
 
@@ -360,6 +370,7 @@ class Attention(AttentionRows):
 
     # -- verbs over a picture --------------------------------------------------------------------
 
+    @verb()
     def map(
         self,
         tokens: Tokens,
@@ -393,7 +404,7 @@ class Attention(AttentionRows):
             raise InputError(f"reduce={reduce!r}", f"one of {', '.join(map(repr, REDUCE))}")
         if reduce == "mean":
             return self.mean(tokens, layers=layers, heads=heads, sinks=sinks).mean(axis=0)[cells]
-        rows, chosen = token_rows(tokens, self.tokens, self.ahead), self._layers(layers)
+        rows, chosen = self.rows_of(tokens), self._layers(layers)
         n_heads = len(numbers(heads, self.n_heads, "head"))
         if reduce == "none":
             shape = (len(chosen), n_heads, len(rows), grid.rows, grid.cols)
@@ -638,7 +649,7 @@ class Attention(AttentionRows):
         """Save as one safetensors file, replacing one that is there.
 
         Raises:
-            InputError: if it cannot be written there.
+            DiskError: if it cannot be written there.
         """
 
         return save_attention(self, path)
@@ -793,9 +804,7 @@ def rank_heads(
 
     inside, found = region_positions(attention.layout, region)
     picture = attention.picture(found.image)
-    rows = token_rows(
-        reply_tokens(attention) if tokens is None else tokens, attention.tokens, attention.ahead
-    )
+    rows = attention.rows_of(reply_tokens(attention) if tokens is None else tokens)
     shape = (attention.n_layers, attention.n_heads)
     on_region, on_image, hit = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for _, part in attention.chunks(rows):
@@ -854,16 +863,9 @@ def save_attention(attention: Attention, path: str | Path) -> Path:
         raise InputError(f"path={str(path)!r} is a folder", "the name of a file")
     tensors, about = _parts(attention, "")
     header = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about, ensure_ascii=False)}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata=header)
-        os.replace(beside, path)
-    except OSError as error:
-        raise InputError(f"path={str(path)!r}: {error.strerror or error}", "a place to write") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    return write_bytes(path, save_tensors(tensors, metadata=header))
 
 
 def load_attention(path: str | Path) -> Attention:

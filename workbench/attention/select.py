@@ -26,7 +26,7 @@ __all__ = [
     "token_rows",
 ]
 
-Tokens = int | Span | Sequence[int]
+Tokens = int | Span | Sequence[int] | str
 Layers = int | Sequence[int] | None
 FIX = 'reply(0) is the first token of the reply; ask with capture="all" to keep the prompt\'s rows too'
 EDGE = 1.0  # pixels that a box may stand over the picture's edge: rounding, not another scale
@@ -51,7 +51,7 @@ def numbers(given: Layers, count: int, name: str) -> list[int]:
     return [number % count for number in found]
 
 
-def token_rows(given: Tokens, tokens: Span, ahead: int) -> list[int]:
+def token_rows(given: int | Span | Sequence[int], tokens: Span, ahead: int) -> list[int]:
     """Rows of a record for tokens that a caller names.
 
     Args:

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import InputError
-from ..files import local_path, write_bytes
+from ..files import local_path, write_bytes, writing
 from ..html import page
 from ..models.coordinates import parse_box, parse_point
 from ..types import Box
@@ -277,7 +277,8 @@ def export_failures(
     told = f"{len(shown)} of {len(found)} items" if len(shown) < len(found) else f"{len(found)} items"
     told += f" ({pattern})" if pattern else ""
     target = local_path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
     body = f"<h1>{escape(title)}</h1><p>{escape(told)}</p>{browser_html(results, shown)}"
     write_bytes(target, page(title, body, style=STYLE, script=SCRIPT).encode("utf-8", "replace"))
     return target

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from ..files import local_path, write_bytes
+from ..files import local_path, write_bytes, writing
 from ..html import Markup, page
 from ..html import table as html_table
 from ..names import verb
@@ -66,7 +66,8 @@ def report(
             parts.append(f"<h2>{escape(heading)}</h2>" + _section(make, results, options))
     parts.append(_failures(results, failures))
     target = local_path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, page(title, "".join(parts), style=STYLE, script=SCRIPT).encode("utf-8", "replace"))
     return target
 

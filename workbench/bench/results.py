@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..answer import WITHHELD, Answer
 from ..errors import InputError
-from ..files import local_path, write_bytes
+from ..files import local_path, write_bytes, writing
 from ..images import open_image
 from ..names import Named, later
 from ..types import Mode
@@ -493,7 +493,8 @@ def save_results(results: Results, path: str | Path) -> Path:
     target = local_path(path)
     if target.suffix not in (".jsonl", ".parquet"):
         raise InputError(f"path={str(path)!r}", "a name that ends in .jsonl or .parquet")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
     table = results.table.copy()
     table["images"] = pd.Series(
         [_near(results, refs, target.parent) for refs in table["images"]], dtype=object
@@ -518,6 +519,8 @@ def read_results(path: str | Path) -> Results:
             header, table = _read_lines(source)
         warnings, about = header.get("warnings", []), header.get("about", {})
         table, lost = without_strangers_paths(table, header.get("seal"))
+        if not isinstance(about, dict) or not all(isinstance(one, str) for one in warnings):
+            raise _damaged(source, "its header's warnings are no texts, or about is no object")
         warnings = [*warnings, *lost]
     except OSError as error:
         raise InputError(
@@ -578,7 +581,7 @@ def _read_lines(source: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         for number, line in enumerate(file, 2):
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise _damaged(source, f"line {number} is not JSON (cut in the middle?)") from None
             if not isinstance(row, dict):
                 raise _damaged(source, f"line {number} is not an object")
@@ -589,7 +592,7 @@ def _read_lines(source: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 def _header(source: Path, line: str | bytes) -> dict[str, Any]:
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or {k: header.get(k) for k in FORMAT} != FORMAT:
         raise InputError(

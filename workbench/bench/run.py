@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import reprlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -481,6 +482,8 @@ def run(
 def _model(vlm: object) -> Any:
     if isinstance(vlm, (str, os.PathLike)):
         return load(vlm, progress=False)
+    if not hasattr(vlm, "modes"):  # any object that asks as `Model` does will do
+        raise InputError(f"vlm={reprlib.repr(vlm)}", "a model of workbench.load(...), or what that takes")
     return vlm
 
 

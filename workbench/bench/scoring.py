@@ -104,7 +104,8 @@ def _precision(value: Any) -> int | None:
 
 
 def _kind(value: Any) -> str:
-    name = {int: "integer", float: "float", str: "text", list: "list"}.get(value, value) if value else ""
+    kinds: dict[object, str] = {int: "integer", float: "float", str: "text", list: "list"}
+    name = kinds.get(value, value) if isinstance(value, (str, type)) else ""
     return {"int": "integer", "str": "text", "string": "text"}.get(str(name), str(name))
 
 

@@ -22,10 +22,11 @@ from ..answer import Answer
 from ..errors import InputError
 from ..html import framed
 from ..names import Named, later, refuse_argument, verb
+from ..records import check_fields
 from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import TABLE
-from .record_file import load_record, save_record
+from .record_file import load_record, making, save_record
 from .regions import Baseline, Regions, make_regions, read_baseline
 from .targets import Target
 
@@ -206,11 +207,11 @@ class Attribution(Named, prove="counterfactual"):
             InputError: if it is not there, damaged or of another format.
         """
         answer, arrays, facts = load_record(path, FORMAT)
-        try:
+        with making(path):
             settings = facts.pop("settings")
             if "fill" in settings:  # as attributions were saved before
                 settings["baseline"] = settings.pop("fill")
-            return cls(
+            made = cls(
                 answer=answer,
                 target=Target.from_dict(facts.pop("target")),
                 maps=_numbered(arrays, "map"),
@@ -221,11 +222,7 @@ class Attribution(Named, prove="counterfactual"):
                 settings=settings,
                 **facts,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}",
-                "a folder that Attribution.save wrote",
-            ) from None
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         return f"Attribution({self.method!r} of {self.target.label!r}: {self._facts()})"
@@ -353,13 +350,13 @@ def attribute(
     from .methods.job import Job, placed
     from .scoring import Scorer
 
-    settings = _checked(method, baseline, seed, options)
+    baseline = read_baseline(baseline)
+    settings = _checked(method, seed, options)
     scorer = Scorer(vlm, answer, target, batch_size=batch_size)
     divided = make_regions(answer, regions, superpixels=superpixels)
     run = TABLE.find(method).function()
     score = scorer.known_base
     started = time.perf_counter()
-
     with tqdm(disable=not progress, unit="picture", desc=method, leave=False) as bar:
         scorer.on_batch = bar.update
 
@@ -407,16 +404,15 @@ def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
 _WORDS = ("target", "method", "regions", "baseline", "superpixels", "batch_size", "seed", "progress")
 
 
-def _checked(method: object, baseline: object, seed: object, options: dict[str, Any]) -> dict[str, Any]:
+def _checked(method: object, seed: object, options: dict[str, Any]) -> dict[str, Any]:
     """The method's settings, defaults filled in.
 
     Raises:
-        InputError: for an unknown method, baseline or setting.
+        InputError: for an unknown method or setting.
     """
     if not isinstance(method, str):
         raise InputError(f"method={method!r}", f"one of {', '.join(map(repr, TABLE))}")
     known = TABLE.find(method).options
-    read_baseline(baseline)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed={seed!r}", "a non-negative integer")
     for name in options:

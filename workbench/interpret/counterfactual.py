@@ -17,9 +17,10 @@ from ..errors import InputError
 from ..files import local_path
 from ..html import framed, thumbnail
 from ..names import Named, later, verb
+from ..records import check_fields
 from ..types import Box, Region
 from .attribution import Attribution
-from .record_file import load_record, save_record
+from .record_file import load_record, making, save_record
 from .regions import Baseline, baseline_image, read_baseline
 from .targets import whole_reply
 
@@ -92,7 +93,7 @@ def alter(image: Image.Image, box: Box, *, baseline: Baseline) -> Image.Image:
     Raises:
         InputError: for another ``baseline``, or a box outside the picture.
     """
-    baseline = read_baseline(OLD_BASELINES.get(baseline, baseline), INPAINT)  # type: ignore[arg-type]
+    baseline = _read(baseline)
     x1, y1, x2, y2 = pixel_box(box, image)
     out = image.copy()
     if baseline == INPAINT:
@@ -103,6 +104,12 @@ def alter(image: Image.Image, box: Box, *, baseline: Baseline) -> Image.Image:
     else:
         out.paste(baseline_image(image, baseline).crop((x1, y1, x2, y2)), (x1, y1))
     return out
+
+
+def _read(baseline: object) -> Baseline:
+    """A baseline, also under its old name."""
+    old = OLD_BASELINES.get(baseline, baseline) if isinstance(baseline, str) else baseline
+    return read_baseline(old, INPAINT)
 
 
 def _painted_over(pixels: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:
@@ -295,9 +302,9 @@ class Counterfactual(Named, how="baseline"):
         before, arrays, facts = load_record(path, FORMAT)
         after = Answer.load(local_path(path) / "after")
         maps = tuple(arrays[f"map_{number}"] for number in range(len(arrays)))
-        try:
+        with making(path):
             how = facts.pop("how", None)  # as they were saved before
-            return cls(
+            made = cls(
                 before=before,
                 after=after,
                 region=_region(facts.pop("region")),
@@ -307,10 +314,10 @@ class Counterfactual(Named, how="baseline"):
                 **({"baseline": OLD_BASELINES.get(how, how)} if how else {}),
                 **facts,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a saved counterfactual"
-            ) from None
+            for place in (made.region, *made.controls):
+                read_region(place, before.images)
+            _read(made.baseline)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         return f"Counterfactual({self.before.text!r} -> {self.after.text!r}: {self.verdict})"
@@ -352,9 +359,11 @@ def counterfactual(
 
     if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
         raise InputError(f"controls={controls!r}", "a non-negative integer")
+    if seed < 0:
+        raise InputError(f"seed={seed!r}", "a non-negative integer")
     scorer = Scorer(vlm, answer, whole_reply(answer))
     place = read_region(region, answer.images)
-    baseline = OLD_BASELINES.get(baseline, baseline)  # type: ignore[arg-type]
+    baseline = _read(baseline)
     changed = _altered(answer.images, place, baseline)
     others = control_regions(place, answer.images[place.image], controls, seed=seed)
     sets = [changed, *(_altered(answer.images, other, baseline) for other in others)]

@@ -13,8 +13,9 @@ from ..answer import Answer
 from ..files import local_path
 from ..html import framed, table
 from ..names import later
+from ..records import check_fields
 from ..types import Region
-from .record_file import load_record, save_record
+from .record_file import load_record, making, save_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,11 +83,14 @@ class Patching:
             InputError: if it is not there, damaged, or something else.
         """
         answer, _, facts = load_record(path, "workbench.patching")
-        facts["region"] = Region(tuple(facts["region"]["box"]), facts["region"]["image"])
-        facts["table"] = pd.DataFrame(facts["table"])
-        for name in ("positions", "own_picture", "other_picture"):
-            facts[name] = tuple(facts[name])
-        return cls(answer=answer, other=Answer.load(local_path(path) / "other"), **facts)
+        other = Answer.load(local_path(path) / "other")
+        with making(path):
+            facts["region"] = Region(tuple(facts["region"]["box"]), facts["region"]["image"])
+            facts["table"] = pd.DataFrame(facts["table"]).apply(pd.to_numeric)
+            for name in ("positions", "own_picture", "other_picture"):
+                facts[name] = tuple(facts[name])
+            made = cls(answer=answer, other=other, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         best = self.table["moved"].max()
@@ -184,8 +188,10 @@ class Knockout:
             InputError: if it is not there, damaged, or something else.
         """
         answer, arrays, facts = load_record(path, "workbench.knockout")
-        facts = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-        return cls(answer=answer, **arrays, **facts)
+        with making(path):
+            facts = {n: tuple(value) if isinstance(value, list) else value for n, value in facts.items()}
+            made = cls(answer=answer, **arrays, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         return (

@@ -14,8 +14,9 @@ from ..answer import Answer
 from ..errors import InputError
 from ..html import framed, table
 from ..names import later
+from ..records import check_fields
 from ..types import PatchGrid
-from .record_file import load_record, save_record
+from .record_file import load_record, making, save_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,9 +195,15 @@ class LogitLens:
             InputError: if it is not there, damaged, or something else.
         """
         answer, arrays, facts = load_record(path, FORMAT)
-        facts["words"] = {int(token): word for token, word in facts["words"].items()}
-        facts["decision"] = None if facts["decision"] is None else pd.DataFrame(facts["decision"])
-        return cls(answer=answer, **arrays, **facts)
+        with making(path):
+            facts["words"] = {int(token): str(word) for token, word in facts["words"].items()}
+            if facts["decision"] is not None:
+                numbers = dict.fromkeys(("p_think", "p_other", "log_odds"), float)
+                facts["decision"] = pd.DataFrame(facts["decision"]).astype(numbers)
+            made = cls(answer=answer, **arrays, **facts)
+            if not facts["words"].keys() >= {*answer.token_ids, *np.unique(made.top_ids).tolist()}:
+                raise ValueError("tokens without their words")
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         decided = "" if self.decided_at is None else f", thinking decided at layer {self.decided_at}"

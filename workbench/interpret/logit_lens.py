@@ -54,7 +54,7 @@ def logit_lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", ch
     """
     replay = Replay.of(vlm, answer)
     vocabulary = vlm.model.get_output_embeddings().weight.shape[0]
-    if not 1 <= k <= vocabulary or chunk < 1:
+    if isinstance(k, bool) or not 1 <= k <= vocabulary or chunk < 1:
         raise InputError(f"k={k}, chunk={chunk}", f"k from 1 to {vocabulary}, chunk of at least 1")
     first = answer.prompt_tokens - 1
     at = sorted({*positions(answer, place), first})

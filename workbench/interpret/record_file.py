@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..errors import InputError
 from ..files import local_path, own_folder, read_bytes, read_json, write_bytes, write_json
 from ..records import with_format, without_format
 
-__all__ = ["load_numbers", "load_record", "save_record"]
+__all__ = ["load_numbers", "load_record", "making", "save_record"]
 
 NAME = "record.json"
 
@@ -74,13 +75,24 @@ def load_numbers(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     """
     folder, where = local_path(path), f"path={str(path)!r}"
     record = without_format(read_json(folder / NAME, expect=dict), kind, where)
-    try:
+    with making(path):
         if (name := record["arrays"]) != os.path.basename(name):
             raise InputError(f"{where} names the file {name!r}", "a file in the same folder")
-        return load_arrays(read_bytes(folder / name)), record["facts"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
+        return load_arrays(read_bytes(folder / name)), dict(record["facts"])
+
+
+@contextlib.contextmanager
+def making(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while a record is made of a file's values into one error.
+
+    Raises:
+        InputError: that the file is damaged.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"{where} is damaged: {type(error).__name__}: {error}", "a record that was saved"
+            f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a record that was saved"
         ) from None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import operator
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from PIL import Image
@@ -372,10 +373,11 @@ def layer_numbers(layers: int | Sequence[int] | None, last: int) -> tuple[int, .
     Raises:
         InputError: for one that does not exist, or none at all.
     """
-    chosen = range(last + 1) if layers is None else [layers] if isinstance(layers, int) else list(layers)
-    if not chosen or any(not 0 <= int(layer) <= last for layer in chosen):
+    chosen = range(last + 1) if layers is None else layers if isinstance(layers, Iterable) else [layers]
+    numbers = [operator.index(layer) if isinstance(layer, SupportsIndex) else -1 for layer in chosen]
+    if not numbers or not all(0 <= number <= last for number in numbers):
         raise InputError(f"layers={layers!r}", f"layers 0 to {last}")
-    return tuple(sorted({int(layer) for layer in chosen}))
+    return tuple(sorted(set(numbers)))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..answer import Answer
 from ..attention.select import region_positions as attention_positions
 from ..errors import CapabilityError, InputError
@@ -312,6 +314,8 @@ def _found(answer: Answer, place: Place) -> Sequence[int]:
                 f"position {place}", f"a position from 0 to {length - 1}, or from -{length} to -1"
             )
         return [place % length]
+    if isinstance(place, np.ndarray):
+        place = place.tolist()
     if isinstance(place, Sequence):
         return [at for part in place for at in _found(answer, part)]
     if hasattr(place, "__index__"):  # a number of numpy

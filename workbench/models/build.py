@@ -23,7 +23,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig
 
-from ..errors import CapabilityError, CheckpointError, InputError, LoadError
+from ..errors import CapabilityError, CheckpointError, InputError, LoadError, WorkbenchError
 from .device import is_out_of_memory
 from .sources import read_config, read_header
 
@@ -37,6 +37,7 @@ __all__ = [
     "progress_bar",
     "quantization_config",
     "quantizer_for",
+    "reading",
 ]
 
 
@@ -46,6 +47,7 @@ TORCHVISION = (
     "pip install torchvision --no-deps --index-url ADDRESS_OF_THAT_INDEX"
 )
 NATIVE = "phi4-siglip"  # model_type of Phi-4-reasoning-vision
+MOST_LAYERS = 10_000
 _BAR_DELAY = 1.0  # seconds before a bar shows; small models load faster than one can be read
 
 
@@ -56,6 +58,47 @@ def native() -> ModuleType:
     return phi4_rv
 
 
+@contextmanager
+def reading(name: str, doing: str) -> Iterator[None]:
+    """Turn what the libraries raise over a broken checkpoint into an error that names it.
+
+    Args:
+        name: the checkpoint.
+        doing: what could not be done with it, as a participle ("loaded").
+
+    Raises:
+        CheckpointError: from whatever the libraries raised, a lack of memory apart; what a hook of the user's
+            raises keeps its type.
+    """
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error) or not _of_a_library(error):
+            raise
+        raise CheckpointError(
+            f"{name} could not be {doing} ({type(error).__name__}: {_line(error)})",
+            "a checkpoint whose files are whole and belong together",
+            "take the files as they were published; if they are, report this",
+        ) from error
+
+
+def _of_a_library(error: Exception) -> bool:
+    """Whether an error was raised by the libraries or here, and not by code that a user hung into them."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in _LIBRARIES
+
+
+_LIBRARIES = (
+    *("torch", "transformers", "tokenizers", "huggingface_hub", "safetensors", "accelerate", "peft"),
+    *("workbench", "PIL", "numpy", "jinja2", "json", "copy", "dataclasses", "pathlib", "math"),
+)
+
+
 def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedConfig:
     """A folder's config as its Transformers class.
 
@@ -63,6 +106,7 @@ def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrained
         LoadError: if the folder has no readable config, or Transformers does not know its type.
     """
     raw = read_config(folder)
+    _check_depth(raw, folder)
     try:
         if raw["model_type"] == NATIVE:
             config = native().Phi4RVConfig.from_pretrained(folder)
@@ -77,6 +121,24 @@ def model_config(folder: Path, *, trust_remote_code: bool = False) -> PreTrained
         raise unknown_type(raw, folder) from error
     _steer_no_more(config)
     return config
+
+
+def _check_depth(raw: object, folder: Path) -> None:
+    """Refuse a config with more layers than any model has: each becomes an object before anything is checked.
+
+    Raises:
+        LoadError: naming the field.
+    """
+    for name, value in raw.items() if isinstance(raw, dict) else ():
+        if (
+            isinstance(value, (int, float))
+            and value > MOST_LAYERS
+            and name.endswith(("layers", "n_layer", "depth"))
+        ):
+            raise LoadError(
+                f"config.json of {folder.name} with {name}={value!r}", f"at most {MOST_LAYERS:,} layers"
+            )
+        _check_depth(value, folder)
 
 
 # What a published config says about how to load and run, which the caller says here; the kernels named

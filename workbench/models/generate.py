@@ -399,15 +399,17 @@ class ReplyControl:
         return int(torch.multinomial(chances, 1, generator=row.random))
 
 
-# A checkpoint may ship sampling settings of its own.  Each is set to what leaves the scores alone, so
-# that temperature 0 is plain greedy decoding and p_think comes from the model's own distribution.
-NEUTRAL: dict[str, Any] = {
-    "do_sample": False, "num_beams": 1, "num_return_sequences": 1, "use_cache": True, "temperature": 1.0,
-    "top_k": 50, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
-    "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
-    "length_penalty": 1.0, "return_dict_in_generate": False, "output_scores": False,
-    "output_attentions": False, "output_hidden_states": False,
-}  # fmt: skip
+@contextlib.contextmanager
+def own_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Set aside the checkpoint's generation settings, which ``generate`` takes where ours say nothing.
+
+    Then temperature 0 is plain greedy decoding, and p_think comes from the model's own distribution.
+    """
+    shipped, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = shipped
 
 
 class _Choose(LogitsProcessor):
@@ -456,7 +458,6 @@ def run_generation(
     control = ReplyControl(encoded, rows, settings, eos=eos, stop=stop, on_pieces=on_pieces)
     control.begin()
     config = GenerationConfig(
-        **NEUTRAL,
         max_new_tokens=max(row.max_tokens for row in rows),
         eos_token_id=sorted(eos),
         pad_token_id=pad_id(model, tokenizer, eos),
@@ -465,7 +466,7 @@ def run_generation(
     with contextlib.ExitStack() as stack:
         if device.type == "cuda":  # the current device is a thread's own
             stack.enter_context(torch.cuda.device(device))
-        for manager in (interruptible(model, stop), *around):
+        for manager in (own_settings(model), interruptible(model, stop), *around):
             stack.enter_context(manager)
         with contextlib.suppress(Interrupted):
             model.generate(

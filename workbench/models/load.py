@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CapabilityError, CheckpointError, InputError, LoadError, OutOfMemoryError
+from ..files import local_path
 from ..names import verb
 from .build import (
     adapter_base,
@@ -24,6 +25,7 @@ from .build import (
     model_config,
     progress_bar,
     quantization_config,
+    reading,
 )
 from .device import is_out_of_memory, pick_attention, pick_device, pick_dtype, release_memory
 from .families import FamilySpec, family_named, family_of
@@ -141,7 +143,8 @@ def _handle(
         key += _files(Path(options["adapter"])) if options["adapter"] else ()
         handle = _handles.get(key)
         if handle is None or not handle.loaded:
-            handle = _load(source, target, options, force=force, progress=progress)
+            with reading(source.name, "loaded"):
+                handle = _load(source, target, options, force=force, progress=progress)
             _handles[key] = handle
         return handle
 
@@ -234,7 +237,7 @@ def _with_adapter(source: Source, adapter: str | PathLike[str] | None) -> tuple[
         InputError: for an adapter that is no adapter's folder.
     """
     if adapter is not None:
-        folder = Path(adapter).expanduser()
+        folder = local_path(adapter, "adapter")
         if not is_adapter(folder):
             raise InputError(
                 f"adapter={str(adapter)!r}", "a folder with adapter_config.json, as PEFT saves it"

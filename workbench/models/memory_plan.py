@@ -29,6 +29,7 @@ from .build import (
     model_config,
     preprocessor_dict,
     quantizer_for,
+    reading,
 )
 from .device import SMALL, available_memory, pick_device, total_memory
 from .memory import free_ram
@@ -268,15 +269,16 @@ def memory_plan(
             "a model that is loaded here",
             "ask the server: workbench.load(...)",
         )
-    return plan_of_source(
-        parsed,
-        device=device,
-        context=context,
-        image_tokens=image_tokens,
-        batch=batch,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
+    with reading(parsed.name, "planned"):
+        return plan_of_source(
+            parsed,
+            device=device,
+            context=context,
+            image_tokens=image_tokens,
+            batch=batch,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
 
 
 def plan_of_source(
@@ -315,7 +317,7 @@ def plan_of_source(
     def cache(tokens: int, width: int) -> int:
         return estimate("the cache", lambda: kv_cache(text, tokens, width=width), 0)
 
-    def reading(width: int) -> int:
+    def seeing(width: int) -> int:
         def compute() -> int:
             return vision_activations(config, budget, width=width, batch=batch)
 
@@ -338,7 +340,7 @@ def plan_of_source(
             "reading the prompt", lambda: prefill_activations(text, prompt, width=width, batch=batch), 0
         )
         reserve = CUDA_RESERVE if target.type == "cuda" else 0
-        return batch * cache(context, width) + max(reading(width), prefill) + reserve
+        return batch * cache(context, width) + max(seeing(width), prefill) + reserve
 
     made = MemoryPlan(
         source=source.text,
@@ -353,7 +355,7 @@ def plan_of_source(
         context=context,
         kv_cache=batch * cache(context, 2),
         image_tokens=budget.tokens,
-        vision_activations=reading(2),
+        vision_activations=seeing(2),
         batch=batch,
         rows=(),
     )

@@ -36,6 +36,7 @@ from .asking import (
     make_requests,
     same_turns,
 )
+from .build import reading
 from .capture import ReplyCapture, check_capture
 from .device import available_memory, release_memory
 from .families import Encoded, FamilySpec
@@ -736,7 +737,8 @@ class Job:
         self._place = (vlm.device, vlm.dtype)
         self.stop = stop or threading.Event()
         self._on_pieces, self._around = on_pieces, around
-        self._encoded = self._encode(capture=capture)
+        with reading(vlm.name, "asked"):
+            self._encoded = self._encode(capture=capture)
         self._rows = [self._row(number) for number in range(len(self._requests))]
         self._capture: ReplyCapture | None = None
         if capture:
@@ -807,17 +809,18 @@ class Job:
         encoded, self._encoded = self._encoded, replace(self._encoded, inputs={})  # pixels are not kept
         with vlm.turn(self.stop) as ours:
             if ours:
-                run_generation(
-                    vlm.model,
-                    encoded,
-                    self._rows,
-                    self._requests[0].settings,
-                    tokenizer=self._tokenizer,
-                    device=vlm.device,
-                    stop=self.stop,
-                    on_pieces=self._on_pieces,
-                    around=[*self._around, *([self._capture] if self._capture else [])],
-                )
+                with reading(vlm.name, "asked"):
+                    run_generation(
+                        vlm.model,
+                        encoded,
+                        self._rows,
+                        self._requests[0].settings,
+                        tokenizer=self._tokenizer,
+                        device=vlm.device,
+                        stop=self.stop,
+                        on_pieces=self._on_pieces,
+                        around=[*self._around, *([self._capture] if self._capture else [])],
+                    )
         answers = [self._answer(number) for number in range(len(self._rows))]
         if self._capture is None:
             return answers

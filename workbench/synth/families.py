@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 DIFFICULTIES = (1, 2, 3)
+MOST = 1_000_000  # samples of one call, which are all in memory
 
 DOMAINS = ("general", "maths", "computer_use")
 
@@ -218,8 +219,8 @@ def sample(
     Raises:
         InputError: for an unknown family, difficulty or world, or n below 1.
     """
-    if n < 1:
-        raise InputError(f"n={n!r}", "at least one sample")
+    if not 1 <= n <= MOST:
+        raise InputError(f"n={n!r}", f"at least one sample, at most {MOST:,} at a time")
     samples = []
     for i in range(n):
         drawing, level = draw(family, seed=f"{seed}/{i}", difficulty=difficulty, world=world)

@@ -45,7 +45,7 @@ class World:
     held_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.version not in (1, 2):
+        if not isinstance(self.version, int) or self.version not in (1, 2):
             raise InputError(f"world={self.version!r}", "1, the recorded one, or 2, the free one")
         if not set(self.held_out) <= {"fonts", "wordings", "words"}:
             raise InputError(f"held_out={self.held_out!r}", "of fonts, wordings and words")

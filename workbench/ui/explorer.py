@@ -10,7 +10,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,8 +28,9 @@ from .. import models
 from ..answer import Answer
 from ..attention import Attention
 from ..errors import InputError, WorkbenchError
-from ..files import local_path
+from ..files import write_bytes
 from ..html import frame
+from ..names import verb
 from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
 from .again import AskedAgain, ask_again
@@ -187,23 +187,12 @@ def _deflated(values: np.ndarray) -> str:
 
 
 def write(path: str | Path, text: str) -> Path:
-    """Write a page beside its place and move it there.
+    """Write a page whole or not at all.
 
     Raises:
-        InputError: if it cannot be written there.
+        DiskError: if it cannot be written there.
     """
-    target = local_path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(text.encode("utf-8", "replace"))  # half a surrogate pair cannot be written
-        os.replace(beside, target)
-    except OSError as error:
-        raise InputError(
-            f"path={str(path)!r}: {error.strerror or error}", "a file in a folder that exists"
-        ) from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return target
+    return write_bytes(path, text.encode("utf-8", "replace"))  # half a surrogate pair cannot be written
 
 
 def _base64(data: bytes) -> str:
@@ -270,6 +259,7 @@ class AttentionExplorer(anywidget.AnyWidget):
     marked = traitlets.List(traitlets.Int()).tag(sync=True)
     asked = traitlets.Int(0).tag(sync=True)  # how many are in `again`: a view fetches those it has not
 
+    @verb()
     def __init__(
         self,
         answer: Answer,

@@ -6,6 +6,7 @@ and other boxes have corners only, so that neither is taken for the other.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -229,12 +230,13 @@ def _number(axes: Axes, box: Box, position: int) -> None:
 
 
 ATTENTION = "share of the attention"
+MAPS = "an attribution, a token or Span of the reply, 'answer', 'thought', or an array [rows, cols]"
 
 
 @verb("image")
 def overlay(
     answer: Answer | Attribution,
-    map: Attribution | Span | int | ArrayLike | None = None,
+    map: Attribution | Span | int | str | ArrayLike | None = None,
     *,
     image: int = 0,
     grid: PatchGrid | None = None,
@@ -255,9 +257,10 @@ def overlay(
 
     Args:
         answer: an answer with pictures and a layout; or an attribution, which knows its answer.
-        map: what is laid over it: an `Attribution`; a token or `Span` of the reply for what it looked at;
-            or a value for each patch, ``[rows, cols]``.  A map with negative values is drawn in two colours
-            around zero.  None for what the answer's own tokens looked at.
+        map: what is laid over it: an `Attribution`; a token or `Span` of the reply, "answer" or
+            "thought", for what it looked at; or a value for each patch, ``[rows, cols]``.  A map with
+            negative values is drawn in two colours around zero.
+            None for what the answer's own tokens looked at.
         image: which picture of the conversation.
         grid: the patches that an array belongs to, where they are a crop's; else the picture's own.
         boxes: name -> regions or boxes (original pixels) to draw over it, for example the evidence.
@@ -312,7 +315,7 @@ def _laid(shown: Answer | Attribution, map: object, image: int) -> tuple[Answer,
         if (map.answer.token_ids, map.answer.layout) != (answer.token_ids, answer.layout):
             raise InputError("an attribution of another answer", "one of this answer", "pass it alone")
         return answer, map.map(image), map.unit
-    if map is None or isinstance(map, (int, Span)):
+    if map is None or isinstance(map, (int, Span, str)):
         tokens = answer.spans["answer"] if map is None else map
         return answer, answer.attention.map(tokens, image), ATTENTION
     return answer, map, "value"
@@ -344,7 +347,10 @@ def checked_map(map: object, grid: PatchGrid) -> np.ndarray:
     Raises:
         InputError: if it has another shape than the grid, or values that are not finite.
     """
-    values = np.asarray(map, dtype=float)
+    try:
+        values = np.asarray(map, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"map={reprlib.repr(map)}", MAPS) from None
     if values.shape != (grid.rows, grid.cols):
         raise InputError(
             f"a map of shape {values.shape}",

@@ -146,6 +146,11 @@ def load_results(
             if source.is_file():
                 raise
             notes.add(error.given)
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            # a value that no reader foresaw: a harness wrote it in another form, or the file is damaged
+            raise damaged(file, f"{type(error).__name__}: {error}") from error
     if not logs:
         raise InputError(f"no log with replies in {str(source)!r}", _FORMATS)
     parts = _told_apart(logs, source, notes) if len(logs) > 1 else [logs[0].results]

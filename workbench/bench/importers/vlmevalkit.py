@@ -15,9 +15,11 @@ import json
 import re
 import string
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from ...errors import InputError
 from ..scorers import recognise
@@ -241,7 +243,7 @@ def _xlsx_rows(path: Path) -> Iterator[dict[str, Any]]:
     checked_zip(path).close()
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-    except (KeyError, ValueError, OSError, SyntaxError, EOFError) as error:
+    except (LookupError, ValueError, OSError, SyntaxError, EOFError, BadZipFile, zlib.error) as error:
         raise damaged(path, f"not a workbook ({type(error).__name__}: {error})") from None
     try:
         rows = book.worksheets[0].iter_rows(values_only=True)
@@ -249,7 +251,7 @@ def _xlsx_rows(path: Path) -> Iterator[dict[str, Any]]:
         for row in rows:
             if any(cell is not None for cell in row):
                 yield {name: cell for name, cell in zip(header, row) if name is not None}
-    except (KeyError, ValueError, OSError, SyntaxError, EOFError) as error:
+    except (LookupError, ValueError, OSError, SyntaxError, EOFError, BadZipFile, zlib.error) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
     finally:
         book.close()

@@ -5,9 +5,10 @@ What cannot be used is counted in a warning.
 
 from __future__ import annotations
 
+import reprlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ def scored(data: object, needed: Sequence[str] = ("benchmark", "item", "value"))
         InputError: without rows, without a column, with a value outside 0 to 1, or with the same item twice.
     """
     frame = data.frame() if hasattr(data, "frame") else data
+    table = isinstance(frame, (list, pd.DataFrame)) or (
+        isinstance(frame, Mapping) and all(hasattr(column, "__len__") for column in frame.values())
+    )
+    if not table:
+        raise InputError(f"rows={reprlib.repr(data)}", "results, a data frame, or a list of dicts")
     rows = pd.DataFrame(frame).reset_index(drop=True)
     missing = [name for name in needed if name not in rows.columns]
     if missing or rows.empty:

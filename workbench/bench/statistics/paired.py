@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
-from ...names import deprecated
+from ...names import deprecated, verb
 from ...stats import (
     check_power,
     design_effect,
@@ -82,6 +82,7 @@ def power(
     return pd.DataFrame(found)
 
 
+@verb()
 def compare(
     first: object,
     second: object = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def resolve(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
     Raises:
         InputError: for none, an unknown name, or two tasks of the same name.
     """
-    given = [tasks] if isinstance(tasks, (str, Task)) else list(tasks)
+    given = [tasks] if isinstance(tasks, (str, Task)) or not isinstance(tasks, Iterable) else list(tasks)
+    if wrong := [entry for entry in given if not isinstance(entry, (str, Task))]:
+        raise InputError(f"tasks={reprlib.repr(wrong[0])}", "names of tasks, or Task objects")
     found = [entry if isinstance(entry, Task) else task(entry) for entry in given]
     if not found:
         raise InputError("no tasks", "at least one name or Task")

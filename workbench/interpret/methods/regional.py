@@ -47,7 +47,7 @@ def _occlusion(job: Job, show: Show) -> Outcome:
     count = len(job.regions)
     job.expect(count + 1)
     found = FeatureAblation(lambda ones: torch.from_numpy(show(ones.numpy() > 0.5))).attribute(
-        torch.ones(1, count), perturbations_per_eval=job.scorer.batch_size
+        torch.ones(1, count), perturbations_per_eval=min(job.scorer.batch_size, count)
     )
     return Outcome(values=found[0].numpy().astype(np.float64), errors=np.zeros(count))
 

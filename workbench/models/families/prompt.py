@@ -10,11 +10,14 @@ text.  Text without any control string goes through untouched, with exactly the 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import re
+import sys
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Shield",
     "chat_template_of",
+    "check_template",
     "check_turns",
     "control_strings",
     "list_messages",
@@ -41,6 +45,12 @@ __all__ = [
 
 _MARK = "\ue0f7"
 """A private-use character that frames stand-ins; text that has it is hidden too."""
+
+MOST_STEPS = 1_000_000
+"""Lines of a chat template that one rendering may run through; a thousand turns take some ten thousand."""
+
+MOST_NUMBER = 1_000_000
+"""Largest number that a chat template may name."""
 
 _PROCESSOR_TOKENS = (
     "image_token", "video_token", "audio_token", "boi_token", "eoi_token", "fake_image_token",
@@ -219,17 +229,18 @@ def render(
     Raises:
         InputError: if the template refuses the conversation (its own words are in the message).
     """
-    from jinja2.exceptions import TemplateError
-
+    template = chat_template_of(processor)
+    check_template(template or "")
     try:
-        return processor.tokenizer.apply_chat_template(
-            list(messages),
-            chat_template=chat_template_of(processor),
-            tokenize=False,
-            add_generation_prompt=generation,
-            **variables,
-        )
-    except TemplateError as error:
+        with _bounded():
+            return processor.tokenizer.apply_chat_template(
+                list(messages),
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=generation,
+                **variables,
+            )
+    except Exception as error:  # a template is a program of the checkpoint's: it may raise anything
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(
             f"a conversation with the turns {roles}, which the model's chat template refuses: {error}",
@@ -237,11 +248,56 @@ def render(
         ) from error
 
 
+@functools.lru_cache(maxsize=64)
+def check_template(source: str) -> None:
+    """Refuse a chat template whose arithmetic alone could fill memory or last for ever.
+
+    Raises:
+        InputError: for a power, or a number beyond `MOST_NUMBER`; what is no template is left to Jinja.
+    """
+    import jinja2
+    from jinja2 import nodes
+
+    plain = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", source)  # a tag of Transformers
+    try:
+        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain)
+    except (jinja2.TemplateError, RecursionError, UnicodeError):
+        return
+    numbers = [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, (int, float))]
+    if next(tree.find_all(nodes.Pow), None) is not None or any(n > MOST_NUMBER for n in numbers):
+        raise InputError(
+            "a chat template that computes with huge numbers", f"numbers up to {MOST_NUMBER:,}, and no power"
+        )
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """End a template that runs for ever, after `MOST_STEPS` of its lines; only this thread is watched."""
+    left = MOST_STEPS
+
+    def line(frame: FrameType, event: str, value: object) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise RuntimeError(f"it does not end within {MOST_STEPS:,} steps")
+        return line
+
+    def call(frame: FrameType, event: str, value: object) -> Any:
+        return line if frame.f_code.co_filename == "<template>" else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 def takes_parts(processor: ProcessorMixin) -> bool:
     """Whether a chat template takes content as a list of parts; else it wants a string."""
     try:
         text = render(processor, list_messages([Turn("user", "probe")]))
-    except (InputError, TypeError):  # a template that adds strings fails on a list
+    except InputError:  # a template that adds strings fails on a list
         return False
     return "probe" in text and "'type'" not in text
 

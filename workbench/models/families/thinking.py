@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...types import Mode, Turn
 from ..modes import ModeRule
-from .prompt import chat_template_of, list_messages, render, string_messages, takes_parts
+from .prompt import chat_template_of, check_template, list_messages, render, string_messages, takes_parts
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
@@ -68,6 +68,7 @@ def read_thinking(
         template: variables that the chat template gets in every mode.
     """
     source = chat_template_of(processor) or ""
+    check_template(source)
     given = dict(template or {})
     named = next((pair for pair in DELIMITERS if pair[1] in source), None)
     known = next((pair for pair in DELIMITERS if _single(processor, pair)), None)
@@ -204,7 +205,7 @@ def _rendered(processor: ProcessorMixin, variables: Mapping[str, Any]) -> str | 
     """The prompt of a small conversation; None where the template does not take these values."""
     try:
         return render(processor, _probe(processor), **variables)
-    except (InputError, TypeError, ValueError):
+    except InputError:
         return None
 
 
