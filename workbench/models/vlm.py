@@ -45,6 +45,7 @@ from .memory_plan import kv_cache
 from .modes import Modes
 from .outside import warn_outside
 from .sources import BUILT_IN
+from .zoom import ask_zoomed
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
@@ -92,6 +93,7 @@ class Model(Named, ABC):
         thought: str | None = None,
         thought_done: bool = True,
         capture: bool | str = False,
+        zoom: bool | int = False,
     ) -> Answer:
         """Ask about one picture, several, or none.
 
@@ -115,6 +117,9 @@ class Model(Named, ABC):
                 model go on with it.
             capture: True keeps what `Answer.attention` is computed from, for the reply's tokens and
                 in the vision tower; "all" keeps the prompt's rows too.  The reply stays the same.
+            zoom: True, or a number of crops: the model looks first, and is then asked with crops of where it
+                looked beside the images (arXiv 2502.17422).  ``answer.settings["zoom"]`` has a row (image,
+                x1, y1, x2, y2 in pixels) for each crop.
 
         Raises:
             InputError: for a picture, question or setting that cannot be used; `ModeError` for a
@@ -124,19 +129,21 @@ class Model(Named, ABC):
             OutOfMemoryError: if the device has no room; the model stays usable.
             ServerError: if a server fails; `Refused` if it does not take the request.
         """
-        with self.stream(
-            images,
-            question,
-            mode=mode,
-            max_tokens=max_tokens,
-            thinking_budget=thinking_budget,
-            temperature=temperature,
-            seed=seed,
-            history=history,
-            thought=thought,
-            thought_done=thought_done,
-            capture=capture,
-        ) as stream:
+        options: dict[str, Any] = {
+            "mode": mode,
+            "max_tokens": max_tokens,
+            "thinking_budget": thinking_budget,
+            "temperature": temperature,
+            "seed": seed,
+            "history": history,
+            "thought": thought,
+            "thought_done": thought_done,
+            "capture": capture,
+        }
+        if zoom:
+            look = Mode.NOTHINK if Mode.NOTHINK in self.modes else Mode.AUTO
+            return ask_zoomed(self.ask, check_images(images), question, zoom=zoom, look=look, **options)
+        with self.stream(images, question, **options) as stream:
             return stream.answer
 
     @verb()
