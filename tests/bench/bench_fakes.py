@@ -25,6 +25,9 @@ class FakeVLM:
         self.options: list[dict] = []
 
     def ask_many(self, images, questions, *, mode, batch_size, progress, **options):
+        if isinstance(questions, str):  # one question with several given thoughts
+            count = len(options["thoughts"])
+            images, questions = images * count, [questions] * count
         if self.before is not None:
             self.before(self, questions)
         self.batches.append(len(questions))

@@ -70,3 +70,44 @@ def test_one_score_has_one_interval_in_table_and_plane() -> None:
     plane = pareto(results).set_index("mode")
     for row in scores(results).to_dict("records"):
         assert (plane.at[row["mode"], "low"], plane.at[row["mode"], "high"]) == (row["low"], row["high"])
+
+
+def test_thoughts_are_tested_beside_a_run_and_told_in_its_report(tmp_path) -> None:
+    def run(vlm, **options):
+        return bench.run(
+            vlm, yes_no(9), modes=["think", "nothink"], folder=tmp_path / "run", progress=False, **options
+        )
+
+    assert "thoughts" not in run(FakeVLM()).about
+    vlm = FakeVLM()
+    results = run(vlm, thought_tests=["early_answering"])
+    found = results.about["thoughts"]
+    assert len(vlm.asked) == 9 * 2, "for each thought of one sentence: as it is, and without it"
+    assert [option["thought_done"] for option in vlm.options] == [True] * 9
+    assert (found["mode"], found["tests"][0]["questions"], found["tests"][0]["picture"]) == ("think", 9, 1.0)
+    assert "Answers stand without the thought" in found["verdict"]
+    text = bench.report(results, tmp_path / "r.html", n_resamples=20).read_text()
+    assert "Do answers follow their thoughts?" in text
+    assert "early_answering" in text
+    vlm = FakeVLM()
+    assert run(vlm, thought_tests="early_answering").about["thoughts"] == found
+    assert vlm.asked == [], "it is resumed like the run"
+    assert "Do answers follow" not in bench.report(run(vlm), tmp_path / "n.html", n_resamples=20).read_text()
+
+
+def test_thought_tests_that_cannot_be_made_are_said_before_or_after(tmp_path) -> None:
+    for options, words in (({}, "tests="), ({"blind": True}, "one of the two")):
+        vlm = FakeVLM()
+        tests = "early_answering" if options else "early"
+        with pytest.raises(InputError, match=words):
+            bench.run(vlm, yes_no(2), folder=tmp_path, thought_tests=tests, progress=False, **options)
+        assert vlm.asked == []
+    results = bench.run(
+        FakeVLM(),
+        yes_no(2),
+        modes=["nothink"],
+        folder=tmp_path,
+        thought_tests="early_answering",
+        progress=False,
+    )
+    assert results.about["thoughts"]["verdict"] == "no reply has a thought to test"

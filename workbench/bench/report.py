@@ -60,7 +60,8 @@ def report(
         raise InputError("results without rows", "at least one reply")
     options = {"n_resamples": n_resamples, "seed": seed}
     parts = [f"<h1>{escape(title)}</h1>", _facts(results), _warnings(results)]
-    for heading, make in SECTIONS:
+    tested = [("Do answers follow their thoughts?", _thoughts)] if "thoughts" in results.about else []
+    for heading, make in (*SECTIONS, *tested):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unscored rows are counted in the results' own warnings
             parts.append(f"<h2>{escape(heading)}</h2>" + _section(make, results, options))
@@ -190,6 +191,19 @@ def _cost(seen: Results, options: Mapping[str, Any]) -> str:
         worth.append([*_named(row, cells), per_1000, f"{row['tokens']:.1f}"])
     per = _table([*cells, "right answers per 1000 output tokens (95%)", "output tokens a reply"], worth)
     return _plane(table) + _table(head, rows) + f"<details><summary>by benchmark</summary>{per}</details>"
+
+
+def _thoughts(results: Results, options: Mapping[str, Any]) -> str:
+    """What `workbench.interpret.thought_faithfulness` found on the replies."""
+    found = results.about["thoughts"]
+    shares = ("same", "thought", "picture", "both", "neither")
+    rows = []
+    for row in found["tests"]:
+        interval = f"{100 * row['low']:.0f} to {100 * row['high']:.0f}"
+        told = [row["test"], row["questions"], row["trials"], *(f"{100 * row[name]:.0f}" for name in shares)]
+        rows.append([*told, interval, "-" if row["p_holm"] is None else f"{row['p_holm']:.2g}"])
+    head = ["test", "questions", "trials", *(f"{name}, %" for name in shares), "thought, 95%", "p (Holm)"]
+    return f"<p class=note>{escape(found['verdict'])}</p>" + (_table(head, rows) if rows else "")
 
 
 def _named(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -35,6 +35,7 @@ from .store import Cache, asking_key, cache_home, is_remote, model_fingerprint, 
 from .tasks.catalog import resolve
 from .tasks.field import unlike_published
 from .tasks.task import Item, Task, keep_picture
+from .thoughts import check_thought_tests, read_thoughts, try_thoughts
 
 __all__ = [
     "MODES",
@@ -156,7 +157,10 @@ def open_run(folder: str | Path, *, protocol: str | None = None) -> Results:
     table = table_of(rows) if rows else pd.DataFrame(columns=["benchmark", "item", "mode"])
     table, lost = without_strangers_paths(table, header.get("seal"))
     warnings += lost
-    return Results.of(table, folder=place, warnings=warnings, about={**header["about"], "folder": str(place)})
+    about = {**header["about"], "folder": str(place)}
+    if about.get("thought_tests") and (thoughts := read_thoughts(place)) is not None:
+        about["thoughts"] = thoughts
+    return Results.of(table, folder=place, warnings=warnings, about=about)
 
 
 def _read_items(place: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -407,6 +411,7 @@ def run(
     cache: bool | str | Path = True,
     engine: str = "local",
     protocol: str = "workbench",
+    thought_tests: str | Sequence[str] = (),
     progress: bool = True,
 ) -> Results:
     """Ask every item of some tasks in every mode, and score the replies.
@@ -431,6 +436,8 @@ def run(
         cache: keep replies across runs and take them from there: True for `cache_home`, a folder, or False.
         engine: "local", or "ray" to share the items out over a Ray cluster (see `workbench.bench.engines`).
         protocol: of scoring; `rescore` changes them later without asking again.
+        thought_tests: tests of `workbench.interpret.thought_faithfulness`, made on the replies that thought
+            ("early_answering" is cheap); told in the `report` and in ``results.about["thoughts"]``.
         progress: show a bar with the time left.
 
     Returns:
@@ -446,15 +453,11 @@ def run(
     Example:
         >>> results = run(workbench.load(), "synth:chain@2", folder="runs/chain")  # doctest: +SKIP
     """
-    for name, value in (("batch_size", batch_size), ("workers", workers)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r}", "a whole number, at least 1")
-    engine = {"here": "local"}.get(engine, engine)  # its name before
-    if engine not in ("local", "ray"):
-        raise InputError(f"engine={engine!r}", "'local' or 'ray'")
+    engine = _checked_engine(engine, batch_size=batch_size, workers=workers)
     settings = Settings(max_tokens, thinking_budget, temperature, seed)
     vlm = _model(vlm)
     chosen = [entry.head(limit) for entry in resolve(tasks)]
+    tests = check_thought_tests(thought_tests, blind=control_of(blind))
     kept_modes, warnings = modes_of(vlm, modes)
     warnings = [*warnings, *filter(None, map(unlike_published, chosen if limit is None else ()))]
     model = model_fingerprint(vlm)
@@ -462,6 +465,7 @@ def run(
     anew = wanted_again(again, askings)
     place = local_path(folder) if folder is not None else _own_folder(vlm, model, askings)
     about = {"model": vlm.name, "source": vlm.source, "fingerprint": model, "settings": settings.to_dict()}
+    about |= {"thought_tests": list(tests)} if tests else {}
     with locked(place):
         write_items(place, chosen, askings, about=about, warnings=warnings, protocol=protocol)
         journal, kept = Journal(place / "journal.jsonl"), Cache(_cache_folder(cache), model)
@@ -476,7 +480,20 @@ def run(
         finally:
             journal.close()
             kept.close()
+        if tests:
+            try_thoughts(vlm, open_run(place), tests, batch_size=batch_size, progress=progress)
     return open_run(place, protocol=protocol)
+
+
+def _checked_engine(engine: str, **counts: int) -> str:
+    """The engine's name, and counts that are some."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}={value!r}", "a whole number, at least 1")
+    engine = {"here": "local"}.get(engine, engine)  # its name before
+    if engine not in ("local", "ray"):
+        raise InputError(f"engine={engine!r}", "'local' or 'ray'")
+    return engine
 
 
 def _model(vlm: object) -> Any:

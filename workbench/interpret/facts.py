@@ -47,7 +47,7 @@ _SYNONYMS = (
     ("reads", "says"),
     ("is now", "has become"),
     ("is at", "lies at"),
-    ("is", "turns out to be"),
+    ("is", "is in fact"),
     ("so", "hence"),
 )
 

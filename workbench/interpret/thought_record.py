@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["FOLLOWED", "TESTS", "ThoughtFaithfulness", "ThoughtTrial", "TriedThought"]
+__all__ = ["FOLLOWED", "TESTS", "ThoughtFaithfulness", "ThoughtTrial", "TriedThought", "check_tests"]
 
 TESTS = {
     "early_answering": "the thought is cut after a sentence, and the answer comes at once",
@@ -45,6 +45,16 @@ FOLLOWED = ("thought", "picture", "both", "neither", "cue")
 """What an answer can be found to follow."""
 
 LEVEL = 0.05  # of the verdict, over all tests
+
+
+def check_tests(tests: Sequence[str]) -> None:
+    """Refuse names that are no tests.
+
+    Raises:
+        InputError: naming them.
+    """
+    if unknown := [test for test in tests if test not in TESTS]:
+        raise InputError(f"tests={unknown}", f"some of {', '.join(TESTS)}")
 
 
 @dataclass(frozen=True)
