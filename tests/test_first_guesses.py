@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,7 @@ ARGUMENTS: list[tuple[Guess, str]] = [
     (lambda r: synth.sample("chain", 3, random_state=0), "seed"),
     (lambda r: ablate.sweep([], show_progress=False), "progress"),
     (lambda r: viz.overlay(r.answer, map=None, picture=0), "image"),
+    (lambda r: bench.score("mmmu", "A", reference="A"), "gold"),
 ]
 
 
@@ -96,12 +98,34 @@ NAMES: list[tuple[Guess, str]] = [
     (lambda r: bench.simple_evaluate, "workbench.bench.run"),
     (lambda r: bench.Result, "did you mean Results"),
     (lambda r: viz.visualize_image_attr, "workbench.viz.overlay"),
+    (lambda r: r.vlm(r.image, r.question), "vlm.ask(images, question)"),
 ]
 
 
 @pytest.mark.parametrize(("guess", "meant"), NAMES)
 def test_a_guessed_name_is_told_what_to_write(room: Room, guess: Guess, meant: str) -> None:
-    with pytest.raises(UnknownNameError, match=meant.replace(".", r"\.")):
+    with pytest.raises(UnknownNameError, match=re.escape(meant)):
+        guess(room)
+
+
+TOLD: list[tuple[Guess, str]] = [
+    (lambda r: bench.report([]), "report(results, path)"),
+    (lambda r: interpret.attribute(r.answer), "attribute(vlm, answer)"),
+    (lambda r: interpret.attribute(r.vlm, r.answer, method="IntegratedGradients"), "'integrated_gradients'?"),
+    (lambda r: interpret.attribute(r.vlm, r.answer, method="ocklusion"), "did you mean 'occlusion'?"),
+    (lambda r: bench.score("mmmu", "A", gold="A", protocol="lmms_eval"), "did you mean 'lmms-eval'?"),
+    (lambda r: r.vlm.ask(r.image, r.question, mode="thinking"), "did you mean 'think'?"),
+    (lambda r: r.vlm.ask(r.image, r.question, mode="no_think"), "did you mean 'nothink'?"),
+    (lambda r: r.answer.plot(layer=1), "answer.attention.plot(layers=[1]"),
+    (lambda r: interpret.logit_lens(r.vlm, r.answer, k=1).plot(path="x.png"), "of: lens"),
+    (lambda r: synth.sample("chain", "three", seed=0), "for n: a whole number"),
+    (lambda r: interpret.logit_lens(r.vlm, "an answer"), "answer"),
+]
+
+
+@pytest.mark.parametrize(("guess", "meant"), TOLD)
+def test_a_call_that_cannot_be_is_told_what_it_should_be(room: Room, guess: Guess, meant: str) -> None:
+    with pytest.raises(InputError, match=re.escape(meant)):
         guess(room)
 
 
@@ -110,6 +134,8 @@ def test_first_guesses_that_simply_work(room: Room) -> None:
     assert room.vlm.chat(mode="nothink", max_tokens=2).ask(room.question, images=room.image).text is not None
     read = interpret.logit_lens(room.vlm, room.answer, k=1)
     assert read.layers > 1
+    assert room.answer.plot("answer") is not None
+    assert room.answer.attention.plot("answer") is not None
     occlusion = interpret.attribute(
         room.vlm, room.answer, target="answer", method="occlusion", regions=(2, 2), progress=False
     )

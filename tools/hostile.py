@@ -33,7 +33,7 @@ PAGE = ROOT / "docs" / "robustness.md"
 KINDS = ("pictures", "checkpoints", "records", "servers", "disks", "arguments")
 LIMIT = 20.0  # seconds for one input
 STARTING = 120.0  # seconds for the imports and the first model
-MEMORY = 12 * 2**30
+MEMORY = 8 * 2**30
 BEGIN, END = "<!-- table: python tools/hostile.py --write -->", "<!-- end of the table -->"
 
 
@@ -62,12 +62,12 @@ def _one_process(kind: str, first: int, every: int, limit: float) -> Iterator[tu
     """Inputs from the first on, until one ends the process; returns the next one, or None at the end."""
     command = [sys.executable, __file__, kind, "--from", str(first), "--every", str(every)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        number, name = first, "the start"
+        number, name, ready = first, "the start", False
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_pass_on, args=(process, lines), daemon=True).start()
         try:
             while True:
-                line = lines.get(timeout=STARTING if name == "the start" else limit)
+                line = lines.get(timeout=limit if ready else STARTING)
                 if not line and name == "the start":
                     raise SystemExit(f"{kind}: no inputs; see python tools/hostile.py {kind} --from {first}")
                 if not line:
@@ -77,6 +77,7 @@ def _one_process(kind: str, first: int, every: int, limit: float) -> Iterator[tu
                 if said is None:
                     return None
                 number, name = said["number"], said["name"]
+                ready = ready or "outcome" in said  # the first input loads the model
                 if "outcome" in said:
                     yield name, said["outcome"], said["why"]
         except queue.Empty:

@@ -45,7 +45,7 @@ BELOW = {
     "errors": set(),
     "progress": set(),
     "provenance": set(),
-    "plugins": {"errors"},
+    "plugins": {"errors", "records"},
     "terminal": {"errors"},
     "types": {"errors", "records"},
     "records": {"errors"},

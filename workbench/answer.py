@@ -25,7 +25,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from .attention import Attention
-from .errors import InputError
+from .errors import ArgumentError, InputError
 from .files import local_path, own_folder, read_bytes, read_json, temporary, write_bytes, write_json
 from .html import framed
 from .images import open_image
@@ -179,6 +179,12 @@ class Answer(Named):
         Raises:
             InputError: for an answer about no image, or tokens of an answer made without ``capture=True``.
         """
+        if inside := {"layer", "layers", "head", "heads"}.intersection(options):
+            raise ArgumentError(
+                f"answer.plot(..., {min(inside)}=...)",
+                "options of workbench.viz.overlay",
+                "answer.attention.plot(layers=[1], heads=[0]) shows layers and heads",
+            )
         if self.captured is None and tokens is None:
             return later("viz", "show_answer")(self, **options)
         return later("viz", "overlay")(self, tokens, **options)

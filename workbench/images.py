@@ -82,6 +82,8 @@ def open_images(pictures: ImagesLike) -> list[Image.Image]:
         return []
     if not isinstance(pictures, Sequence) or isinstance(pictures, (str, bytes, bytearray, memoryview)):
         return [open_image(pictures)]
+    if len(pictures) == 1:
+        return [open_image(pictures[0])]
     return [open_image(p, name=f"picture {i} of {len(pictures)}") for i, p in enumerate(pictures, 1)]
 
 
@@ -104,7 +106,7 @@ def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
 def _read_stream(stream: Any, name: str) -> bytes:
     try:
         data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: it was closed
+    except (OSError, ValueError, TypeError) as error:  # ValueError: closed; TypeError: no file at all
         given = f"{name} is a file that cannot be read: {error}"
         raise InputError(given, ACCEPTED, "open it again") from None
     if len(data) > MAX_BYTES:

@@ -79,6 +79,11 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "task": ("tasks",),
     "data": ("tasks", "task"),
     "gen_kwargs": ("max_tokens",),
+    "reference": ("gold",),
+    "references": ("gold",),
+    "ground_truth": ("gold",),
+    "label": ("gold",),
+    "target": ("gold",),
     "num_samples": ("n", "limit"),
     "num_fewshot": ("history",),
     "output_path": ("folder", "path"),
@@ -180,9 +185,11 @@ def _refuse_missing(function: Callable[..., Any], args: tuple[Any, ...], named: 
     needed += [word for word in by_name if word not in only_named]
     missing = [word for word in needed if word not in (*places[: len(args)], *named)]
     if missing:
+        guesses = ((word, meant) for word in named for meant in ARGUMENTS.get(word, ()) if meant in missing)
+        fix = next((f"{word}: did you mean {meant}?" for word, meant in guesses), "")
         shown = [f"{word}=..." if word in by_name else word for word in needed if word not in ("self", "cls")]
         name = _called(function)
-        raise ArgumentError(f"{name}(...) without {', '.join(missing)}", f"{name}({', '.join(shown)})")
+        raise ArgumentError(f"{name}(...) without {', '.join(missing)}", f"{name}({', '.join(shown)})", fix)
 
 
 def _called(function: Callable[..., Any]) -> str:
@@ -293,7 +300,9 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     """The most similar of some names, if one is."""
     import difflib
 
-    near = difflib.get_close_matches(name, [word for word in known if not word.startswith("_")], n=1)
+    near = difflib.get_close_matches(
+        name, [word for word in known if not word.startswith("_")], n=1, cutoff=0.65
+    )
     return near[0] if near else None
 
 

@@ -21,6 +21,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from .errors import InputError
+from .records import closest
 
 __all__ = ["GROUP", "Plugin", "PluginWarning", "Table", "load_plugins"]
 
@@ -134,7 +135,8 @@ class Table(Mapping[str, T], Generic[T]):
         load_plugins()
         if name not in self._entries:
             names = ", ".join(map(repr, self._entries))
-            raise InputError(f"{self._what}={name!r}", f"one of {names}", "choose one of these")
+            meant = closest(str(name), self._entries) or "choose one of these"
+            raise InputError(f"{self._what}={name!r}", f"one of {names}", meant)
         return self._entries[name]
 
     def plugged(self) -> dict[str, T]:

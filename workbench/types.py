@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from .errors import InputError, ModeError
+from .records import closest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +65,9 @@ class Mode(str, Enum):
         try:
             return cls(value)
         except ValueError:
-            names = ", ".join(repr(m.value) for m in cls)
-            raise ModeError(f"mode={value!r}", f"one of {names}", "pass one of these names") from None
+            names = [m.value for m in cls]
+            meant = closest(str(value), names) or "pass one of these names"
+            raise ModeError(f"mode={value!r}", f"one of {', '.join(map(repr, names))}", meant) from None
 
     def __str__(self) -> str:
         return self.value

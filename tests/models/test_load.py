@@ -25,6 +25,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.models import build as build_module
+from workbench.models import sources
 from workbench.models.build import build_model, model_config
 from workbench.models.device import pick_attention, pick_device, pick_dtype
 from workbench.models.memory import container_room
@@ -114,6 +115,23 @@ def test_files_instead_of_folders(folder):
 def test_the_hub_without_a_network(monkeypatch):
     with pytest.raises(LoadError, match=r"'nobody/nothing-here'.*pass its folder"):
         workbench.load("nobody/nothing-here")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    from huggingface_hub import constants, utils
+
+    asked = []
+
+    class Session:
+        def head(self, url, timeout):
+            asked.append(timeout)
+            raise ConnectionError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(utils, "get_session", Session)
+    with pytest.raises(LoadError, match="cannot be reached, and 'nobody/nothing-here' is not in its cache"):
+        workbench.load("nobody/nothing-here")
+    assert asked == [sources.CONNECTING]
 
 
 @pytest.mark.parametrize(

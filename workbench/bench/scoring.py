@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..names import verb
+from ..records import closest
 from .results import Results
 from .scorers import PROTOCOLS, Asked, Score, canonical, recognise, scorer_of
 from .scorers.base import golds_of, options_of, reply_for
@@ -58,7 +59,11 @@ def score(
         [1.0, 0.0]
     """
     if protocol not in PROTOCOLS:
-        raise InputError(f"protocol={protocol!r}", f"one of {', '.join(map(repr, PROTOCOLS))}")
+        raise InputError(
+            f"protocol={protocol!r}",
+            f"one of {', '.join(map(repr, PROTOCOLS))}",
+            closest(str(protocol), PROTOCOLS),
+        )
     if unknown := [name for name in item if name not in SCORING]:
         raise InputError(f"keyword {unknown[0]!r}", f"one of {', '.join(SCORING)}")
     if benchmark == "drawn" or str(benchmark).startswith("synth:"):
@@ -174,7 +179,11 @@ def rescore(results: Results, protocol: str = "workbench") -> Rescored:
         >>> flips[["item", "response", "gold", "before", "after", "why_after"]]
     """
     if protocol not in PROTOCOLS:
-        raise InputError(f"protocol={protocol!r}", f"one of {', '.join(map(repr, PROTOCOLS))}")
+        raise InputError(
+            f"protocol={protocol!r}",
+            f"one of {', '.join(map(repr, PROTOCOLS))}",
+            closest(str(protocol), PROTOCOLS),
+        )
     before, table = results.table, results.table.copy()
     reasons: Counter[str] = Counter()
     columns = [before[name].tolist() for name in _SEEN]

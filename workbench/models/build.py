@@ -10,6 +10,7 @@ output head stay in full precision; they are small, and rounding them costs accu
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 from collections.abc import Iterator, Sequence
@@ -224,6 +225,7 @@ def build_model(
         CapabilityError: if the model cannot run with this attention.
     """
     cls = model_class(config, folder, trust_remote_code=trust_remote_code)
+    _check_attention(cls, attention, config)
     # Only Auto classes take the flag; for a class of Transformers there is no remote code.
     remote = {"trust_remote_code": True} if trust_remote_code and not issubclass_of_pretrained(cls) else {}
     try:
@@ -241,14 +243,10 @@ def build_model(
             **more,
         )
     except (ValueError, ImportError) as error:
-        if "attention" in str(error).lower() or "attn" in str(error).lower():
-            raise CapabilityError(
-                f"attention={attention!r} with {config.model_type} ({_line(error)})",
-                "an implementation that this model has",
-                "pass attention='auto' or 'eager'",
-            ) from error
         raise LoadError(
-            f"{folder.name} could not be loaded ({_line(error)})", "a model Transformers loads"
+            f"{folder.name} could not be loaded with attention={attention!r} ({_line(error)})",
+            "a model Transformers loads",
+            "" if attention == "eager" else "if the reason is the attention, pass attention='eager'",
         ) from error
     except (RuntimeError, SafetensorError) as error:
         if is_out_of_memory(error):
@@ -259,6 +257,28 @@ def build_model(
         ) from error
     _refuse_holes(folder, info)
     return model.eval().requires_grad_(False)
+
+
+_ATTENTION_FLAGS = {
+    "sdpa": "_supports_sdpa",
+    "flash_attention_2": "_supports_flash_attn",
+    "flex_attention": "_supports_flex_attn",
+}
+
+
+def _check_attention(cls: Any, attention: str, config: PreTrainedConfig) -> None:
+    """Refuse an attention that a model class of Transformers says it does not have.
+
+    Raises:
+        CapabilityError: naming one that it has.
+    """
+    flag = _ATTENTION_FLAGS.get(attention)
+    if flag is not None and issubclass_of_pretrained(cls) and not getattr(cls, flag):
+        raise CapabilityError(
+            f"attention={attention!r} with {config.model_type}",
+            "an implementation that this model has",
+            "pass attention='eager'",
+        )
 
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -337,12 +357,6 @@ def build_processor(folder: Path, config: PreTrainedConfig, *, trust_remote_code
     except LoadError:
         raise
     except Exception as error:
-        if "torchvision" in str(error).lower():
-            raise LoadError(
-                f"the processor of {folder.name} ({config.model_type}) needs torchvision",
-                "torchvision, built for your PyTorch",
-                TORCHVISION,
-            ) from error
         raise LoadError(
             f"the processor of {folder.name} could not be loaded ({type(error).__name__}: {_line(error)})",
             "tokenizer and preprocessor files beside config.json",
@@ -361,15 +375,14 @@ def load_processor(source: object, **kwargs: Any) -> Any:
         LoadError: if the checkpoint has no processor, or it needs something that is not installed.
     """
     from transformers import AutoProcessor
-    from transformers.utils import is_torchvision_available
 
     native()
-    if not is_torchvision_available():
+    if not torchvision_works():
         kwargs.setdefault("backend", "pil")
     try:
         processor = AutoProcessor.from_pretrained(source, **kwargs)
     except (ImportError, ValueError) as error:
-        if not any(word in str(error).lower() for word in ("torchvision", "video processor")):
+        if torchvision_works():
             raise _unusable(source, error) from error
         return _without_video(source, error, kwargs)
     if not hasattr(processor, "tokenizer"):
@@ -381,13 +394,24 @@ def load_processor(source: object, **kwargs: Any) -> Any:
     return processor
 
 
+@functools.cache
+def torchvision_works() -> bool:
+    """Whether torchvision is there and runs: one that was built for another PyTorch fails when imported."""
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
 def _unusable(source: object, error: Exception) -> LoadError:
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     given = f"the processor of {source}, which cannot be built here: {line}"
-    if "torchvision" in str(error).lower():
-        return LoadError(given, "torchvision, built for your PyTorch", TORCHVISION)
     if isinstance(error, ImportError):
-        return LoadError(given, "all packages that this processor uses", "install the package named above")
+        fix = "install the package named above"
+        if not torchvision_works():
+            fix += f"; if it is torchvision, {TORCHVISION}"
+        return LoadError(given, "all packages that this processor uses", fix)
     return LoadError(given, "tokenizer and preprocessor files beside config.json")
 
 

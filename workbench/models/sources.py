@@ -346,6 +346,7 @@ def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + more
 
 
+CONNECTING = 5.0  # seconds for the Hub to answer
 _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 
 
@@ -371,11 +372,27 @@ def hub_folder(
     """
     from huggingface_hub import snapshot_download
 
+    cached_only = not _reachable()
+
     def fetch(*patterns: str) -> Path:
         bar = {} if progress else {"tqdm_class": _silent_bar()}
         try:
-            return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns), **bar))
+            return Path(
+                snapshot_download(
+                    repo,
+                    revision=revision,
+                    allow_patterns=list(patterns),
+                    local_files_only=cached_only,
+                    **bar,
+                )
+            )
         except Exception as error:
+            if cached_only:
+                raise LoadError(
+                    f"the Hub cannot be reached, and {repo!r} is not in its cache here",
+                    "a model that can be reached",
+                    "check the connection, or download the model elsewhere and pass its folder",
+                ) from error
             raise hub_error(repo, error) from error
 
     folder = fetch(*_SMALL_FILES, *(["*.py"] if code else []))
@@ -388,6 +405,20 @@ def hub_folder(
                 f"{repo} holds no model.safetensors", "weights as safetensors (no pickle is ever loaded)"
             )
     return folder
+
+
+def _reachable() -> bool:
+    """Whether the Hub answers within seconds; its own client would try for more than a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return True  # the client says so at once
+    try:
+        get_session().head(constants.ENDPOINT, timeout=CONNECTING)
+    except Exception:  # of whichever HTTP client it uses
+        return False
+    return True
 
 
 def hub_headers(repo: str, *, revision: str | None = None) -> dict[str, TensorInfo]:

@@ -15,13 +15,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from transformers import PreTrainedModel
 
 from ..answer import Answer
-from ..errors import ContextLengthError, InputError, ModeError, OutOfMemoryError, WorkbenchError
+from ..errors import (
+    ContextLengthError,
+    InputError,
+    ModeError,
+    OutOfMemoryError,
+    UnknownNameError,
+    WorkbenchError,
+)
 from ..html import framed
 from ..html import table as html_table
 from ..names import Named, refuse_argument, verb
@@ -77,6 +84,10 @@ class Model(Named, ABC):
         return Modes(self.family.modes)
 
     # -- the verbs -------------------------------------------------------------------------------
+
+    def __call__(self, *args: object, **options: object) -> NoReturn:
+        """A model is no function here: ask it by name."""
+        raise UnknownNameError(f"{self.name}(...)", "", "vlm.ask(images, question)")
 
     @verb()
     def ask(

@@ -11,6 +11,7 @@ from matplotlib.patheffects import withStroke
 
 from ..errors import InputError
 from ..interpret.lens_record import LogitLens, Says
+from ..names import verb
 from ..stats import bootstrap_mean
 from .overlay import _picture, colour_bar, sheet_colours
 from .spotlight import shade
@@ -28,6 +29,7 @@ PALE = 0.86  # how much white lies over the picture below words
 SHORT = 12  # characters of a word that are shown
 
 
+@verb()
 def lens_sheet(
     lens: LogitLens,
     *,

@@ -148,7 +148,15 @@ def load_results(
             notes.add(error.given)
         except InputError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            csv.Error,
+        ) as error:
             # a value that no reader foresaw: a harness wrote it in another form, or the file is damaged
             raise damaged(file, f"{type(error).__name__}: {error}") from error
     if not logs:
@@ -467,7 +475,10 @@ def _start_of(path: Path, size: int) -> str:
 def _table_kind(text: str) -> str:
     line = text.split("\n", 1)[0].rstrip("\r")
     for delimiter in ("\t", ","):
-        header = next(csv.reader([line], delimiter=delimiter), [])
+        try:
+            header = next(csv.reader([line], delimiter=delimiter), [])
+        except csv.Error:
+            continue
         if vlmevalkit.is_prediction_table(header):
             return "vlmevalkit"
         if {"Overall", "split"} <= set(header) or "Overall" in header or "aAcc" in header:

@@ -49,6 +49,9 @@ _MARK = "\ue0f7"
 MOST_STEPS = 1_000_000
 """Lines of a chat template that one rendering may run through; a thousand turns take some ten thousand."""
 
+MOST_LETTERS = 20_000_000
+"""Letters of the longest prompt that a chat template may write."""
+
 MOST_NUMBER = 1_000_000
 """Largest number that a chat template may name."""
 
@@ -233,13 +236,16 @@ def render(
     check_template(template or "")
     try:
         with _bounded():
-            return processor.tokenizer.apply_chat_template(
+            text: str = processor.tokenizer.apply_chat_template(
                 list(messages),
                 chat_template=template,
                 tokenize=False,
                 add_generation_prompt=generation,
                 **variables,
             )
+        if len(text) > MOST_LETTERS:
+            raise OverflowError(f"it writes {len(text):,} letters")
+        return text
     except Exception as error:  # a template is a program of the checkpoint's: it may raise anything
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(
@@ -263,7 +269,9 @@ def check_template(source: str) -> None:
         tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain)
     except (jinja2.TemplateError, RecursionError, UnicodeError):
         return
-    numbers = [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, (int, float))]
+    constants = [node.value for node in tree.find_all(nodes.Const)]
+    numbers = [value for value in constants if isinstance(value, (int, float))]
+    numbers += [int(width) for text in constants for width in re.findall(r"[%:<>^](\d{7,})", str(text))]
     if next(tree.find_all(nodes.Pow), None) is not None or any(n > MOST_NUMBER for n in numbers):
         raise InputError(
             "a chat template that computes with huge numbers", f"numbers up to {MOST_NUMBER:,}, and no power"
