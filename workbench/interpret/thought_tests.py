@@ -579,7 +579,7 @@ def probabilities(
 
     Args:
         vlm: the model that gave the replies.
-        replies: the replies; those next to each other to one prompt read it together.
+        replies: the replies; those to one prompt read it together.
         ids: the tokens of an answer.
         batch_size: replies at a time.
 
@@ -590,7 +590,8 @@ def probabilities(
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, reply in enumerate(replies):
         if reply.answer_tokens:
-            groups.setdefault((reply.question, *map(id, reply.images)), []).append(number)
+            shown = [hashlib.sha256(image.tobytes()).digest() for image in reply.images]
+            groups.setdefault((reply.question, *shown), []).append(number)
     alone = [group[0] for group in groups.values() if len(group) == 1]
     for group in (*(group for group in groups.values() if len(group) > 1), alone):
         for start in range(0, len(group), batch_size):
