@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import random
 import signal
 import threading
@@ -14,7 +15,7 @@ import pytest
 import torch
 from scripted import CLOSE, END, PICTURE, THINK, ids, replies, thinker, tiny
 
-from workbench.errors import InputError, OutOfMemoryError, WorkbenchError
+from workbench.errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError
 from workbench.models.device import is_out_of_memory
 from workbench.models.generate import IncrementalText, ReplyReader
 from workbench.models.load import load
@@ -428,3 +429,33 @@ def test_a_delimiter_of_several_tokens_one_of_them_special():
     options = {"think_open": [1, 2], "think_close": [3], "delimiters": ("<|channel>thought", "<channel|>")}
     pieces, _ = read([1, 2, 4, 3, 5, 9], decode=decode, **options)
     assert pieces == [Piece("hm", "thought"), Piece("yes", "answer")]
+
+
+def test_ctrl_c_while_a_question_is_encoded_gives_an_interrupted_answer(vlm, monkeypatch):
+    def interrupted(*turns, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vlm, "encode", interrupted)
+    answer = vlm.ask(PICTURE, "Why?")
+    assert (answer.stopped, answer.text, answer.question) == ("interrupted", "", "Why?")
+
+
+def test_a_handle_is_not_pickled_but_told_how_to_load_it_there(vlm):
+    with pytest.raises(CapabilityError, match=r"there: vlm = workbench\.load\("):
+        pickle.dumps(vlm)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_while_a_reply_is_written_is_told(vlm):
+    with vlm.turn(threading.Event()) as ours:
+        assert ours
+        process = os.fork()
+        if not process:  # no pytest in here, and no way back into it
+            try:
+                with vlm.turn(threading.Event()):
+                    os._exit(1)
+            except CapabilityError:
+                os._exit(0)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0

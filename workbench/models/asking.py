@@ -24,6 +24,7 @@ from .device import is_out_of_memory, release_memory
 from .generate import Settings
 
 __all__ = [
+    "Ended",
     "Request",
     "Stream",
     "Work",
@@ -213,6 +214,18 @@ class Work(Protocol):
     def done(self) -> bool: ...
 
     def result(self) -> list[Answer]: ...
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Work that ended before it began: Ctrl-C came while the question was encoded."""
+
+    answers: list[Answer]
+    done: bool = True
+
+    def result(self) -> list[Answer]:
+        """The interrupted answers."""
+        return self.answers
 
 
 class _Log:

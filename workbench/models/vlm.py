@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import threading
 import time
 import warnings
@@ -22,6 +23,7 @@ from transformers import PreTrainedModel
 
 from ..answer import Answer
 from ..errors import (
+    CapabilityError,
     ContextLengthError,
     InputError,
     ModeError,
@@ -34,6 +36,7 @@ from ..html import table as html_table
 from ..names import Named, refuse_argument, verb
 from ..types import ImageLike, ImagesLike, Mode, Piece, Span, Turn
 from .asking import (
+    Ended,
     Request,
     Stream,
     Work,
@@ -486,7 +489,7 @@ class VLM(Model):
         self._reload = reload
         self._warned_of: set[str] = set()  # kinds of pictures outside the built-in model's world
         self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._running: set[threading.Event] = set()
         self._encoding = threading.Lock()  # a fast tokenizer's padding is set and used in two steps
 
@@ -593,8 +596,11 @@ class VLM(Model):
         take: Callable[[list[Piece]], None],
         *,
         capture: bool | str,
-    ) -> Job:
-        job = Job(self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces), capture=capture)
+    ) -> Work:
+        try:
+            job = Job(self, [request], stop=stop, on_pieces=lambda _, pieces: take(pieces), capture=capture)
+        except KeyboardInterrupt:  # while the question was being encoded
+            return Ended([self._unasked(request)])
         return job.start()
 
     def _ask_all(
@@ -683,11 +689,24 @@ class VLM(Model):
         try:
             while not (ours or stop.is_set()):
                 ours = self._lock.acquire(timeout=0.05)
+                if not ours and os.getpid() != self._process:  # the thread that held it is not in this one
+                    raise CapabilityError(
+                        f"{self.name} in a process that was forked while it wrote a reply",
+                        "a model that is loaded in the process that asks it",
+                        f"vlm = {self._reload}",
+                    )
             yield ours
         finally:
             self._running.discard(stop)
             if ours:
                 self._lock.release()
+
+    def __reduce__(self) -> NoReturn:
+        raise CapabilityError(
+            f"a pickle or copy of {self.name}, whose weights are in this process",
+            "a model that is loaded where it is used",
+            f"there: vlm = {self._reload}",
+        )
 
     def _gone(self) -> WorkbenchError:
         return WorkbenchError(f"{self.name} was unloaded", "a model that is loaded", f"vlm = {self._reload}")
