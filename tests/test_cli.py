@@ -113,7 +113,7 @@ def test_look_writes_the_explorers_page(tmp_path: Path, capsys: pytest.CaptureFi
     assert str(page) in err
     text = page.read_text(encoding="utf-8")
     assert "points best of" in text
-    assert '<div id="explorer">' in text
+    assert '<div id="explorer">Start at' in text
     assert cli.main(
         ["look", str(tmp_path / "screen.png"), sample.question, "--out", str(tmp_path / "no" / "x")]
     )

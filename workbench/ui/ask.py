@@ -224,13 +224,7 @@ class AskPanel(anywidget.AnyWidget):
 
 def _facts(answer: Answer) -> str:
     """What a reply cost, and how likely the model was to think."""
-    counts = [
-        f"{count} {name}"
-        for count, name in (
-            (answer.thought_tokens, "thought tokens"),
-            (answer.answer_tokens, "answer tokens"),
-        )
-        if count
-    ]
+    parts = (("thought", answer.thought_tokens), ("answer", answer.answer_tokens))
+    counts = [f"{count} {name} token{'s' if count > 1 else ''}" for name, count in parts if count]
     likely = [] if answer.p_think is None else [f"thinks by itself with {100 * answer.p_think:.0f}%"]
     return ", ".join([*likely, *counts, f"{answer.seconds:.1f} s", f"stopped: {answer.stopped}"])

@@ -144,7 +144,7 @@ def page(
         '<meta name="color-scheme" content="light dark">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{look}</style>\n</head>\n<body>\n"
-        '<div id="explorer"></div>\n'
+        f'<div id="explorer">{escape(maps.answer.question)}</div>\n'  # painted while the rest is read
         f'<script type="application/json" id="data">{text}</script>\n'
         f'<script type="module">{code}</script>\n</body>\n</html>\n'
     )

@@ -140,8 +140,12 @@ function listenToWords(view) {
   const show = (word) => word !== state.get("word") && state.set({ word });
   list.addEventListener("pointerover", (event) => {
     const word = of(event);
-    if (word !== null && !view.pinned) show(word);
+    if (word === null) return;
+    if (!view.pinned) show(word);
+    tellOf(words[word], view, word, view.info.prompt.length + word);
   });
+  view.prompt.elements.forEach((element, slot) =>
+    element.addEventListener("pointerover", () => tellOf(element, view, null, slot)));
   list.addEventListener("focusin", (event) => {
     const word = of(event);
     if (word !== null && !view.pinned) show(word);
@@ -267,17 +271,14 @@ function drawWords(view) {
   const current = state.get("word");
   const most = looks ? Math.max(...looks.share) : (map?.textPeak ?? 0);
   const marked = looks ? markedWords(looks) : [];
+  const chosen = new Set(marked);
   words.forEach((element, word) => {
     element.classList.toggle("wbx-shown", word === current);
     element.classList.toggle("wbx-pinned", word === current && view.pinned);
-    element.classList.toggle("wbx-marked", marked.includes(word));
+    element.classList.toggle("wbx-marked", chosen.has(word));
     element.setAttribute("aria-selected", String(word === current));
     element.tabIndex = word === (current ?? 0) ? 0 : -1;
-    const share = looks ? looks.share[word] : slotShare(map, info.prompt.length + word);
-    const strength = most > 0 ? share / most : 0;
-    element.style.setProperty("--wbx-strength", `${(65 * strength).toFixed(1)}%`);
-    const told = looks ? `${percent(share)} of its attention in the box` : map ? `${percent(share)} of the shown word's attention` : "";
-    element.title = [element.dataset.token, told].filter(Boolean).join(": ");
+    shadeWord(element, looks ? looks.share[word] : slotShare(map, info.prompt.length + word), most);
   });
   root.dataset.word = current ?? "";
   root.dataset.marked = marked.join(" ");
@@ -287,14 +288,28 @@ function drawWords(view) {
 /** Attention of the shown word on a word of the prompt or the reply. */
 const slotShare = (map, slot) => (map ? (map.texts[slot] * map.textPeak) / 255 : 0);
 
+/** Shade a word by its share; a style that stays as it is costs a browser nothing. */
+function shadeWord(element, share, most) {
+  const strength = `${Math.round(65 * (most > 0 ? share / most : 0))}%`;
+  if (element.wbxStrength === strength) return;
+  element.wbxStrength = strength;
+  element.style.setProperty("--wbx-strength", strength);
+}
+
+/** What is told of a word while it is pointed at: a control token's own text, and a share. */
+function tellOf(element, { map, looks }, word, slot) {
+  const share = looks && word !== null ? looks.share[word] : slotShare(map, slot);
+  const told = looks && word !== null ? `${percent(share)} of its attention in the box` : map ? `${percent(share)} of the shown word's attention` : "";
+  element.title = [element.dataset.token, told].filter(Boolean).join(": ");
+}
+
 /** The prompt's words, shaded by the attention of the word that is shown. */
 function drawPrompt({ prompt, map }) {
   let whole = 0;
   prompt.elements.forEach((element, slot) => {
     const share = slotShare(map, slot);
     whole += share;
-    element.style.setProperty("--wbx-strength", `${(65 * (map && map.textPeak > 0 ? share / map.textPeak : 0)).toFixed(1)}%`);
-    element.title = [element.dataset.token, map ? `${percent(share)} of the shown word's attention` : ""].filter(Boolean).join(": ");
+    shadeWord(element, share, map ? map.textPeak : 0);
   });
   prompt.line.textContent = map ? `prompt: ${percent(whole)} of its attention` : "prompt";
 }
@@ -347,6 +362,7 @@ function render({ model, el }) {
 
 /** Start from the data that a saved page carries. */
 function open(el, data) {
+  el.replaceChildren();
   return mount(el, pageState({ info: data.info, marked: [], asked: data.again.length, ...data.state }), pageSource(data));
 }
 
