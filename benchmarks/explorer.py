@@ -162,7 +162,8 @@ def main() -> None:
     wanted = parser.parse_args()
     result = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cpus": os.cpu_count(), "processor": hardware(), "load_at_start": os.getloadavg()[0]},
+        "hardware": hardware(),
+        "load_at_start": round(os.getloadavg()[0], 1),
         "record": {"layers": 40, "heads": 40, "key_heads": 10, "patches": SIDE * SIDE, "tokens": 1000},
         "kernel": of_kernel(wanted.rounds),
         "browser": of_browser(wanted.rounds),

@@ -117,7 +117,7 @@ def test_look_writes_the_explorers_page(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.main(
         ["look", str(tmp_path / "screen.png"), sample.question, "--out", str(tmp_path / "no" / "x")]
     )
-    assert "folder that exists" in capsys.readouterr().err
+    assert "No such file or directory" in capsys.readouterr().err
 
 
 def test_ask_without_a_picture_passes_none(fake: SimpleNamespace) -> None:
