@@ -472,7 +472,7 @@ def _paths(value: Any, depth: int, path: tuple[Any, ...] = ()) -> Iterator[tuple
     if path:
         yield path
     if depth and isinstance(value, (dict, list)):
-        inner = value.items() if isinstance(value, dict) else enumerate(value[:2])
+        inner = list(value.items())[:25] if isinstance(value, dict) else list(enumerate(value))[:2]
         for key, item in inner:
             yield from _paths(item, depth - 1, (*path, key))
 
