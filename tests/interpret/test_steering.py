@@ -183,6 +183,15 @@ def test_a_written_reply_has_no_known_decision(nano: VLM, sets, thinking, clean:
         interpret.logit_lens(nano, sets[0][0])
 
 
+def test_several_replies_to_one_prompt_are_steered_like_one(nano: VLM, thinking, clean: None) -> None:
+    (sample,) = drawn(("gui_find",), 1, 9)
+    with interpret.steer(nano, thinking, strength=0.4):
+        one = nano.ask(sample.images, sample.question, max_tokens=8)
+        many = nano.ask_many(sample.images[0], [sample.question] * 2, max_tokens=8, progress=False)
+    assert [answer.p_think for answer in many] == pytest.approx([one.p_think] * 2, rel=1e-3)
+    assert nano.shares_prompts
+
+
 def test_an_error_inside_leaves_no_hook(nano: VLM, thinking, clean: None) -> None:
     with pytest.raises(KeyboardInterrupt), interpret.steer(nano, thinking):
         raise KeyboardInterrupt
@@ -191,7 +200,7 @@ def test_an_error_inside_leaves_no_hook(nano: VLM, thinking, clean: None) -> Non
 def test_a_sweep_counts_what_single_questions_give(nano: VLM, thinking, tmp_path, clean: None) -> None:
     samples = drawn(("gui_find", "chain"), 2, 21)
     found = interpret.steering_sweep(
-        nano, thinking, samples=samples, strengths=(1.5, 0), max_tokens=40, progress=False
+        nano, thinking, samples=samples, strengths=np.array([1.5, 0]), max_tokens=40, progress=False
     )
     plain = asked(nano, samples, max_tokens=40)
     row = found.frame().iloc[0]
@@ -292,3 +301,10 @@ def test_a_direction_is_saved_and_shown(thinking, tmp_path) -> None:
     assert again.frame().equals(thinking.frame())
     assert repr(again) == repr(thinking)
     assert "standard deviations apart" in again._repr_html_()
+
+
+def test_a_damaged_direction_is_told(thinking, tmp_path) -> None:
+    record = thinking.save(tmp_path / "direction") / "record.json"
+    record.write_text(record.read_text(encoding="utf-8").replace('"positive"', '"plus"'), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged"):
+        directions.Direction.load(tmp_path / "direction")

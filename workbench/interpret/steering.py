@@ -95,8 +95,9 @@ def steer(
         direction: from `steering_vector` with the same model.
         strength: 1 adds the whole difference of the two sets' means, negative numbers push the other way.
         layers: 0 (the embeddings) to the number of blocks; None for the one that separates best.
-        place: "decision" for the prompt's last position alone, which chooses the first token; "all" for every
-            position of prompt and reply, also of a reply that is read again (`attribute`, `knockout`).
+        place: "decision" for the last position alone that is read before the reply, which chooses its first
+            token (behind a given thought: the first that follows it); "all" for every position of prompt and
+            reply, also of a reply that is read again (`attribute`, `knockout`).
 
     Raises:
         InputError: for a direction of a model of another size, an unknown place or layer, or no number.
@@ -116,8 +117,13 @@ def steer(
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not math.isfinite(strength):
         raise InputError(f"strength={strength!r}", "a finite number")
     vectors = {layer: strength * torch.from_numpy(direction.vectors[layer]) for layer in chosen}
-    with adding(decoder, vectors, everywhere=place == "all"):
-        yield
+    shares, everywhere = vlm.shares_prompts, place == "all"
+    vlm.shares_prompts = shares and everywhere  # a shared prompt is read in two parts
+    try:
+        with adding(decoder, vectors, everywhere=everywhere):
+            yield
+    finally:
+        vlm.shares_prompts = shares
 
 
 @verb()
@@ -150,6 +156,7 @@ def steering_sweep(
         InputError: for no sample or strength; and as `steer` and `VLM.ask_many`.
         CapabilityError: for a server.
     """
+    strengths = np.asarray(strengths).ravel().tolist()
     if not samples or not strengths:
         raise InputError(f"{len(samples)} samples and {len(strengths)} strengths", "at least one of each")
     rows = []
@@ -204,8 +211,8 @@ def probe(
         progress: show a bar.
 
     Raises:
-        InputError: for a set of fewer than ``n_folds`` answers, an answer of another model, an unknown
-            place, or an answer without a thought where it is read along the thought.
+        InputError: for a set of answers to fewer than ``n_folds`` questions, an answer of another model, an
+            unknown place, or an answer without a thought where it is read along the thought.
         CapabilityError: for a server.
         OutOfMemoryError: if the device has no room.
     """

@@ -487,6 +487,7 @@ class VLM(Model):
         self.name, self.source = name or family.name, source
         self.family = family.for_processor(processor, self.name)
         self._reload = reload
+        self.shares_prompts = self.family.shares_prompts  # not while a decision is steered
         self._warned_of: set[str] = set()  # kinds of pictures outside the built-in model's world
         self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
         self._lock, self._process = threading.Lock(), os.getpid()
@@ -812,7 +813,7 @@ class Job:
         vlm.family.check_mode(mode, vlm.name)
         given = self._requests[0].settings.thought is not None
         begun = [vlm.begun(request) if given else [] for request in self._requests]
-        if vlm.family.shares_prompts and not capture and same_turns(self._requests):
+        if vlm.shares_prompts and not capture and same_turns(self._requests):
             encoded = vlm.encode(self._requests[0].turns, mode=mode).repeated(begun)
         else:
             turns = (request.turns for request in self._requests)
