@@ -170,6 +170,13 @@ def test_the_parts_of_the_decision_sum_to_the_models_own_scores(
     assert np.abs(found.heads).max() > 1e-3
 
 
+def test_a_decision_is_taken_apart_in_bfloat16(sample) -> None:
+    vlm = workbench.load(dtype="bfloat16")
+    asked = vlm.ask(sample.images, sample.question, max_tokens=2)
+    found = interpret.decision_attribution(vlm, asked)
+    assert found.error < 0.02 * np.nansum(np.abs(found.heads))
+
+
 def test_a_heads_share_is_its_columns_times_its_values(nano: VLM, answer: Answer) -> None:
     found = interpret.decision_attribution(nano, answer)
     assert found.bias == pytest.approx(0, abs=1e-3)
@@ -201,6 +208,10 @@ def test_a_decision_is_saved_and_shown(nano: VLM, answer: Answer, tmp_path) -> N
     assert again.frame().equals(found.frame())
     assert repr(again) == repr(found)
     assert "think" in found._repr_html_()
+    record = tmp_path / "decision" / "record.json"
+    record.write_text(record.read_text(encoding="utf-8").replace('"bias"', '"lean"'), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged"):
+        DecisionAttribution.load(tmp_path / "decision")
     assert "nats" in found.plot().get_suptitle()
 
 
@@ -256,6 +267,8 @@ def test_wrong_heads_targets_and_baselines_are_named(nano: VLM, answer: Answer, 
         (lambda: interpret.ablate_heads(nano, [(9, 0)], baseline=0).__enter__(), "head 0 of block 9"),
         (lambda: interpret.ablate_heads(nano, [(0, 0)]).__enter__(), "without an answer"),
         (lambda: interpret.head_effects(nano, answer, baseline="blur"), "baseline='blur'"),
+        (lambda: interpret.head_effects(nano, answer, n_exact=-1), "n_exact=-1"),
+        (lambda: interpret.head_effects(nano, answer, seed=-1), "seed=-1"),
         (lambda: interpret.head_effects(nano, answer, target="words"), "target='words'"),
         (lambda: interpret.head_effects(nano, direct, target="thought"), "has none"),
     ):

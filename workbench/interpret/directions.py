@@ -11,8 +11,9 @@ import pandas as pd
 
 from ..html import framed, table
 from ..names import later
+from ..records import check_fields
 from ..stats import Interval, bootstrap_mean, mean_interval
-from .record_file import load_numbers, save_record
+from .record_file import load_numbers, making, save_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +72,9 @@ class Direction:
             InputError: if it is not there, damaged, or something else.
         """
         arrays, facts = load_numbers(path, "workbench.direction")
-        return cls(**arrays, **facts)
+        with making(path):
+            made = cls(**arrays, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         apart = f"{self.separation[self.best]:.1f} standard deviations apart at layer {self.best}"
@@ -161,7 +164,10 @@ class Steering:
             InputError: if it is not there, damaged, or something else.
         """
         _, facts = load_numbers(path, "workbench.steering")
-        return cls(pd.DataFrame(facts["table"]), tuple(facts["layers"]), facts["place"], facts["model"])
+        with making(path):
+            table = pd.DataFrame(facts.pop("table"))
+            made = cls(table=table, layers=tuple(facts.pop("layers")), **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         questions, strengths = self.table["question"].nunique(), self.strengths
@@ -253,8 +259,9 @@ class Probe:
             InputError: if it is not there, damaged, or something else.
         """
         arrays, facts = load_numbers(path, "workbench.probe")
-        facts["points"] = tuple(facts["points"])
-        return cls(**arrays, **facts)
+        with making(path):
+            made = cls(points=tuple(facts.pop("points")), **arrays, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         where = f"layer {self.best[1]}"

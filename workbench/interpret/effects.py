@@ -275,7 +275,9 @@ class HeadEffects:
             InputError: if it is not there, damaged, or something else.
         """
         answer, arrays, facts = load_record(path, "workbench.head_effects")
-        return cls(answer=answer, **arrays, **facts)
+        with making(path):
+            made = cls(answer=answer, **arrays, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         layers, heads = self.estimated.shape
@@ -359,7 +361,9 @@ class DecisionAttribution:
             InputError: if it is not there, damaged, or something else.
         """
         answer, arrays, facts = load_record(path, "workbench.decision")
-        return cls(answer=answer, **arrays, **facts)
+        with making(path):
+            made = cls(answer=answer, **arrays, **facts)
+        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         first = self.frame().iloc[0]

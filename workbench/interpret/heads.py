@@ -131,6 +131,9 @@ def head_effects(
         OutOfMemoryError: if the device has no room.
     """
     _check_baseline(baseline)
+    for name, count in (("n_exact", n_exact), ("seed", seed)):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+            raise InputError(f"{name}={count!r}", "a whole number, at least 0")
     goal = _goal(vlm, answer, target)
     decoder = Decoder(vlm)
     outs = _projections(decoder, vlm.name)
@@ -203,7 +206,8 @@ def decision_attribution(vlm: VLM, answer: Answer) -> DecisionAttribution:
             bias += float(onto @ step)
             if layer in outs:
                 written, whole = _written(outs[layer], given[layer], decoder.n_heads)
-                scale = _scale(decoder.blocks[layer], step, whole, vlm.name)
+                slack = torch.finfo(stream[layer].dtype).eps * (middle[layer].double().abs() + whole.abs())
+                scale = _scale(decoder.blocks[layer], step, whole, slack, vlm.name)
                 heads[layer] = ((scale * written) @ onto).cpu().numpy()
                 bias -= float(heads[layer].sum())
         embedding = float(onto @ stream[0].double())
@@ -239,11 +243,16 @@ def _written(out: nn.Module, given: torch.Tensor, n_heads: int) -> tuple[torch.T
     return made[:-1] - made[-1], out(given[None])[0].double()
 
 
-def _scale(block: nn.Module, step: torch.Tensor, whole: torch.Tensor, name: str) -> torch.Tensor | float:
-    """By what the attention's output is multiplied before it is added to the stream: a norm's, or 1."""
+def _scale(
+    block: nn.Module, step: torch.Tensor, whole: torch.Tensor, slack: torch.Tensor, name: str
+) -> torch.Tensor | float:
+    """By what the attention's output is multiplied before it is added to the stream: a norm's, or 1.
+
+    ``slack`` is what the model's own number format rounds away, more in bfloat16 than in float32.
+    """
     if hasattr(block, NORMED):
         return torch.where(whole == 0, 0.0, step / whole)
-    if (step - whole).abs().max() > ROUNDING * max(1.0, float(step.abs().max())):
+    if ((step - whole).abs() > slack + ROUNDING * max(1.0, float(step.abs().max()))).any():
         raise _unknown(name, "attention whose output is added to the stream as it is")
     return 1.0
 
