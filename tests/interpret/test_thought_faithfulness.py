@@ -187,6 +187,21 @@ def test_a_kill_loses_nothing_and_the_same_call_goes_on(tmp_path: Any) -> None:
     assert fake.asked == asked + asked // 3 - 1 + 2 * 3, "another test is another outcome"
 
 
+def test_what_another_model_wrote_anew_is_kept_apart(tmp_path: Any) -> None:
+    fake, found = Fake(lambda thought, colour: said(thought)), []
+    answers = ask(fake, 1)
+    for colour in ("green", "blue"):
+        writer = Fake(lambda thought, seen: "")
+        writer.name = f"writer of {colour}"
+        written = replace(answers[0], text=f"It is {colour}.")
+        writer.ask = lambda *_, written=written, **__: written
+        record = thought_faithfulness(
+            fake, answers, tests=["adding_mistakes"], mistakes=writer, folder=tmp_path, progress=False
+        )
+        found.append(record.trials[0].text)
+    assert found == ["green", "blue"]
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [

@@ -271,6 +271,7 @@ class _Run:
         batch_size: int,
     ) -> None:
         self.vlm, self.questions, self.tests = vlm, questions, tests
+        self.writers = [_writer_name(writer) for writer in (mistakes, paraphrase)]
         self.mistakes, self.paraphrase = _writer(mistakes, _MISTAKE), _writer(paraphrase, _PARAPHRASE)
         self.max_tokens, self.batch_size = max_tokens, batch_size
 
@@ -469,6 +470,13 @@ def _writer(writer: Writer | None, instruction: str) -> Callable[[str], str | No
     return lambda text: writer.ask(None, instruction + text, mode=mode).text
 
 
+def _writer_name(writer: Writer | None) -> str | None:
+    """What tells one writer from another in what is kept."""
+    if isinstance(writer, Model):
+        return f"{writer.name} {writer.source}"
+    return None if writer is None else getattr(writer, "__qualname__", repr(type(writer)))
+
+
 def _tried(question: _Question, reference: Answer) -> TriedThought:
     sample = question.sample
     truths: tuple[bool | None, ...] = ()
@@ -606,7 +614,7 @@ def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], *, shared: 
     """The same for one batch; ``shared`` where the replies are to one prompt."""
     turns, mode = [reply.turns[:-1] for reply in replies], replies[0].mode
     begun = [[*reply.token_ids[reply.prompt_tokens : reply.spans["answer"].start], *ids] for reply in replies]
-    if shared and vlm.family.shares_prompts:
+    if shared and vlm.shares_prompts:
         encoded = vlm.encode(turns[0], mode=mode).repeated(begun)
     else:
         encoded = vlm.encode(*turns, mode=mode, begun=begun)
@@ -645,7 +653,7 @@ def _key(run: _Run, question: _Question) -> str:
     told: list[Any] = [
         *(run.vlm.name, run.vlm.source, run.tests, run.max_tokens, question.number),
         *(question.seed, question.sample is None),
-        *[getattr(writer, "__name__", writer is None) for writer in (run.mistakes, run.paraphrase)],
+        *run.writers,
         *[[a.question, a.thought, a.text] for a in answers],
         *[hashlib.sha256(image.tobytes()).hexdigest() for a in answers for image in a.images],
     ]
