@@ -104,6 +104,19 @@ def test_stop_keeps_what_there_is_and_leaves_out_the_other_modes() -> None:
     assert panel.answer.stopped == "interrupted"
 
 
+def test_what_is_typed_meanwhile_waits_for_the_next_question() -> None:
+    vlm = FakeModel()
+    panel = AskPanel(vlm, png(), question="What?", mode="every")
+    panel.ask()
+    while not panel.asked[-1]["replies"]:
+        pass
+    panel.question, panel.mode = "And this?", "auto"
+    panel.show(Image.new("RGB", (5, 5)))
+    vlm.go.set()
+    waited(panel)
+    assert [(image.size, question) for image, question, *_ in vlm.asked] == [((30, 20), "What?")] * 3
+
+
 def test_mistakes_are_told_in_the_panel() -> None:
     panel = AskPanel(FakeModel())
     panel._heard(panel, {"kind": "open", "name": "x.png"}, [b"no picture"])

@@ -123,7 +123,8 @@ class AskPanel(anywidget.AnyWidget):
         self.problem, self.running = "", True
         entry = {"question": self.question, "replies": []}
         self.asked = [*self.asked[-KEPT + 1 :], entry]
-        self._thread = threading.Thread(target=self._run, name="workbench-ask", daemon=True)
+        asked = (self.image, self.question, self.mode)  # what stands there may change meanwhile
+        self._thread = threading.Thread(target=self._run, args=asked, name="workbench-ask", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -134,11 +135,14 @@ class AskPanel(anywidget.AnyWidget):
 
     def static(self) -> str:
         """The picture and all replies as HTML that needs no kernel."""
-        pictures = () if self.image is None else (self.image,)
         if not self.answers:
             return frame("<p>Nothing was asked yet.</p>")
-        first, *others = self.answers
-        return frame(first.html(pictures) + "".join(f"<hr>{answer.html()}" for answer in others))
+        before = ((), *(answer.images for answer in self.answers))
+        told = [
+            answer.html(() if answer.images == last else answer.images)
+            for last, answer in zip(before, self.answers, strict=False)
+        ]
+        return frame("<hr>".join(told))
 
     def save_html(self, path: str | Path) -> Path:
         """Save the picture and all replies as one file that works offline.
@@ -150,32 +154,34 @@ class AskPanel(anywidget.AnyWidget):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        modes = [mode.value for mode in Mode] if self.mode == EVERY else [self.mode]
+    def _run(self, image: Image.Image | None, question: str, chosen: str) -> None:
+        modes = [mode.value for mode in Mode] if chosen == EVERY else [chosen]
         try:
             for mode in modes:
                 if not self._stopping.is_set():
-                    self._ask(mode)
+                    self._ask(image, question, mode, optional=chosen == EVERY)
         except WorkbenchError as error:
             self.problem = str(error)
         finally:
             self._stream, self.running = None, False
 
-    def _ask(self, mode: str) -> None:
-        """One reply, shown while it grows."""
+    def _ask(self, image: Image.Image | None, question: str, mode: str, *, optional: bool) -> None:
+        """One reply, shown while it grows; an ``optional`` mode may be one that the model lacks."""
         try:
             stream = self._stream = self._vlm.stream(
-                self.image,
-                self.question,
+                image,
+                question,
                 mode=mode,
                 max_tokens=self.max_tokens,
                 thinking_budget=self.thinking_budget,
                 capture=self._capture,
             )
         except ModeError as error:
-            if self.mode != EVERY:
+            if not optional:
                 raise
             return self._tell({"mode": mode, "text": str(error), "facts": "not available"}, new=True)
+        if self._stopping.is_set():  # pressed before there was a stream to stop
+            stream.stop()
         self._tell({"mode": mode, "thought": "", "text": "", "facts": ""}, new=True)
         waiting = threading.Event()
         while not stream.done:

@@ -104,11 +104,11 @@ function makeForm(model, parent) {
     return [mode, button];
   });
   const budgets = make("div", "buttons", parent);
-  const numbers = [["max_tokens", "most tokens"], ["thinking_budget", "thinking budget"]].map(([name, label]) => {
+  const numbers = [["max_tokens", "most tokens", 1], ["thinking_budget", "thinking budget", 0]].map(([name, label, least]) => {
     const input = make("input", "ask-number", make("label", "check", budgets, { textContent: label }), { inputMode: "numeric", placeholder: "none" });
     input.addEventListener("change", () => {
       const value = Number.parseInt(input.value, 10);
-      set({ [name]: Number.isFinite(value) && value > 0 ? value : null });
+      set({ [name]: value >= least ? value : null });
     });
     return [name, input];
   });
