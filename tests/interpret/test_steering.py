@@ -126,7 +126,7 @@ def test_a_push_at_the_decision_moves_p_think_as_arithmetic_says(
 
 def test_a_push_makes_it_think_and_a_push_back_keeps_it_from_thinking(nano: VLM, sets, thinking) -> None:
     direct, thought = sets[1][0], sets[0][0]
-    with interpret.steer(nano, thinking, strength=1.5):
+    with interpret.steer(nano, thinking, strength=np.float32(1.5)):
         assert nano.ask(direct.images, direct.question, max_tokens=40).p_think > 0.9
     with interpret.steer(nano, thinking, strength=-1.5):
         assert nano.ask(thought.images, thought.question, max_tokens=40).thought is None

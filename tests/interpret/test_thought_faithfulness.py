@@ -254,7 +254,7 @@ def test_verdicts_count_and_truth_is_told() -> None:
     some = sure.select([3, 1])
     assert [t.question for t in some.trials] == [1, 0]
     assert some.answers == (answers[3], answers[1])
-    for wrong in ([], [4], [-1]):
+    for wrong in ([], [4], [-1], [0, 0]):
         with pytest.raises(InputError, match="some of 0 to 3"):
             sure.select(wrong)
     with pytest.raises(InputError, match="one that was made"):

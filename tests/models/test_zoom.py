@@ -97,7 +97,7 @@ def test_asking_with_zoom_is_asking_with_the_crop_beside_the_whole(nano: VLM, sa
 def test_several_crops_and_a_model_of_another_family(tmp_path_factory: pytest.TempPathFactory) -> None:
     vlm = tiny_vlm("qwen2.5-vl", tmp_path_factory)
     picture = tiny_families.picture(180, 140, seed=2)
-    zoomed = vlm.ask(picture, "What is this?", max_tokens=3, zoom=2)
+    zoomed = vlm.ask(picture, "What is this?", max_tokens=3, zoom=np.int64(2))
     assert 1 <= len(zoomed.settings["zoom"]) <= 2
     assert len(zoomed.images) == 1 + len(zoomed.settings["zoom"])
     assert "zoom" not in vlm.ask(picture, "What is this?", max_tokens=3, zoom=False).settings

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -114,9 +115,9 @@ def steer(
         )
     if place not in PLACES:
         raise InputError(f"place={place!r}", f"one of {', '.join(map(repr, PLACES))}")
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not math.isfinite(strength):
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not math.isfinite(strength):
         raise InputError(f"strength={strength!r}", "a finite number")
-    vectors = {layer: strength * torch.from_numpy(direction.vectors[layer]) for layer in chosen}
+    vectors = {layer: float(strength) * torch.from_numpy(direction.vectors[layer]) for layer in chosen}
     shares, everywhere = vlm.shares_prompts, place == "all"
     vlm.shares_prompts = shares and everywhere  # a shared prompt is read in two parts
     try:

@@ -155,10 +155,13 @@ class ThoughtFaithfulness(Named):
             questions: their numbers, from 0, in the order in which they were tested.
 
         Raises:
-            InputError: for no number, or one that is not there.
+            InputError: for no number, one that is not there, or one twice.
         """
-        if not len(questions) or not set(questions) <= set(range(len(self.answers))):
-            raise InputError(f"questions={list(questions)}", f"some of 0 to {len(self.answers) - 1}")
+        once = len(set(questions)) == len(questions)
+        if not len(questions) or not once or not set(questions) <= set(range(len(self.answers))):
+            raise InputError(
+                f"questions={list(questions)}", f"some of 0 to {len(self.answers) - 1}, each once"
+            )
         place = {number: at for at, number in enumerate(questions)}
         trials = [replace(t, question=place[t.question]) for t in self.trials if t.question in place]
         return replace(self, answers=tuple(self.answers[n] for n in questions), trials=tuple(trials))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from PIL import Image
@@ -52,7 +52,7 @@ def ask_zoomed(
         InputError: for no image, another number of crops, or a model whose image tokens have no known place.
         CapabilityError: if the model's attention cannot be captured.
     """
-    if not isinstance(zoom, int) or not 1 <= zoom <= MOST:
+    if not isinstance(zoom, SupportsIndex) or not 1 <= zoom.__index__() <= MOST:
         raise InputError(f"zoom={zoom!r}", f"False, True, or 1 to {MOST} crops")
     if not images:
         raise InputError("zoom without an image", "a question about an image")
