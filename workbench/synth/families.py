@@ -30,6 +30,7 @@ __all__ = [
     "LARGE",
     "Family",
     "draw",
+    "families_of",
     "family",
     "register_family",
     "sample",
@@ -147,6 +148,19 @@ def register_family(name: str, make: Maker, *, domain: str = "general", several_
             f"family {name!r} is drawn by {make!r}", "a function of a random.Random and a difficulty"
         )
     DRAWN.register(name, (make, Family(domain, several_steps)))
+
+
+def families_of(world: World | int) -> tuple[str, ...]:
+    """Names of the families that a drawn world has: `FAMILIES`, and in the second also those of `FREE`.
+
+    Args:
+        world: 1, 2, or a `World`.
+
+    Raises:
+        InputError: for an unknown world.
+    """
+    world = world if isinstance(world, World) else World(world)
+    return tuple(FAMILIES) if world.version == 1 else (*FAMILIES, *FREE)
 
 
 def family(name: str) -> Family:

@@ -23,7 +23,7 @@ from ..synth import WORLD_1
 from ..terminal import run_one, write
 from .card import add_robustness, write_card
 from .data import Encoder
-from .evaluate import EVALUATION_SEED, evaluate, robustness, summarise
+from .evaluate import EVALUATION_SEED, apart, evaluate, robustness, summarise
 from .loop import Trainer, count, phased_trainer
 from .nano import EDITIONS, Edition, build_nano, grow, nano_encoder, start_folder, warm_start
 
@@ -115,9 +115,8 @@ def measure(
 ) -> None:
     """Ask the finished model through the workbench's own front door, and write its card."""
     vlm = load(str(folder), device="cpu")
-    scores = summarise(
-        evaluate(vlm, n=n, world=edition.world), by=("family", "domain", "several_steps", "mode")
-    )
+    world = edition.world
+    scores = summarise(evaluate(vlm, n=n, world=world), by=("family", "domain", "several_steps", "mode"))
     run = {
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "seconds": trainer.seconds,
@@ -132,11 +131,12 @@ def measure(
         scores=scores,
         n=n,
         seed=EVALUATION_SEED,
-        world=edition.world.version,
+        world=world.version,
+        **apart(vlm, world, n=n),
         command=f"python -m workbench.train --world {edition.world.version} --work runs/nano --out data/nano",
     )
-    table = robustness(vlm, n=max(1, n // 5), world=edition.world)
-    add_robustness(folder, table, n=max(1, n // 5), world=edition.world.version)
+    table = robustness(vlm, n=max(1, n // 5), world=world)
+    add_robustness(folder, table, n=max(1, n // 5), world=world.version)
     write(scores.to_string())
 
 

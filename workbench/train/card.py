@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..errors import CheckpointError
 from ..provenance import hardware
+from .aims import aims
 from .loop import TrainConfig
 
 __all__ = ["add_robustness", "hardware", "write_card"]
@@ -32,6 +33,7 @@ def write_card(
     seed: int,
     world: int = 1,
     command: str = FIRST_COMMAND,
+    **apart: Any,
 ) -> None:
     """Write card.json and README.md beside the weights.
 
@@ -43,6 +45,7 @@ def write_card(
         n, seed: questions per family and mode, and their seed.
         world: the drawn world that the model was trained for and measured in.
         command: what trains it again.
+        **apart: what else was measured: ``unseen_words`` ("n", "accuracy"), ``direct_seconds``.
     """
     card = {
         "model": "nano",
@@ -52,7 +55,7 @@ def write_card(
         "hardware": hardware(),
         "world": world,
         "command": command,
-        "evaluation": {"n": n, "seed": seed, "scores": scores.round(4).to_dict(orient="records")},
+        "evaluation": {"n": n, "seed": seed, "scores": scores.round(4).to_dict(orient="records"), **apart},
     }
     _write(folder, card)
 
@@ -125,6 +128,7 @@ def _table(scores: pd.DataFrame) -> str:
 def _readme(card: dict[str, Any], scores: pd.DataFrame) -> str:
     run, machine, recipe = card["run"], card["hardware"], card["recipe"]
     asked = card["evaluation"]
+    held = "\n".join(f"- {'reached' if a.reached else '**not reached**'}: {a.text}" for a in aims(card))
     place = machine["gpu"] or f"{machine['cores']} CPU cores"
     told = f"- {run['seconds'] / 60:.0f} minutes on {place}, torch {machine['torch']}, {card['date']}."
     told = textwrap.fill(told + run["note"], 110, subsequent_indent="  ")
@@ -165,7 +169,7 @@ with 95% Wilson intervals. "Several" steps: each step needs the one before.
 
 What was aimed at, and whether it holds:
 
-{_goals(scores)}
+{held}
 
 {_robustness(card)}
 ## Limits
@@ -209,28 +213,3 @@ def _robustness(card: dict[str, Any]) -> str:
         right = f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
         lines.append(f"| {row['perturbation']} | {row['n']} | {right} | {row['points']:+.1f} |")
     return "\n".join(lines) + "\n"
-
-
-def _goals(scores: pd.DataFrame) -> str:
-    """One line per promise, measured: none is left out because it failed."""
-    wide = scores.pivot(index=["family", "several_steps"], columns="mode", values=["accuracy", "thinks"])
-    several = wide[wide.index.get_level_values("several_steps")]
-    looks = wide[~wide.index.get_level_values("several_steps")]
-    direct, think = several["accuracy"]["nothink"], several["accuracy"]["think"]
-    helped = int(((think >= 0.95) & (think - direct >= 0.40)).sum())
-    seen = int((looks["accuracy"]["nothink"] >= 0.95).sum())
-    on_steps, on_looks = several["thinks"]["auto"].mean(), looks["thinks"]["auto"].mean()
-    lines = [
-        (f"perception families at 95% or more when direct: {seen} of {len(looks)}", seen == len(looks)),
-        (
-            f"several-step families at 95% or more when thinking and 40 points above direct: {helped} of "
-            f"{len(several)} (aim: three)",
-            helped >= 3,
-        ),
-        (
-            f"auto thinks on {100 * on_steps:.1f}% of several-step questions (aim: at least 90%)",
-            on_steps >= 0.9,
-        ),
-        (f"auto thinks on {100 * on_looks:.1f}% of perception questions (aim: at most 10%)", on_looks <= 0.1),
-    ]
-    return "\n".join(f"- {'reached' if held else '**not reached**'}: {text}" for text, held in lines)

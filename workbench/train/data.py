@@ -483,7 +483,7 @@ def corpus(pictures: int = 300, world: synth.World = synth.WORLD_1) -> Iterable[
         yield f" {name}" * 50
         if world.version == 2:
             yield f" {name.lower()}" * 50
-    for family in synth.FAMILIES if world.version == 1 else (*synth.FAMILIES, *synth.FREE):
+    for family in synth.families_of(world):
         for i in range(pictures):
             drawing, _ = synth.draw(family, seed=f"tokenizer/{i}", world=world)
             for question in drawing.questions:

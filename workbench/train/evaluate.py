@@ -32,11 +32,14 @@ from ..terminal import run_one, write
 from ..types import Mode
 from .card import add_robustness
 
-__all__ = ["PERTURBATIONS", "Perturbation", "Scored", "evaluate", "robustness", "summarise"]
+__all__ = ["PERTURBATIONS", "Perturbation", "Scored", "apart", "evaluate", "robustness", "summarise"]
 
 
 #: Fresh pictures: seeds from here on are never used in training.
 EVALUATION_SEED = 1_000_003
+
+#: Questions asked one by one, for their time.
+ALONE = 21
 
 #: More than any trace needs; a model that rambles is stopped here.
 LONGEST_REPLY = 128
@@ -60,6 +63,11 @@ class Scored:
         return None if self.answer.thought is None else self.answer.thought.strip() == self.sample.trace
 
     @property
+    def facts(self) -> synth.Facts | None:
+        """What a description names and invents; None where the answer is not one."""
+        return self.sample.facts(self.answer.text) if self.sample.rule == "facts" else None
+
+    @property
     def thought_true(self) -> bool | None:
         """Whether every sentence of the thought is true of the drawing; None where there is no thought."""
         return None if self.answer.thought is None else self.sample.true(self.answer.thought)
@@ -67,7 +75,7 @@ class Scored:
 
 def evaluate(
     vlm: Any,
-    families: Iterable[str] = tuple(synth.FAMILIES),
+    families: Iterable[str] | None = None,
     *,
     n: int = 100,
     seed: int = EVALUATION_SEED,
@@ -82,7 +90,7 @@ def evaluate(
 
     Args:
         vlm: a loaded model, or a server.
-        families: names from `synth.FAMILIES`.
+        families: names of drawing families; None for all of the world's.
         n: questions per family; the same ones in every mode.
         seed: of the questions.
         modes: the modes to ask in.
@@ -95,7 +103,7 @@ def evaluate(
     """
     ask.setdefault("max_tokens", LONGEST_REPLY)
     scored = []
-    for family in families:
+    for family in synth.families_of(world) if families is None else families:
         samples = synth.sample(family, n, seed=seed, difficulty=difficulty, world=world)
         for mode in modes:
             answers = vlm.ask_many(
@@ -111,7 +119,7 @@ def evaluate(
 
 
 def _share(bits: pd.Series) -> float:
-    """Mean of bits, where there are any."""
+    """Mean of bits or shares, where there are any."""
     return bits.dropna().astype(float).mean()
 
 
@@ -119,7 +127,8 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
     """One row per group: n, accuracy with its 95% interval, thoughts, p_think, tokens and seconds.
 
     Of the thoughts, ``trace`` is the share that are the exact trace, ``true`` that of which every sentence is
-    true of the drawing, and ``true_if_right`` the latter among right answers.
+    true of the drawing, and ``true_if_right`` the latter among right answers.  Of descriptions, ``named`` is
+    the mean share of the facts that they should name, ``invented`` that of what they say and is not so.
 
     Args:
         scored: from `evaluate`.
@@ -138,6 +147,8 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
             "trace": s.trace_right,
             "true": s.thought_true,
             "true_if_right": s.thought_true if s.right else None,
+            "named": s.facts.named if s.facts else None,
+            "invented": s.facts.invented if s.facts else None,
             "p_think": s.answer.p_think,
             "tokens": s.answer.reply_tokens,
             "seconds": s.answer.seconds,
@@ -153,6 +164,8 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
         trace=("trace", _share),
         true=("true", _share),
         true_if_right=("true_if_right", _share),
+        named=("named", _share),
+        invented=("invented", _share),
         p_think=("p_think", "mean"),
         tokens=("tokens", "mean"),
         seconds=("seconds", "mean"),
@@ -161,6 +174,19 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
     table.insert(table.columns.get_loc("accuracy") + 1, "low", [low for low, _ in bounds])
     table.insert(table.columns.get_loc("low") + 1, "high", [high for _, high in bounds])
     return table
+
+
+def apart(vlm: Any, world: World, *, n: int) -> dict[str, Any]:
+    """What the card tells beside the scores of its families: how the model reads words that no training
+    picture held, where its world has such, and the seconds of a direct answer asked alone."""
+    told: dict[str, Any] = {}
+    if "read_text" in synth.families_of(world):
+        unseen = replace(world, held_out=("words",))
+        read = evaluate(vlm, ["read_text"], n=n, modes=["nothink"], world=unseen, progress=False)
+        told["unseen_words"] = {"n": n, "accuracy": round(sum(s.right for s in read) / n, 4)}
+    alone = synth.sample("bar_value", ALONE, seed=EVALUATION_SEED, world=world)
+    times = [vlm.ask(s.images, s.question, mode="nothink").seconds for s in alone]
+    return told | {"direct_seconds": round(sorted(times)[ALONE // 2], 3)}
 
 
 Box = tuple[float, float, float, float]
@@ -271,7 +297,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 def robustness(
     vlm: object,
-    families: Iterable[str] = tuple(synth.FAMILIES),
+    families: Iterable[str] | None = None,
     *,
     n: int = 30,
     world: World | int = WORLD_1,
@@ -285,7 +311,7 @@ def robustness(
 
     Args:
         vlm: a loaded model.
-        families: names from `synth.FAMILIES`.
+        families: names of drawing families; None for all of the world's.
         n: questions a family and row; the same ones in every row, as far as what is drawn allows.
         world: in which they are drawn.
         seed: of the questions.
@@ -301,6 +327,7 @@ def robustness(
         points from the first row, and each family's accuracy.
     """
     world = world if isinstance(world, World) else World(world)
+    families = synth.families_of(world) if families is None else tuple(families)
     if unknown := [name for name in rows if name not in PERTURBATIONS]:
         raise InputError(f"rows={unknown}", f"some of {', '.join(PERTURBATIONS)}")
     table, first = [], None
@@ -348,8 +375,8 @@ def _tabulate(
     world: Annotated[int, typer.Option(help="The drawn world of the questions.")] = 1,
     n: Annotated[int, typer.Option(help="Questions a family and row.")] = 30,
     families: Annotated[
-        list[str], typer.Option(metavar="FAMILY", help="Some of workbench.synth.FAMILIES.")
-    ] = list(synth.FAMILIES),  # noqa: B006
+        list[str] | None, typer.Option(metavar="FAMILY", help="Drawing families; all of the world's.")
+    ] = None,
     rows: Annotated[
         list[str], typer.Option(metavar="ROW", help=f"Some of {', '.join(PERTURBATIONS)}.")
     ] = list(PERTURBATIONS),  # noqa: B006

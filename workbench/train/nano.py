@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from ..errors import CheckpointError
 from ..models.phi4_rv import Phi4RVConfig, Phi4RVForConditionalGeneration
-from ..synth import FAMILIES, FREE, WORLD_1, World
+from ..synth import EVERYDAY, FAMILIES, FREE, WORLD_1, World
 from ..synth.look import ANYWHERE
 from .data import Encoder, Mix, build_tokenizer, save_tokenizer
 from .loop import Phase, TrainConfig
@@ -148,8 +148,9 @@ READS = dict.fromkeys((*FAMILIES, *FREE), 0.7) | {
 
 
 #: The families of the second world, all of which are new, beside what its decoder has begun to know.
-LOOKS_2 = LOOKS | dict.fromkeys(FREE, 1.0) | {"read_text": 1.5}
-LAST_2 = LAST | dict.fromkeys(FREE, 0.8)
+TASKS = dict.fromkeys(EVERYDAY, 0.7) | {"receipt_sum": 0.4, "homework": 0.4, "sequence": 0.5}
+LOOKS_2 = LOOKS | dict.fromkeys(FREE, 1.0) | {"read_text": 1.5} | TASKS
+LAST_2 = LAST | dict.fromkeys(FREE, 0.8) | TASKS
 
 
 def worn(plain: float = 0.0, shift: float = ANYWHERE) -> World:
@@ -162,8 +163,9 @@ def worn(plain: float = 0.0, shift: float = ANYWHERE) -> World:
 #: begins with drawings that are only moved: thrown at all typefaces and sizes at once, the first edition's
 #: encoder forgot in 50 steps what it could read, and named 19% of the texts after 600 (LOG.md).
 RECIPE_2 = TrainConfig(
-    steps=28_000,
+    steps=6_000,
     encoder_steps=12_000,
+    decay=0.2,
     by_label=True,
     checkpoint_interval=200,
     lr=1.6e-3,
@@ -176,8 +178,8 @@ RECIPE_2 = TrainConfig(
         Phase(1_600, 16, Mix(weights=READS, world=worn(1.0))),
         Phase(6_000, 16, Mix(weights=READS, world=worn(0.6))),
         Phase(12_000, 16, Mix(weights=LOOKS_2, again=0.05, questions=6, budget=170, world=worn(0.5))),
-        Phase(24_000, 16, Mix(weights=LOOKS_2, again=0.05, questions=6, budget=170, world=worn(0.3))),
-        Phase(34_000, 16, Mix(weights=LAST_2, again=0.05, questions=6, budget=170, world=worn(0.2))),
+        Phase(14_000, 16, Mix(weights=LOOKS_2, again=0.05, questions=6, budget=170, world=worn(0.3))),
+        Phase(16_400, 16, Mix(weights=LAST_2, again=0.05, questions=6, budget=170, world=worn(0.2))),
     ),
 )
 
