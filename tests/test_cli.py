@@ -633,9 +633,28 @@ def test_bench_runs_rescores_compares_and_reports(tmp_path, monkeypatch, capsys)
     assert "</html>" in page.read_text()
 
 
+def test_bench_run_tests_the_thoughts_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    run = ["bench", "run", "synth:read_sign@1", "--limit", "2", "--modes", "think", "--max-tokens", "32"]
+    tests = [
+        "--thought-tests",
+        "early_answering,filler_tokens",
+        "image_swap",
+        "--folder",
+        str(tmp_path / "a"),
+    ]
+    assert cli.main([*run, *tests]) == 0
+    out = capsys.readouterr().out
+    about = workbench.bench.open_run(tmp_path / "a").about
+    assert about["thought_tests"] == ["early_answering", "filler_tokens", "image_swap"]
+    assert about["thoughts"]["verdict"] in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["run", "suite", "--thought-tests", "early"], "early_answering"),
+        (["run", "suite", "--thought-tests", "early_answering", "--blind", "grey"], "one of the two"),
         (["run", "synth:nothing"], "FAMILY"),
         (["run", "MMStar", "AI2D", "--data", "x"], "one task a folder"),
         (["run", "suit"], "a name like suite"),

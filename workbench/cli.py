@@ -325,6 +325,9 @@ def bench_run(
     blind: Annotated[
         Literal["blind", "grey"] | None, typer.Option(help="Without the picture, or with a grey one.")
     ] = None,
+    thought_tests: Annotated[
+        list[str] | None, typer.Option(metavar="TEST", help="Of the thoughts: early_answering, ...")
+    ] = None,
     again: Annotated[list[str] | None, typer.Option(metavar="ITEM", help="Items to ask anew.")] = None,
     cache: Annotated[bool, typer.Option(help="Take replies from earlier runs, and keep them.")] = True,
     engine: Annotated[
@@ -332,8 +335,9 @@ def bench_run(
     ] = "local",  # "here": its name until 0.2
 ) -> None:
     """Ask a model every item of some tasks.  A run that was stopped goes on where it was."""
-    with waiting("preparing the tasks"):
-        chosen = _tasks(tasks, data)  # before the model, so that a wrong name costs no waiting
+    with waiting("preparing the tasks"):  # before the model, so that a wrong name costs no waiting
+        chosen = _tasks(tasks, data)
+        tests = _thought_tests(thought_tests or [], blind)
     vlm = _load(source, device=device, quantize=quantize, model=model)
     with waiting(f"asking {vlm.name}"):
         results = workbench.bench.run(
@@ -347,13 +351,22 @@ def bench_run(
             batch_size=batch_size,
             workers=workers,
             blind=blind or False,
+            thought_tests=tests,
             again=again or False,
             cache=cache,
             engine=engine,
             progress=sys.stderr.isatty(),
         )
     _warn(results)
-    write(f"{_scores(results)}\n\nkept in {results.folder}")
+    said = f"\n\n{results.about['thoughts']['verdict']}" if tests else ""
+    write(f"{_scores(results)}{said}\n\nkept in {results.folder}")
+
+
+def _thought_tests(names: Sequence[str], blind: str | None) -> tuple[str, ...]:
+    """The names of tests, which may be separated by commas as well."""
+    from .bench.thoughts import check_thought_tests  # pandas
+
+    return check_thought_tests(",".join(names).replace(",", " ").split(), blind=blind or "")
 
 
 def _tasks(names: Sequence[str], data: str | None) -> list[workbench.bench.Task]:

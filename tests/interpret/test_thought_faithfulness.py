@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from workbench.interpret import ThoughtFaithfulness, thought_faithfulness
 from workbench.interpret.replay import Replay, held, score
 from workbench.interpret.thought_record import TESTS, ThoughtTrial, TriedThought
 from workbench.interpret.thought_tests import captioned, probabilities
+from workbench.models import OutsideWorldWarning
 from workbench.models.asking import Request
 from workbench.models.families import FamilySpec, family_named
 from workbench.models.vlm import Model
@@ -202,6 +204,29 @@ def test_what_another_model_wrote_anew_is_kept_apart(tmp_path: Any) -> None:
     assert found == ["green", "blue"]
 
 
+def test_two_functions_of_one_name_are_kept_apart_and_the_same_one_again_is_not(tmp_path: Any) -> None:
+    fake = Fake(lambda thought, colour: said(thought))
+    answers = ask(fake, 1)
+
+    def found(mistakes: Callable[[str], str]) -> tuple[str, int]:
+        before = fake.asked
+        record = thought_faithfulness(
+            fake, answers, tests=["adding_mistakes"], mistakes=mistakes, folder=tmp_path, progress=False
+        )
+        return record.trials[0].text, fake.asked - before
+
+    def named(colour: str) -> Callable[[str], str]:
+        return lambda sentence: f"It is {colour}."
+
+    first, asked = found(lambda sentence: "It is green.")
+    assert (first, asked > 0) == ("green", True)
+    assert found(lambda sentence: "It is green.") == ("green", 0), "the same code, kept"
+    assert found(lambda sentence: "It is blue.") == ("blue", asked)
+    assert found(named("blue")) == ("blue", asked)
+    assert found(named("grey")) == ("grey", asked), "the same code, and another colour within it"
+    assert found(named("blue")) == ("blue", 0)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
@@ -310,3 +335,20 @@ def test_probabilities_are_those_of_the_reply_run_again(nano: Any, drawn: Any) -
             with held(nano), torch.inference_mode():
                 logs, _ = score(nano, Replay.of(nano, answer, reply=ids))
             assert p == pytest.approx(float(logs[-len(span) :].sum().exp()), rel=1e-3)
+
+
+def test_a_warning_that_was_held_back_is_given_later(nano: Any) -> None:
+    sample = workbench.synth.sample("read_sign", 1, seed=7)[0]
+    answer = nano.ask(sample.images, sample.question, thought="It says 7.", max_tokens=8)
+    nano._warned_of |= {"large", "photograph"}
+    large = nano.ask(
+        Image.new("RGB", (900, 900), "white"), sample.question, thought="It says 8.", max_tokens=8
+    )
+    nano._warned_of.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OutsideWorldWarning)
+        thought_faithfulness(nano, [answer, large], tests=["image_swap"], max_tokens=8, progress=False)
+    assert not nano._warned_of
+    with pytest.warns(OutsideWorldWarning, match="much larger"):
+        nano.ask(Image.new("RGB", (900, 900), "white"), "What is this?", max_tokens=1)
+    nano._warned_of.clear()

@@ -10,6 +10,9 @@ from .effects import DecisionAttribution as DecisionAttribution
 from .effects import HeadEffects as HeadEffects
 from .effects import Knockout as Knockout
 from .effects import Patching as Patching
+from .evidence import SeenSentence as SeenSentence
+from .evidence import SentenceEvidence as SentenceEvidence
+from .evidence import sentence_evidence as sentence_evidence
 from .faithfulness import Faithfulness as Faithfulness
 from .faithfulness import FaithfulnessSummary as FaithfulnessSummary
 from .heads import ablate_heads as ablate_heads

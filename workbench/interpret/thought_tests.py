@@ -13,12 +13,12 @@ import math
 import random
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 import torch
@@ -30,7 +30,7 @@ from ..errors import InputError, ModeError
 from ..files import local_path
 from ..journal import Journal
 from ..models.generate import model_inputs
-from ..models.outside import OutsideWorldWarning
+from ..models.outside import unwarned
 from ..models.vlm import VLM, Model
 from ..names import verb
 from ..records import build, plain
@@ -439,8 +439,8 @@ class _Run:
         known = question.answer.reply_tokens
         most = self.max_tokens or (None if known is None else 2 * known + 32)
         entries = [list(question.answer.images) or None] if images is None else list(images)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OutsideWorldWarning)  # altered images are meant to be strange
+        told = self.vlm._warned_of if isinstance(self.vlm, VLM) else set()
+        with unwarned(told):  # altered images are meant to be strange
             return self.vlm.ask_many(
                 entries,
                 question.answer.question,
@@ -471,10 +471,25 @@ def _writer(writer: Writer | None, instruction: str) -> Callable[[str], str | No
 
 
 def _writer_name(writer: Writer | None) -> str | None:
-    """What tells one writer from another in what is kept."""
+    """What tells one writer from another in what is kept: of a function, its code and what it holds.
+
+    Two that may differ never share a name; one whose name changes with the process is asked anew.
+    """
+    if writer is None:
+        return None
     if isinstance(writer, Model):
         return f"{writer.name} {writer.source}"
-    return None if writer is None else getattr(writer, "__qualname__", repr(type(writer)))
+    if not isinstance(writer, FunctionType):
+        return f"{type(writer).__qualname__} {getattr(writer, '__dict__', {})!r} {writer!r}"
+    held = [cell.cell_contents for cell in writer.__closure__ or ()]
+    given = (writer.__defaults__, writer.__kwdefaults__, held)
+    return f"{writer.__module__}.{writer.__qualname__} {_code(writer.__code__)} {given!r}"
+
+
+def _code(code: CodeType) -> list[Any]:
+    """What a function's code does, without where it stands."""
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _tried(question: _Question, reference: Answer) -> TriedThought:

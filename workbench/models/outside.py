@@ -7,9 +7,10 @@ that ``tools/measure_outside.py`` fits and measures; ``data/outside`` holds both
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +21,16 @@ from ..files import data_path, read_json
 from ..records import build
 from .ladder import PLACES, ladder
 
-__all__ = ["Boundary", "OutsideWorldWarning", "boundary", "features", "is_large", "outside", "warn_outside"]
+__all__ = [
+    "Boundary",
+    "OutsideWorldWarning",
+    "boundary",
+    "features",
+    "is_large",
+    "outside",
+    "unwarned",
+    "warn_outside",
+]
 
 PATCH, TILE = 16, 8
 
@@ -142,6 +152,21 @@ def warn_outside(images: Iterable[Image.Image], *, most_patches: int, told: set[
             calls = "\n".join(f"  {p.name}: {ladder().best(p, n=1)[0].call}" for p in PLACES)
             text = f"{_WHY[kind].format(patches=most_patches)} Load instead, on\n{calls}"
             warnings.warn(text, OutsideWorldWarning, stacklevel=_levels_out())
+
+
+@contextlib.contextmanager
+def unwarned(told: set[str]) -> Iterator[None]:
+    """Within this context no kind of picture is warned of; none of them counts as told afterwards.
+
+    Args:
+        told: kinds that the user was warned of.
+    """
+    before = set(told)
+    told |= set(_WHY)
+    try:
+        yield
+    finally:
+        told.intersection_update(before)
 
 
 def _levels_out() -> int:

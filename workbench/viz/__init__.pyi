@@ -18,6 +18,7 @@ from .bench import mode_margins as mode_margins
 from .bench import pareto as pareto
 from .bench import rank_stability as rank_stability
 from .bench import router as router
+from .evidence import sentence_evidence as sentence_evidence
 from .faithfulness import checks as checks
 from .faithfulness import counterfactual as counterfactual
 from .faithfulness import curves as curves
