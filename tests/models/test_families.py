@@ -48,7 +48,8 @@ def test_ids_are_the_processors_own_for_harmless_text(case):
         tokenize=False,
         add_generation_prompt=True,
     )
-    text, _, _ = text.partition("<think>\n") if case.name == "qwen3-vl-thinking" else (text, "", "")
+    opened = case.name in ("qwen3-vl-thinking", "qwen3.5")  # what opens a reply is forced, and apart
+    text, _, _ = text.partition("<think>\n") if opened else (text, "", "")
     more = {"add_special_tokens": False} if case.name == "gemma3" else {}
     theirs = case.processor(text=[text], images=[[WIDE]], return_tensors="pt", **more)
     assert case.encode(turns).prompt_ids == theirs["input_ids"].tolist()
@@ -57,7 +58,8 @@ def test_ids_are_the_processors_own_for_harmless_text(case):
 def controls(case: Case) -> list[str]:
     """Control strings of a family: everything that its tokenizer or processor gives a meaning."""
     tokens = [token.content for token in case.processor.tokenizer.added_tokens_decoder.values()]
-    known = ("\n\n", "<table>")  # ordinary text that Gemma's vocabulary carries as added tokens
+    known = ["\n\n", "<table>"]  # ordinary text that Gemma's vocabulary carries as added tokens
+    known += ["<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>"]  # and what GLM writes in replies
     return [*(t for t in tokens if t not in known), "<image>", "<think>", "</think>"]
 
 
@@ -91,14 +93,15 @@ def test_control_tokens_in_a_batch_keep_the_other_rows(case):
     assert case.generate(both.inputs)[0] == case.generate(case.encode(plain).inputs)[0]
 
 
-THINKS = {"phi4-rv", "qwen3-vl-thinking", "general-switch"}
+THINKS = {"phi4-rv", "qwen3-vl-thinking", "qwen3.5", "glm-4v", "general-switch"}
+SWITCHES = {"phi4-rv", "qwen3.5", "general-switch"}
 DIRECT = {"qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "smolvlm", "llava-onevision", "internvl"}
 
 
 def test_modes_are_expressed_or_refused(case):
     turns = conversations()[0]
     auto = case.encode(turns)
-    for mode, able in ((Mode.THINK, THINKS), (Mode.NOTHINK, DIRECT | {"phi4-rv", "general-switch"})):
+    for mode, able in ((Mode.THINK, THINKS), (Mode.NOTHINK, DIRECT | SWITCHES)):
         if case.name not in able:
             with pytest.raises(ModeError, match=rf"mode='{mode}' with .*To do: "):
                 case.encode(turns, mode=mode)
@@ -114,6 +117,8 @@ def test_forced_tokens(case):
     expected = {
         "phi4-rv": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<|dummy_84|>"},
         "qwen3-vl-thinking": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n"},
+        "qwen3.5": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
+        "glm-4v": {Mode.AUTO: "", Mode.THINK: "<think>"},
         "general-switch": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
     }.get(case.name, {Mode.AUTO: ""})
     for mode, text in expected.items():

@@ -234,6 +234,88 @@ def _qwen3_vl_thinking(folder: Path) -> None:
     _qwen3_vl(folder, "<think>\n")
 
 
+@family("qwen3.5")
+def _qwen3_5(folder: Path) -> None:
+    """A hybrid decoder: three layers of linear attention, then one whose attention has rows."""
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tok = _qwen_tokenizer("<think>", "</think>")
+    config = Qwen3_5Config(
+        text_config={
+            **TEXT,
+            "vocab_size": len(tok),
+            "num_hidden_layers": 4,
+            "head_dim": 16,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            **_token_ids(tok),
+            "rope_parameters": {
+                "rope_type": "default", "mrope_section": [1, 1, 0], "mrope_interleaved": True,
+                "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
+            },
+        },
+        vision_config={
+            "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+            "patch_size": 16, "num_position_embeddings": 256,
+        },
+        **_qwen_ids(tok),
+    )  # fmt: skip
+    images = Qwen2VLImageProcessorPil(
+        patch_size=16, size={"shortest_edge": 32 * 32 * 4, "longest_edge": 32 * 32 * 64}
+    )
+    reply = (
+        "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
+        "{% else %}<think>\n{% endif %}"
+    )
+    template = CHATML.replace("IMAGE", QWEN_IMAGE).replace("REPLY", reply)
+    write(folder, Qwen3_5ForConditionalGeneration(config), tok, images, "Qwen3VLProcessor", template)
+
+
+@family("glm-4v")
+def _glm4v(folder: Path) -> None:
+    """GLM-4.1V-Thinking: nothing in its template tells that it thinks, its vocabulary does."""
+    from transformers import Glm4vConfig, Glm4vForConditionalGeneration
+    from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
+
+    special = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|image|>"]
+    special += ["<|end_of_image|>", "<|begin_of_video|>", "<|video|>", "<|end_of_video|>"]
+    plain = ["<think>", "</think>", "<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>"]
+    tok = tokenizer(special, plain, eos_token="<|user|>", pad_token="<|endoftext|>")
+    ids = tok.convert_tokens_to_ids
+    config = Glm4vConfig(
+        text_config={
+            **TEXT,
+            "vocab_size": len(tok),
+            **_token_ids(tok),
+            "rope_parameters": {
+                "rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0,
+                "partial_rotary_factor": 1.0,
+            },
+        },
+        vision_config={
+            "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+            "patch_size": 14, "image_size": 112,
+        },
+        image_token_id=ids("<|image|>"),
+        video_token_id=ids("<|video|>"),
+        image_start_token_id=ids("<|begin_of_image|>"),
+        image_end_token_id=ids("<|end_of_image|>"),
+        video_start_token_id=ids("<|begin_of_video|>"),
+        video_end_token_id=ids("<|end_of_video|>"),
+    )  # fmt: skip
+    images = Glm4vImageProcessorPil(size={"shortest_edge": 28 * 28 * 8, "longest_edge": 28 * 28 * 128})
+    template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['content'] is string %}{{ m['content'] }}"
+        "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
+        "<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ c['text'] }}{% endif %}{% endfor %}"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    write(folder, Glm4vForConditionalGeneration(config), tok, images, "Glm4vProcessor", template)
+
+
 @family("gemma3")
 def _gemma3(folder: Path) -> None:
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration

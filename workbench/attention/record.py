@@ -62,12 +62,14 @@ class LayerStore:
             ``key heads`` (grouped attention): they are never repeated.
         scale: factor of the product, mostly ``width ** -0.5``.
         mask: number of the record's mask that this layer uses; None for plain causal order.
+        number: which layer of the decoder this is; None where the record holds all, in their order.
     """
 
     queries: np.ndarray
     keys: np.ndarray
     scale: float
     mask: int | None = None
+    number: int | None = None
 
     def __post_init__(self) -> None:
         q, k = self.queries.shape, self.keys.shape
@@ -141,7 +143,7 @@ class AttentionRows:
 
     @property
     def n_layers(self) -> int:
-        """Number of layers."""
+        """Number of layers that have rows."""
         return len(self.store)
 
     @property
@@ -150,9 +152,10 @@ class AttentionRows:
         return self.store[0].heads
 
     @property
-    def layers(self) -> range:
-        """The layers' numbers."""
-        return range(self.n_layers)
+    def layers(self) -> Sequence[int]:
+        """The numbers of the layers that have rows: of a hybrid decoder, those without linear attention."""
+        numbers = tuple(n if layer.number is None else layer.number for n, layer in enumerate(self.store))
+        return range(self.n_layers) if numbers == tuple(range(self.n_layers)) else numbers
 
     @property
     def positions(self) -> int:
@@ -203,7 +206,7 @@ class AttentionRows:
             InputError: for a token, layer or head out of range.
         """
         rows = self.rows_of(tokens)
-        return np.stack([self.layer_rows(layer, rows, heads) for layer in self._layers(layers)])
+        return np.stack([self.layer_rows(at, rows, heads) for at in self.places(layers)])
 
     def mean(
         self, tokens: Tokens, *, layers: Layers = None, heads: Layers = None, sinks: bool = True
@@ -214,7 +217,7 @@ class AttentionRows:
             InputError: for a token, layer or head out of range.
         """
         rows = self.rows_of(tokens)
-        chosen = self._layers(layers)
+        chosen = self.places(layers)
         out = np.zeros((len(rows), self.positions), dtype=np.float32)
         for places, part in self.chunks(rows):
             for layer in chosen:
@@ -234,7 +237,10 @@ class AttentionRows:
         return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0)
 
     def allowed(self, layer: int, rows: Sequence[int]) -> np.ndarray:
-        """Where rows (counted from the first kept one) may look in a layer, bool ``[rows, positions]``."""
+        """Where rows (counted from the first kept one) may look in a layer, bool ``[rows, positions]``.
+
+        The layer is counted as in `places`.
+        """
         at = np.asarray(rows, dtype=int) + self.tokens.start - self.ahead  # positions of the queries
         number = self.store[layer].mask
         if number is None:
@@ -288,11 +294,26 @@ class AttentionRows:
         """Which part of the reply a token belongs to: "thought", "answer" or ""."""
         return next((name for name, span in self.spans.items() if token in span), "")
 
-    def _layers(self, layers: Layers) -> list[int]:
-        return numbers(layers, self.n_layers, "layer")
+    def places(self, layers: Layers = None) -> list[int]:
+        """Where layers lie in `store`, which is not their number where a hybrid decoder's are not all there.
+
+        Raises:
+            InputError: for a layer that is not there.
+        """
+        if isinstance(self.layers, range):
+            return numbers(layers, self.n_layers, "layer")
+        there = {number: place for place, number in enumerate(self.layers)}
+        asked = numbers(layers, max(there) + 1, "layer") if layers is not None else list(there)
+        if missing := [number for number in asked if number not in there]:
+            raise InputError(
+                f"layer={missing[0]}",
+                f"a layer with attention rows: {', '.join(map(str, there))}",
+                "this decoder is a hybrid: its other layers (linear attention, state spaces) form no rows",
+            )
+        return [there[number] for number in asked]
 
     def layer_rows(self, layer: int, rows: Sequence[int], heads: Layers) -> np.ndarray:
-        """``[heads, rows, positions]`` of one layer."""
+        """``[heads, rows, positions]`` of one layer, counted as in `places`."""
         chosen = numbers(heads, self.n_heads, "head")
         return self.store[layer].rows(rows, chosen, self.allowed(layer, rows))
 
@@ -404,7 +425,7 @@ class Attention(AttentionRows):
             raise InputError(f"reduce={reduce!r}", f"one of {', '.join(map(repr, REDUCE))}")
         if reduce == "mean":
             return self.mean(tokens, layers=layers, heads=heads, sinks=sinks).mean(axis=0)[cells]
-        rows, chosen = self.rows_of(tokens), self._layers(layers)
+        rows, chosen = self.rows_of(tokens), self.places(layers)
         n_heads = len(numbers(heads, self.n_heads, "head"))
         if reduce == "none":
             shape = (len(chosen), n_heads, len(rows), grid.rows, grid.cols)
@@ -463,7 +484,7 @@ class Attention(AttentionRows):
                 self.map(given, image, layers=layer, **chosen),
                 generic.map(generic._first(), image, layers=layer, **chosen),
             )
-            for layer in self._layers(layers)
+            for layer in (self.layers[at] for at in self.places(layers))
         ]
         return np.stack(maps).mean(axis=0)
 
@@ -686,7 +707,7 @@ def received(attention: AttentionRows) -> np.ndarray:
     total = np.zeros((attention.n_layers, attention.n_heads, attention.positions), dtype=np.float32)
     seen = np.zeros((attention.n_layers, 1, attention.positions), dtype=np.float32)
     for _, part in attention.chunks(rows):
-        for layer in attention.layers:
+        for layer in attention.places():
             total[layer] += attention.layer_rows(layer, part, None).sum(axis=1)
             seen[layer, 0] += attention.allowed(layer, part).sum(axis=0)
     return total / np.maximum(seen, 1)
@@ -746,7 +767,13 @@ def rolled(
     if not 0 <= residual <= 1:
         raise InputError(f"residual={residual!r}", "a number from 0 to 1")
     first = attention.tokens.start - attention.ahead  # position of the first kept query
-    for layer in reversed(numbers(layers, attention.n_layers, "layer")):
+    if layers is None and not isinstance(attention.layers, range):
+        raise InputError(
+            f"attention rolled out over layers {', '.join(map(str, attention.layers))} alone",
+            "a decoder all of whose layers have attention rows",
+            "this one is a hybrid: what its other layers move is in no row; name layers= to leave them out",
+        )
+    for layer in reversed(attention.places(layers)):
         active = [int(p) - first for p in np.flatnonzero(weights) if p >= first]
         passed = weights.copy()
         passed[[first + r for r in active]] *= residual  # positions without a row pass on themselves
@@ -808,7 +835,7 @@ def rank_heads(
     shape = (attention.n_layers, attention.n_heads)
     on_region, on_image, hit = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for _, part in attention.chunks(rows):
-        for layer in attention.layers:
+        for layer in attention.places():
             looks = attention.drop_sinks(attention.layer_rows(layer, part, None), sinks)
             on_region[layer] += looks[..., inside].sum(axis=(1, 2))
             on_image[layer] += looks[..., picture].sum(axis=(1, 2))
@@ -817,7 +844,7 @@ def rank_heads(
     layers, heads = np.indices(shape)
     frame = pd.DataFrame(
         {
-            "layer": layers.ravel(),
+            "layer": np.asarray(attention.layers)[layers.ravel()],
             "head": heads.ravel(),
             "score": (on_region - on_image * (len(inside) / len(picture))).ravel(),
             "on_region": on_region.ravel(),
@@ -902,7 +929,7 @@ def _parts(attention: Attention, prefix: str) -> tuple[dict[str, np.ndarray], di
     for number, mask in enumerate(attention.masks):
         tensors[f"{prefix}mask.{number}"] = np.ascontiguousarray(mask)
     about: dict[str, Any] = {
-        "layers": [[layer.scale, layer.mask] for layer in attention.store],
+        "layers": [[layer.scale, layer.mask, layer.number] for layer in attention.store],
         "masks": len(attention.masks),
         "layout": attention.layout.to_dict(),
         "texts": list(attention.texts),
@@ -921,8 +948,8 @@ def _parts(attention: Attention, prefix: str) -> tuple[dict[str, np.ndarray], di
 def _whole(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], prefix: str) -> Attention:
 
     store = tuple(
-        LayerStore(tensors[f"{prefix}queries.{n}"], tensors[f"{prefix}keys.{n}"], float(scale), mask)
-        for n, (scale, mask) in enumerate(about["layers"])
+        LayerStore(tensors[f"{prefix}queries.{n}"], tensors[f"{prefix}keys.{n}"], float(scale), *rest)
+        for n, (scale, *rest) in enumerate(about["layers"])
     )
     vision = about["vision"]
     return Attention(

@@ -27,6 +27,7 @@ from .replay import (
     Decoder,
     Prompt,
     Replay,
+    attending_layers,
     check_vlm,
     cutting,
     forward,
@@ -66,7 +67,7 @@ def knockout(
         sources, targets: places, see `workbench.interpret.targets`: positions, spans, regions of a
             picture, or names such as "images".  A token is written one position before its own: to blind
             the model while it writes a span, pass ``targets=writers(answer, span)``.
-        layers: blocks 0 to the last; None for all.
+        layers: blocks 0 to the last; None for all that have attention.
         heads: heads that are cut in each of them; None for all.
 
     Raises:
@@ -77,7 +78,7 @@ def knockout(
     replay = Replay.of(vlm, answer)
     unseen, blind = positions(answer, sources), positions(answer, targets)
     decoder = Decoder(vlm)
-    chosen, cut = layer_numbers(layers, decoder.depth - 1), head_numbers(heads, decoder)
+    chosen, cut = attending_layers(layers, decoder), head_numbers(heads, decoder)
     with held(vlm):
         before, _ = score(vlm, replay)
         with cutting(decoder, unseen, blind, chosen, heads=cut):
@@ -123,7 +124,7 @@ def attention_cut(
         vlm: the model.
         sources: positions of the sequence that are not seen.
         targets: positions that do not see them; those that are never reached do not matter.
-        layers: blocks 0 to the last; None for all.
+        layers: blocks 0 to the last; None for all that have attention.
         heads: heads that are cut in each of them; None for all.
 
     Raises:
@@ -131,7 +132,7 @@ def attention_cut(
         CapabilityError: for a model that cannot be looked into.
     """
     decoder = Decoder(check_vlm(vlm))
-    chosen = layer_numbers(layers, decoder.depth - 1)
+    chosen = attending_layers(layers, decoder)
     if any(at < 0 for at in (*sources, *targets)):
         raise InputError(
             "a negative position", "positions from 0: how long the sequence gets is not known yet"

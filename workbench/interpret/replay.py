@@ -32,6 +32,7 @@ __all__ = [
     "Prompt",
     "Replay",
     "adding",
+    "attending_layers",
     "check_vlm",
     "cutting",
     "encode_with",
@@ -298,6 +299,8 @@ def score(vlm: VLM, replay: Replay) -> tuple[torch.Tensor, list[int]]:
     return torch.cat(parts).double().cpu(), logits.argmax(dim=-1).tolist()
 
 
+#: What configurations call a layer of a hybrid decoder in which no position looks at another by softmax.
+WITHOUT_ROWS = ("linear_attention", "mamba", "conv", "moe")
 LAYERS = ("layers", "h", "blocks")
 NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
@@ -311,6 +314,9 @@ class Decoder:
 
     Args:
         vlm: a model that was loaded here.
+
+    Attributes:
+        attending: numbers of the blocks whose positions look at others: all, but for a hybrid decoder.
 
     Raises:
         CapabilityError: if the family's decoder has no blocks and final norm that are known here.
@@ -334,6 +340,8 @@ class Decoder:
         config = getattr(body, "config", None)
         self.kernel = str(getattr(config, "_attn_implementation", ""))
         self.n_heads = int(getattr(config, "num_attention_heads", 1))
+        kinds = getattr(config, "layer_types", None) or [""] * self.depth
+        self.attending = tuple(n for n in range(self.depth) if kinds[n] not in WITHOUT_ROWS)
 
     @property
     def depth(self) -> int:
@@ -378,6 +386,24 @@ def layer_numbers(layers: int | Sequence[int] | None, last: int) -> tuple[int, .
     if not numbers or not all(0 <= number <= last for number in numbers):
         raise InputError(f"layers={layers!r}", f"layers 0 to {last}")
     return tuple(sorted(set(numbers)))
+
+
+def attending_layers(layers: int | Sequence[int] | None, decoder: Decoder) -> tuple[int, ...]:
+    """Blocks in which attention can be cut; None for all.
+
+    Raises:
+        InputError: for one that does not exist or has no attention, or none at all.
+    """
+    if layers is None:
+        return decoder.attending
+    chosen = layer_numbers(layers, decoder.depth - 1)
+    if missing := sorted({*chosen} - {*decoder.attending}):
+        raise InputError(
+            f"layers={layers!r}, where layer {missing[0]} has no attention",
+            f"layers with attention: {', '.join(map(str, decoder.attending))}",
+            "this decoder is a hybrid: its other layers (linear attention, state spaces) cannot be cut",
+        )
+    return chosen
 
 
 @contextlib.contextmanager

@@ -110,12 +110,14 @@ class DecoderLayer:
         window: the layer's sliding window; None where it sees everything.
         prompt_rows: whether the prompt's queries are kept.
         given: tokens of a reply that are read together with the prompt, at most.
+        number: which layer of the decoder it is, as the layer itself says; None where it does not.
     """
 
     scale: float
     window: int | None
     prompt_rows: bool
     given: int = 0
+    number: int | None = None
     past: int = 0
     queries: list[torch.Tensor] = field(default_factory=list)
     pieces: list[torch.Tensor] = field(default_factory=list)
@@ -336,7 +338,10 @@ class Capture:
         if id(module) in self._in_decoder:
             layer = self.decoder.get(id(module))
             if layer is None:
-                layer = DecoderLayer(scale, kwargs.get("sliding_window"), self.prompt_rows, self.given)
+                number = getattr(module, "layer_idx", None)
+                layer = DecoderLayer(
+                    scale, kwargs.get("sliding_window"), self.prompt_rows, self.given, number=number
+                )
                 self.decoder[id(module)] = layer
             layer.take(query.detach(), key.detach(), mask, self._masks)
         elif id(module) in self._in_tower:
@@ -427,7 +432,9 @@ def attention_record(
         skip = first - layer.steps[0].first
         queries = layer.all_queries()[number, :, skip : skip + len(tokens)]
         keys = layer.all_keys()[number, :, pad : pad + positions]
-        store.append(LayerStore(to_numpy(queries), to_numpy(keys), layer.scale, known[key]))
+        store.append(
+            LayerStore(to_numpy(queries), to_numpy(keys), layer.scale, known[key], number=layer.number)
+        )
     return Attention(
         store=tuple(store),
         layout=layout,

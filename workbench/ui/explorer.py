@@ -341,7 +341,12 @@ class AttentionExplorer(anywidget.AnyWidget):
         """
         found = self._maps.heads
         layers, heads = np.indices(found.points.shape)
-        columns = {"layer": layers, "head": heads, "points": found.points, "sharpest": found.sharpest}
+        columns = {
+            "layer": np.asarray(self._maps.attention.layers)[layers],
+            "head": heads,
+            "points": found.points,
+            "sharpest": found.sharpest,
+        }
         frame = pd.DataFrame({name: np.asarray(values).ravel() for name, values in columns.items()})
         return frame.sort_values("points", ascending=False, kind="stable").reset_index(drop=True)
 
@@ -389,9 +394,10 @@ class AttentionExplorer(anywidget.AnyWidget):
             width = round(figure.get_size_inches()[0] * 100)
             alt = f"where {name} looked on picture {number}"
             pictures.append(f'<img alt="{escape(alt)}" width="{width}" src="data:image/png;base64,{data}">')
+        number = None if setting.layer is None else maps.attention.layers[setting.layer]
         which = ", ".join(
             f"{what} {value}" if value is not None else f"mean over {what}s"
-            for what, value in (("layer", setting.layer), ("head", setting.head))
+            for what, value in (("layer", number), ("head", setting.head))
         )
         line = f"Attention of {name} ({which}{'' if setting.sinks else ', without sinks'}). "
         if (setting.layer, setting.head) == maps.heads.best:

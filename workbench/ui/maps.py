@@ -68,7 +68,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Setting:
-    """Which layer and head (None: their mean), and whether sinks stay in."""
+    """Which layer and head (None: their mean), and whether sinks stay in.
+
+    The layer is counted among those that have rows, which of a hybrid decoder are not all.
+    """
 
     layer: int | None = None
     head: int | None = None
@@ -308,7 +311,7 @@ class Maps:
         shape = (attention.n_layers, attention.n_heads)
         cells = np.zeros((*shape, len(self._cells)), np.float32)
         points, sharpest = np.zeros(shape), np.zeros(shape)
-        for layer in attention.layers:
+        for layer in attention.places():
             looks = attention.layer_rows(layer, rows, None)[..., self._cells]  # [heads, tokens, cells]
             cells[layer] = looks.mean(axis=1)
             sharpest[layer] = looks.max(axis=-1).mean(axis=1)
@@ -341,7 +344,7 @@ class Maps:
             return self.heads.cells
         attention = self.attention
         rows = [token - attention.tokens.start for token in self.words[word].span][:4]
-        looks = (attention.layer_rows(layer, rows, None) for layer in attention.layers)
+        looks = (attention.layer_rows(layer, rows, None) for layer in attention.places())
         return np.stack([attention.drop_sinks(one, sinks)[..., self._cells].mean(axis=1) for one in looks])
 
     def opening(self) -> dict[str, int]:
@@ -365,6 +368,7 @@ class Maps:
             "pictures": [self._picture_info(number) for number in range(len(self.grids))],
             "question": self.answer.question,
             "layers": self.attention.n_layers,
+            "numbers": list(self.attention.layers),
             "heads": self.attention.n_heads,
             "choices": {"layers": layers, "heads": heads},
             "best": list(self.heads.best),
@@ -375,9 +379,10 @@ class Maps:
     def _opening_words(self) -> str:
         layer, head = self.heads.best
         count = self.attention.n_layers * self.attention.n_heads
+        number, sharpest = self.attention.layers[layer], 100 * self.heads.sharpest[layer, head]
         return (
-            f"Layer {layer}, head {head} points best of {count} heads: its looks move with the words, and a "
-            f"token's strongest patch holds {100 * self.heads.sharpest[layer, head]:.0f}% of its attention "
+            f"Layer {number}, head {head} points best of {count} heads: its looks move with the words, and a "
+            f"token's strongest patch holds {sharpest:.0f}% of its attention "
             f"(mean of {self.heads.tokens} tokens)."
         )
 
@@ -438,7 +443,8 @@ class Maps:
     def _computed(self, words: Sequence[int], setting: Setting) -> np.ndarray:
         spans = [self.words[word].span for word in words]
         tokens = [token for span in spans for token in span]
-        layers, heads = (None if n is None else [n] for n in (setting.layer, setting.head))
+        layers = None if setting.layer is None else [self.attention.layers[setting.layer]]
+        heads = None if setting.head is None else [setting.head]
         rows = self.attention.mean(tokens, layers=layers, heads=heads, sinks=setting.sinks)
         on_texts = [
             rows[:, word.span.start : word.span.stop].sum(axis=1) for word in (*self.prompt, *self.words)

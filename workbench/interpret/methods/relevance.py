@@ -20,6 +20,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 from ...errors import CapabilityError
 from ...models.vlm import VLM
+from ..replay import Decoder
 from ..scoring import decoder_of, logits_of
 from ..targets import Scored, Target
 from .job import Job, Outcome, frozen, smaller_batches
@@ -216,4 +217,11 @@ def _rows(job: Job, scored: Scored) -> np.ndarray:
         torch.autograd.grad(score.sum(), pixels)
     scorer.forwards += 1
     scorer.on_batch(1)
+    depth = Decoder(scorer.vlm).depth
+    if job.method != "attention" and row.layers < depth:
+        raise CapabilityError(
+            f"{job.method!r} through {row.layers} of the {depth} layers of {scorer.vlm.name}, a hybrid",
+            "a decoder all of whose layers have attention: what the others move is in no attention",
+            'use "attn_lrp" or "embedding_x_gradient", whose gradients pass through every layer',
+        )
     return row.relevance()

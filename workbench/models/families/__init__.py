@@ -15,7 +15,7 @@ from .internvl import SPEC as INTERNVL
 from .kimi import SPEC as KIMI_VL
 from .llava import SPEC as LLAVA_ONEVISION
 from .phi4_rv import SPEC as PHI4_RV
-from .qwen import QWEN2_5, QWEN3
+from .qwen import GLM4V, QWEN2_5, QWEN3, QWEN3_5
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
@@ -31,7 +31,7 @@ __all__ = [
     "register_family",
 ]
 
-_OURS = (PHI4_RV, QWEN2_5, QWEN3, GEMMA3, SMOLVLM, LLAVA_ONEVISION, INTERNVL, KIMI_VL)
+_OURS = (PHI4_RV, QWEN2_5, QWEN3, QWEN3_5, GLM4V, GEMMA3, SMOLVLM, LLAVA_ONEVISION, INTERNVL, KIMI_VL)
 FAMILIES: Table[FamilySpec] = Table("family", {spec.name: spec for spec in _OURS})
 """All families by name, in the order in which they are looked up."""
 EXAMPLES: dict[str, Callable[[], tuple[Any, Any]]] = {}

@@ -1,4 +1,4 @@
-"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: patches of the whole picture, merged two by two."""
+"""Qwen2-VL to Qwen3.5, and GLM-4V which is built alike: patches of the whole picture, merged two by two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .thinking import Thinking
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
 
-__all__ = ["QWEN2_5", "QWEN3", "QwenVL"]
+__all__ = ["GLM4V", "QWEN2_5", "QWEN3", "QWEN3_5", "QwenVL"]
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,23 @@ QWEN3 = Qwen3VL(
     per_picture=("image_grid_thw",),
     **_MERGED,
 )
+
+QWEN3_5 = QwenVL(
+    name="qwen3.5",
+    model_types=("qwen3_5", "qwen3_5_moe"),
+    coordinates="relative1000",
+    cell=32,
+    per_picture=("image_grid_thw",),
+    **_MERGED,
+)
+"""One checkpoint thinks and answers directly, by a switch of its template; most of its attention is linear."""
+
+GLM4V = QwenVL(
+    name="glm-4v",
+    model_types=("glm4v", "glm4v_moe", "glm46v"),
+    coordinates="relative1000",
+    cell=28,
+    per_picture=("image_grid_thw",),
+    **_MERGED,
+)
+"""GLM-4.1V-Thinking writes its thoughts unasked; GLM-4.5V and 4.6V have a switch.  The template tells."""

@@ -27,7 +27,7 @@ function makeHeads(info, state, parent) {
   canvas.addEventListener("click", (event) => at(event) && state.set(at(event)));
   canvas.addEventListener("pointermove", (event) => {
     const found = at(event);
-    canvas.title = found ? `layer ${found.layer}, head ${found.head}` : "";
+    canvas.title = found ? `layer ${info.numbers[found.layer]}, head ${found.head}` : "";
   });
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
@@ -68,7 +68,7 @@ function paintNumbers(context, canvas, info, { left, top, side }) {
   }
   for (let layer = 0; layer < info.layers; layer += every) {
     context.textAlign = "right";
-    context.fillText(layer, left - 5, top + (layer + 0.5) * side);
+    context.fillText(info.numbers[layer], left - 5, top + (layer + 0.5) * side);
   }
 }
 
@@ -138,8 +138,8 @@ function makeBoxPanel(view, parent) {
     const found = box && view.looks ? view.looks.heads : [];
     if (found.length) make("span", "note", heads, { textContent: "heads that look there most:" });
     for (const { layer, head, share } of found) {
-      const button = make("button", "button", heads, { type: "button", textContent: `L${layer} H${head} · ${percent(share)}` });
-      button.title = `Layer ${layer}, head ${head}: ${percent(share)} of its attention, over the reply, is in the box`;
+      const button = make("button", "button", heads, { type: "button", textContent: `L${info.numbers[layer]} H${head} · ${percent(share)}` });
+      button.title = `Layer ${info.numbers[layer]}, head ${head}: ${percent(share)} of its attention, over the reply, is in the box`;
       button.setAttribute("aria-pressed", String(state.get("layer") === layer && state.get("head") === head));
       button.addEventListener("click", () => state.set({ layer, head }));
     }

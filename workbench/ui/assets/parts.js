@@ -50,15 +50,15 @@ function makeWords(info, parent) {
 }
 
 /** A slider from "mean" over the numbers 0 to count - 1; null stands for the mean. */
-function makeSlider(name, count, enabled, parent, change) {
+function makeSlider(name, numbers, enabled, parent, change) {
   const label = make("label", "slider", parent);
   make("span", "", label, { textContent: name });
-  const input = make("input", "", label, { type: "range", min: -1, max: count - 1, step: 1, disabled: !enabled });
+  const input = make("input", "", label, { type: "range", min: -1, max: numbers.length - 1, step: 1, disabled: !enabled });
   const output = make("output", "", label);
   input.addEventListener("input", () => change(Number(input.value) < 0 ? null : Number(input.value)));
   return (value) => {
     input.value = value ?? -1;
-    output.textContent = value ?? "mean";
+    output.textContent = value === null ? "mean" : numbers[value];
     input.setAttribute("aria-valuetext", output.textContent);
   };
 }
@@ -87,8 +87,8 @@ function makeCheck(name, title, parent, change) {
 
 function makeControls(info, state, parent) {
   const bar = make("div", "controls", parent);
-  const layer = makeSlider("layer", info.layers, info.choices.layers, bar, (value) => state.set({ layer: value }));
-  const head = makeSlider("head", info.heads, info.choices.heads, bar, (value) => state.set({ head: value }));
+  const layer = makeSlider("layer", info.numbers, info.choices.layers, bar, (value) => state.set({ layer: value }));
+  const head = makeSlider("head", [...Array(info.heads).keys()], info.choices.heads, bar, (value) => state.set({ head: value }));
   const sinks = makeCheck("sinks", "Positions that draw attention whatever is asked; without them the rest is shared out anew",
     bar, (value) => state.set({ sinks: value }));
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));
