@@ -240,9 +240,80 @@ def test_a_placeholder_that_is_an_ordinary_token_is_refused(processor):
 def test_wrong_calls_are_refused(processor, picture, checkpoint):
     with pytest.raises(InputError, match="max_patches"):
         Phi4RVProcessor.from_pretrained(checkpoint, max_patches=7)
-    with pytest.raises(InputError, match="no text"):
-        processor(images=picture(9, 9))
+    with pytest.raises(InputError, match="no text and no pictures"):
+        processor()
     with pytest.raises(InputError, match="add_special_tokens"):
         processor(text="x", add_special_tokens=True)
-    with pytest.raises(TypeError, match="truncation"):
+    with pytest.raises(InputError, match="truncation=True.*may lose its pictures"):
         processor(text="x", truncation=True)
+    with pytest.raises(InputError, match="unknown arguments max_patches"):
+        processor(text="x", max_patches=7)
+    with pytest.raises(InputError, match="text_kwargs"):
+        processor(text="x", padding=True, text_kwargs={"padding": True})
+    with pytest.raises(InputError, match="text given twice"):
+        processor("x", text="x")
+    with pytest.raises(InputError, match="no videos"):
+        processor(text="x", videos=[[picture(9, 9)]])
+    with pytest.raises(InputError, match="the next message begins, or the last one goes on"):
+        processor.apply_chat_template(
+            [{"role": "user", "content": "x"}], add_generation_prompt=True, continue_final_message=True
+        )
+    with pytest.raises(InputError, match="marks no reply"):
+        processor.apply_chat_template(
+            [{"role": "user", "content": "x"}], "{{ messages }}", return_assistant_tokens_mask=True
+        )
+
+
+def test_it_is_called_as_a_transformers_processor_is(processor, picture):
+    one = picture(40, 30)
+    wanted = processor(images=[[one]], text=["a <image> b"], return_tensors="pt")
+    for called in (
+        processor("a <image> b", images=one, return_tensors="pt"),  # as the published processor is
+        processor(one, "a <image> b", return_tensors="pt"),
+        processor(["a <image> b"], [[one]], truncation=False, videos=None, return_tensors="pt"),
+        processor(images=one, text="a <image> b", common_kwargs={"return_tensors": "pt"}, images_kwargs={}),
+    ):
+        assert called.keys() == wanted.keys()
+        assert all(torch.equal(called[name], wanted[name]) for name in wanted)
+    assert processor("a b", images=None, return_tensors="pt")["input_ids"].shape == (1, 2)
+    assert set(processor(images=one)) == {"pixel_values", "pixel_attention_mask", "spatial_shapes"}
+    dark = processor(images=one, images_kwargs={"rescale_factor": 0.0}, return_tensors="pt")["pixel_values"]
+    assert dark.min() == -1
+    assert dark.max() == 0, "the padding"
+
+
+def test_padding_is_what_trainers_ask_for(processor):
+    ids = processor(text=["a", "a b c"], pad_to_multiple_of=8, padding_side="right", return_tensors="pt")
+    assert ids["input_ids"].shape == (2, 8)
+    assert ids["attention_mask"].sum(dim=1).tolist() == [1, 3]
+    whole = processor(text="a", padding="max_length", max_length=12, return_mm_token_type_ids=True)
+    assert len(whole["input_ids"][0]) == 12
+    assert whole["mm_token_type_ids"] == [[0] * 12]
+    assert "attention_mask" not in processor(text="a", return_attention_mask=False)
+
+
+def test_a_message_can_go_on(processor):
+    talk = [{"role": "user", "content": "Say a word."}, {"role": "assistant", "content": "<think>The"}]
+    assert processor.apply_chat_template(talk, continue_final_message=True).endswith("<think>The")
+
+
+def test_replies_are_told_to_a_trainer(processor, picture):
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}"
+        "{% endgeneration %}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+    )
+    talk = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": picture(40, 30)}}]},
+        {"role": "assistant", "content": "red as a rose"},
+        {"role": "user", "content": "and"},
+    ]
+    both = processor.apply_chat_template(
+        [talk, talk[1:2]],
+        chat_template=template,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        return_tensors="pt",
+    )
+    for ids, mask in zip(both["input_ids"], both["assistant_masks"], strict=True):
+        assert processor.tokenizer.decode(ids[mask.bool()]) == "red as a rose"

@@ -136,7 +136,7 @@ QWEN3_5 = QwenVL(
     per_picture=("image_grid_thw",),
     **_MERGED,
 )
-"""One checkpoint thinks and answers directly, by a switch of its template; most of its attention is linear."""
+"""One checkpoint thinks and answers directly, by its template's switch; most of its attention is linear."""
 
 GLM4V = QwenVL(
     name="glm-4v",

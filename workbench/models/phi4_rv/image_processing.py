@@ -7,6 +7,7 @@ of its proportions within the budget.  torchvision's resize differs by up to 0.0
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +19,28 @@ from transformers.models.siglip2.image_processing_pil_siglip2 import get_image_s
 from ...errors import InputError
 from ...images import open_image
 
-__all__ = ["OFFICIAL_IMAGE_PROCESSOR", "OFFICIAL_PROCESSOR", "Phi4RVImageProcessor", "patch_grid"]
+__all__ = [
+    "OFFICIAL_IMAGE_PROCESSOR",
+    "OFFICIAL_PROCESSOR",
+    "SETTINGS",
+    "Phi4RVImageProcessor",
+    "check_settings",
+    "patch_grid",
+]
 
 OFFICIAL_IMAGE_PROCESSOR = "Siglip2ImageProcessorNoUpscale"
 OFFICIAL_PROCESSOR = "Phi4VisionRProcessor"
+#: What one call may set otherwise than the processor.
+SETTINGS = (
+    "min_num_patches",
+    "max_num_patches",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "resample",
+)
 _FIXED = {"do_convert_rgb": True, "do_resize": True}
 
 
@@ -109,6 +128,7 @@ class Phi4RVImageProcessor(BaseImageProcessor):
         min_num_patches: int | None = None,
         max_num_patches: int | None = None,
         return_tensors: str | None = None,
+        **settings: Any,
     ) -> BatchFeature:
         """Turn one picture or a (nested) list of them into patches.
 
@@ -117,6 +137,8 @@ class Phi4RVImageProcessor(BaseImageProcessor):
                 ``[3, height, width]``.
             min_num_patches, max_num_patches: another budget for this call.
             return_tensors: ``"pt"`` or ``"np"``.
+            **settings: other values than the processor's own for this call: ``do_rescale``,
+                ``rescale_factor``, ``do_normalize``, ``image_mean``, ``image_std``, ``resample``.
 
         Returns:
             ``pixel_values`` float32 ``[images, max_num_patches, patch_size**2 * 3]``, zero padded;
@@ -124,8 +146,17 @@ class Phi4RVImageProcessor(BaseImageProcessor):
             ``[images, 2]`` as (rows, cols).
 
         Raises:
-            InputError: if there is no picture, or one that cannot be read.
+            InputError: if there is no picture, one that cannot be read, or a setting that does not exist.
         """
+        if settings := check_settings(settings):
+            other = copy.copy(self)
+            other.__dict__.update(settings)
+            return other.preprocess(
+                images,
+                min_num_patches=min_num_patches,
+                max_num_patches=max_num_patches,
+                return_tensors=return_tensors,
+            )
         low, high = self._budget(min_num_patches, max_num_patches)
         pictures = [_rgb(image) for image in _flat(images)]
         if not pictures:
@@ -170,6 +201,21 @@ class Phi4RVImageProcessor(BaseImageProcessor):
             mean, std = (np.array(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
             values = (values - mean) / std
         return values.reshape(rows, side, cols, side, 3).transpose(0, 2, 1, 3, 4).reshape(rows * cols, -1)
+
+
+def check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of one call that say something; those that Transformers passes empty say nothing.
+
+    Raises:
+        InputError: for one that does not exist, or that the model cannot do without.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name, value in _FIXED.items():
+        if given.pop(name, value) is not value:
+            raise InputError(f"{name}={not value}", f"{name}={value}: the model knows no other pictures")
+    if unknown := sorted(set(given) - {*SETTINGS, "return_tensors"}):
+        raise InputError(f"unknown arguments {', '.join(unknown)}", ", ".join((*SETTINGS, "return_tensors")))
+    return given
 
 
 def _flat(images: Any) -> list[Any]:
