@@ -394,10 +394,10 @@ class AttentionExplorer(anywidget.AnyWidget):
             width = round(figure.get_size_inches()[0] * 100)
             alt = f"where {name} looked on picture {number}"
             pictures.append(f'<img alt="{escape(alt)}" width="{width}" src="data:image/png;base64,{data}">')
-        number = None if setting.layer is None else maps.attention.layers[setting.layer]
+        layer = None if setting.layer is None else maps.attention.layers[setting.layer]
         which = ", ".join(
             f"{what} {value}" if value is not None else f"mean over {what}s"
-            for what, value in (("layer", number), ("head", setting.head))
+            for what, value in (("layer", layer), ("head", setting.head))
         )
         line = f"Attention of {name} ({which}{'' if setting.sinks else ', without sinks'}). "
         if (setting.layer, setting.head) == maps.heads.best:

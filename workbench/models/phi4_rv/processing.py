@@ -38,8 +38,15 @@ _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "
 _COMPONENTS = ("tokenizer", "image_processor")
 _TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _WAYS_TO_PAD = (True, False, "longest", "max_length", "do_not_pad")
-_PADDING = ("padding", "padding_side", "pad_to_multiple_of", "max_length", "return_attention_mask")
-_PADDING += ("return_mm_token_type_ids", "return_tensors")
+_PADDING = (
+    "padding",
+    "padding_side",
+    "pad_to_multiple_of",
+    "max_length",
+    "return_attention_mask",
+    "return_mm_token_type_ids",
+    "return_tensors",
+)
 #: Groups in which Transformers' processors take their options.
 _GROUPS = ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "audio_kwargs")
 #: How a template shows that it wants contents in parts.
