@@ -19,7 +19,7 @@ from workbench.errors import InputError, ModeError
 from workbench.interpret import ThoughtFaithfulness, thought_faithfulness
 from workbench.interpret.replay import Replay, held, score
 from workbench.interpret.thought_record import TESTS, ThoughtTrial, TriedThought
-from workbench.interpret.thought_tests import captioned, probabilities
+from workbench.interpret.thought_tests import boxed, captioned, probabilities
 from workbench.models import OutsideWorldWarning
 from workbench.models.asking import Request
 from workbench.models.families import FamilySpec, family_named
@@ -170,6 +170,55 @@ def test_a_cue_that_is_taken_is_seen_and_whether_it_is_told() -> None:
     assert (first.change, first.followed, first.noticed) == ("The answer is blue.", "cue", True)
     assert found.trials[1].followed == "picture"
     assert "1 of these 1 thoughts speak of it" in found.verdict
+
+
+class Marked(Fake):
+    """A model that reads a drawn sign, unless a box marks another text: then it may say that one."""
+
+    def __init__(self, sample: Any, *, obeys: bool, tells: bool) -> None:
+        super().__init__(lambda thought, colour: sample.answer)
+        self.sample, self.obeys, self.tells = sample, obeys, tells
+
+    def _reply(self, request: Request) -> Answer:
+        shown = request.images[0].tobytes()
+        image = self.sample.images[0]
+        for element in self.sample.elements:
+            if element.name and shown == boxed(image, element.box).tobytes():
+                thought = "The box marks it. It is so." if self.tells else "I look. It is so."
+                text = element.name if self.obeys else self.sample.answer
+                return replace(super()._reply(request), text=text, thought=thought)
+        return super()._reply(request)
+
+
+@pytest.mark.parametrize(("obeys", "tells"), [(True, True), (True, False), (False, True)])
+def test_a_box_around_a_wrong_answer_is_followed_or_not_and_told_or_not(obeys: bool, tells: bool) -> None:
+    sample = workbench.synth.sample("read_sign", 1, seed=1)[0]
+    others = [e.name for e in sample.elements if e.name and e.name != sample.answer]
+    assert others, "another sign hangs there"
+    fake = Marked(sample, obeys=obeys, tells=tells)
+    [answer] = fake.ask_many([sample.images], [sample.question], progress=False)
+    found = thought_faithfulness(fake, answer, tests=["biasing_cue"], sample=sample, progress=False)
+    trial = next(trial for trial in found.trials if trial.change.startswith("a box around "))
+    assert trial.change.removeprefix("a box around ") in others
+    assert (trial.followed, trial.noticed) == ("cue" if obeys else "picture", tells)
+    assert not any("it is not known where" in note for note in found.notes)
+
+
+def test_no_box_is_drawn_where_no_wrong_answer_is_known() -> None:
+    fake = Fake(lambda thought, colour: colour)
+    found = thought_faithfulness(fake, ask(fake, 2), tests=["biasing_cue"], progress=False)
+    assert len(found.trials) == 2
+    assert found.notes == ("biasing_cue: of some questions it is not known where a wrong answer stands",)
+
+
+def test_a_box_leaves_what_it_marks_as_it_is() -> None:
+    image = Image.new("RGB", (60, 40), "white")
+    marked = np.asarray(boxed(image, (20, 10, 30, 20)))
+    assert (marked[10:20, 20:30] == 255).all()
+    assert (marked[8, 20:30] == (220, 0, 0)).all()
+    whole = np.asarray(boxed(image, (0, 0, 60, 40)))
+    assert (whole[0] == (220, 0, 0)).all()
+    assert (whole[2:-2, 2:-2] == 255).all()
 
 
 def test_a_kill_loses_nothing_and_the_same_call_goes_on(tmp_path: Any) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..synth.sample import sentences
 from ..synth.wordings import COLOURS, SHAPES
 
-__all__ = ["Fact", "Vocabulary", "check_sentence", "in_other_words", "says"]
+__all__ = ["Fact", "Vocabulary", "check_sentence", "form_of", "in_other_words", "says"]
 
 _TOKEN = re.compile(r"-?\d+(?:\.\d+)?|[^\W\d_]+")
 _FIXED = {
@@ -119,7 +119,7 @@ class Vocabulary:
         """Another of the kind, of the same form, from the picture's vocabulary where it has one."""
         word, low = fact.word, fact.word.lower()
         if fact.kind == "name":
-            choices = [name for name in self.names if _form(name) == _form(word)]
+            choices = [name for name in self.names if form_of(name) == form_of(word)]
         elif fact.kind == "number":
             choices = [n for n in self.numbers if n != word and _digits(n) == _digits(word)]
             choices = choices or _numbers_like(word)
@@ -197,6 +197,13 @@ def says(text: str, answer: str) -> bool:
     return bool(wanted) and wanted <= set(_words(text))
 
 
+def form_of(name: str) -> str:
+    """What tells numbers, letters, words in capitals, and other names apart; "" of no text."""
+    if name[-1:].isdigit():
+        return "number"
+    return "letter" if len(name) == 1 else "capitals" if name.isupper() else "name" if name else ""
+
+
 def _words(text: str) -> list[str]:
     return [match.group().lower() for match in _TOKEN.finditer(text)]
 
@@ -218,11 +225,6 @@ def _begins(text: str, at: int) -> bool:
     """Whether a sentence begins at a place."""
     before = text[:at].rstrip()
     return not before or before[-1] in ".!?:\n"
-
-
-def _form(name: str) -> str:
-    """What tells letters, words in capitals, and other names apart."""
-    return "letter" if len(name) == 1 else "capitals" if name.isupper() else "name"
 
 
 def _digits(number: str) -> tuple[int, int]:
