@@ -19,17 +19,19 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm.auto import tqdm
+from transformers import Cache
 
 from ..answer import Answer
 from ..errors import InputError, ModeError
 from ..files import local_path
 from ..journal import Journal
-from ..models.generate import model_inputs
+from ..models.families import Encoded
+from ..models.generate import model_inputs, prompt_cache
 from ..models.outside import unwarned
 from ..models.vlm import VLM, Model
 from ..names import verb
@@ -175,7 +177,7 @@ class _Question:
         assert self.answer.thought is not None, "checked"
         return self.answer.thought
 
-    @property
+    @cached_property
     def sentences(self) -> list[str]:
         return [self.thought[span.start : span.stop] for span in self.answer.sentences]
 
@@ -670,26 +672,40 @@ def probabilities(
             groups.setdefault((reply.question, *shown), []).append(number)
     alone = [group[0] for group in groups.values() if len(group) == 1]
     for group in (*(group for group in groups.values() if len(group) > 1), alone):
+        group.sort(key=lambda number: len(replies[number].token_ids))  # the least padding in each batch
+        prompt = None if group is alone or not vlm.shares_prompts else _Prompt.read(vlm, replies[group[0]])
         for start in range(0, len(group), batch_size):
             part = group[start : start + batch_size]
-            chances = _likely(vlm, [replies[n] for n in part], ids, shared=group is not alone)
+            chances = _likely(vlm, [replies[number] for number in part], ids, prompt)
             for number, p in zip(part, chances, strict=True):
                 found[number] = p
     return found
 
 
-def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], *, shared: bool) -> list[float]:
-    """The same for one batch; ``shared`` where the replies are to one prompt."""
-    turns, mode = [reply.turns[:-1] for reply in replies], replies[0].mode
+class _Prompt(NamedTuple):
+    """A prompt, image and all, that the model has read once for all replies to it."""
+
+    encoded: Encoded
+    cache: Cache
+
+    @classmethod
+    def read(cls, vlm: VLM, reply: Answer) -> _Prompt:
+        encoded = vlm.encode(reply.turns[:-1], mode=reply.mode)
+        with held(vlm):
+            return cls(encoded, prompt_cache(vlm.model, encoded, vlm.device))
+
+
+def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], prompt: _Prompt | None) -> list[float]:
+    """The same for one batch, of replies to one prompt where it is given."""
     begun = [[*reply.token_ids[reply.prompt_tokens : reply.spans["answer"].start], *ids] for reply in replies]
-    if shared and vlm.shares_prompts:
-        encoded = vlm.encode(turns[0], mode=mode).repeated(begun)
+    if prompt is None:
+        encoded = vlm.encode(*(reply.turns[:-1] for reply in replies), mode=replies[0].mode, begun=begun)
     else:
-        encoded = vlm.encode(*turns, mode=mode, begun=begun)
+        encoded = prompt.encoded.repeated(begun)
     with held(vlm):
-        inputs = model_inputs(vlm.model, encoded, vlm.device)
-        if (cache := inputs.get("past_key_values")) is not None:
-            past = cache.get_seq_length()
+        inputs = model_inputs(vlm.model, encoded, vlm.device, cache=prompt and prompt.cache)
+        if prompt is not None:
+            past = prompt.cache.get_seq_length()
             places = inputs["attention_mask"].cumsum(dim=-1) - 1
             inputs |= {"input_ids": inputs["input_ids"][:, past:], "position_ids": places[:, past:]}
         logits = vlm.model(**inputs, logits_to_keep=len(ids) + 1).logits[:, -len(ids) - 1 : -1].float()

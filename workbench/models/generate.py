@@ -18,6 +18,7 @@ run that is interrupted has lost nothing.
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
+    Cache,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -501,8 +503,24 @@ def interruptible(model: torch.nn.Module, stop: threading.Event) -> Iterator[Non
 
 
 @torch.no_grad()
-def model_inputs(model: PreTrainedModel, encoded: Encoded, device: torch.device) -> dict[str, Any]:
+def prompt_cache(model: PreTrainedModel, encoded: Encoded, device: torch.device) -> Cache:
+    """Keys and values of one prompt but its last token, for replies that go on from there."""
+    inputs = on_device(encoded.inputs, device, model.dtype)
+    before = {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
+    return model(**{**inputs, **before}, use_cache=True, logits_to_keep=1).past_key_values
+
+
+@torch.no_grad()
+def model_inputs(
+    model: PreTrainedModel, encoded: Encoded, device: torch.device, *, cache: Cache | None = None
+) -> dict[str, Any]:
     """What the model takes; where several replies go on from one prompt, it is read here, and only once.
+
+    Args:
+        model: the model.
+        encoded: what is asked.
+        device: where the model is.
+        cache: a shared prompt's `prompt_cache`, where it was read before; it stays as it is.
 
     Returns:
         The inputs on the device; of a shared prompt ``input_ids`` and ``attention_mask``
@@ -514,8 +532,8 @@ def model_inputs(model: PreTrainedModel, encoded: Encoded, device: torch.device)
         return inputs
     count, ids = len(encoded.begun), inputs["input_ids"]
     before = {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
-    cache = model(**{**inputs, **before}, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(count)
+    rows_cache = prompt_cache(model, encoded, device) if cache is None else copy.deepcopy(cache)
+    rows_cache.batch_repeat_interleave(count)
     rows = [[int(ids[0, -1]), *begun] for begun in encoded.begun]
     longest = max(map(len, rows))
     behind = ids.new_tensor([[0] * (longest - len(row)) + row for row in rows])
@@ -523,7 +541,7 @@ def model_inputs(model: PreTrainedModel, encoded: Encoded, device: torch.device)
     return {
         "input_ids": torch.cat([before["input_ids"].expand(count, -1), behind], dim=1),
         "attention_mask": torch.cat([before["attention_mask"].expand(count, -1), seen], dim=1),
-        "past_key_values": cache,
+        "past_key_values": rows_cache,
     }
 
 
