@@ -22,7 +22,8 @@ START = """async ([code, traits]) => {
   window.sent = [];
   window.model = {
     get: (name) => traits[name],
-    set(changes) {
+    set(names, value) {
+      const changes = typeof names === "string" ? { [names]: value } : names;
       Object.assign(traits, changes);
       Object.keys(changes).forEach((name) => fire(`change:${name}`));
     },
@@ -67,7 +68,7 @@ def shown(
         f'<meta name="color-scheme" content="light dark"><style>{AskPanel._css}</style><div id="here"></div>'
     )
     traits: dict[str, Any] = {"question": "", "mode": "auto", "max_tokens": None, "thinking_budget": None}
-    traits |= {"pictures": 0, "running": False, "problem": "", "asked": []}
+    traits |= {"pictures": 0, "running": False, "problem": "", "asked": [], "marks": [], "warning": ""}
     page.evaluate(START, [str(AskPanel._esm), traits])
     yield page, troubles
     page.screenshot(path=tmp_path / "page.png")
@@ -103,8 +104,14 @@ def test_a_picture_is_dropped_and_a_question_asked_by_keyboard_and_stopped(
     assert page.evaluate("window.sent.at(-1).kind") == "ask"
 
     replies = [
-        {"mode": "auto", "thought": "", "text": "a square", "facts": "thinks by itself with 3%, 0.1 s"},
-        {"mode": "think", "thought": f"{EVIL} it is", "text": f"{CLOSING}", "facts": ""},
+        {
+            "mode": "auto",
+            "likely": "thinks by itself with 3%",
+            "thought": "",
+            "text": "a square",
+            "facts": "0.1 s",
+        },
+        {"mode": "think", "likely": "", "thought": f"{EVIL} it is", "text": f"{CLOSING}", "facts": ""},
     ]
     asked = [
         {"question": "Before?", "replies": replies[:1]},
@@ -123,4 +130,53 @@ def test_a_picture_is_dropped_and_a_question_asked_by_keyboard_and_stopped(
     page.evaluate("() => { window.model.send = () => { throw new Error('Cannot send'); }; }")
     page.locator(".wbx-stop").click()
     assert "Run its cell again" in page.locator(".wbx-error").inner_text()
+    assert not troubles
+
+
+def test_one_draws_on_the_picture_by_mouse_and_keyboard(shown: tuple[Page, list[str]]) -> None:
+    page, troubles = shown
+    out = io.BytesIO()
+    Image.new("RGB", (200, 100), "white").save(out, "PNG")
+    assert page.get_by_role("group", name="draw on the picture").is_hidden()
+    page.evaluate(SHOW, base64.b64encode(out.getvalue()).decode())
+    canvas = page.locator(".wbx-drop canvas")
+    canvas.wait_for()
+
+    def press(name: str) -> None:
+        page.get_by_role("button", name=name, exact=True).click()
+
+    def marks() -> list[dict[str, Any]]:
+        return page.evaluate("window.model.get('marks')")
+
+    press("pen")
+    press("blue")
+    at = canvas.bounding_box()
+    assert at is not None
+    page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+    page.mouse.up()
+    (line,) = marks()
+    assert (line["tool"], line["colour"]) == ("pen", "blue")
+    assert line["points"][-1] == pytest.approx([0.5, 0.5], abs=0.02)
+    press("box")
+    press("red")
+    canvas.focus()
+    for key in ("ArrowLeft", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert marks()[1]["points"] == [pytest.approx([0.36, 0.4]), pytest.approx([0.56, 0.64])]
+    pixel = page.evaluate(
+        "() => [...document.querySelector('.wbx-drop canvas').getContext('2d')"
+        ".getImageData(72, 50, 1, 1).data]"
+    )
+    assert pixel[0] == 255
+    assert pixel[1] < 150  # red, with smooth edges
+    press("undo")
+    assert len(marks()) == 1
+    press("clear")
+    assert marks() == []
+    page.evaluate("() => window.model.set({ warning: 'A photograph; the model knows <b>drawings</b>.' })")
+    assert page.locator(".wbx-warning").inner_text() == "A photograph; the model knows <b>drawings</b>."
+    narrow = page.evaluate("document.documentElement.scrollWidth <= 800")
+    assert narrow
     assert not troubles

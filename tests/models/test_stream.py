@@ -136,6 +136,16 @@ def test_pieces_joined_are_the_answer(vlm, words):
     assert "done" in repr(stream)
 
 
+def test_how_likely_a_thought_was_is_known_with_the_first_piece(vlm, words):
+    with replies(vlm, thinker(*words)):
+        stream = vlm.stream(PICTURE, "What is it?")
+        for _ in stream:
+            early = stream.p_think
+            break
+    assert early is not None
+    assert early == stream.p_think == stream.answer.p_think
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_replies_stream_as_they_are_recorded(vlm, seed):
     for mode in ("auto", "think", "nothink"):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from explorer_records import CLOSING, EVIL, answer
 from PIL import Image
@@ -22,6 +23,7 @@ class Growing:
 
     def __init__(self, mode: str, go: threading.Event) -> None:
         self.thought, self.text, self._mode = "I see", "", mode
+        self.p_think = 0.9
         self._go, self._stopped = go, False
 
     @property
@@ -65,13 +67,21 @@ def waited(panel: AskPanel) -> AskPanel:
     return panel
 
 
+def told(panel: AskPanel, *messages: Any, buffers: Any = ()) -> None:
+    """Tell a panel what a view tells it, and wait until it was done."""
+    for message in messages:
+        panel._heard(panel, message, buffers)
+    panel._pool.submit(int).result(20)
+
+
 def test_a_question_is_asked_as_it_stands_in_the_panel_and_grows() -> None:
     vlm = FakeModel()
     panel = AskPanel(vlm, png(), question="What?", mode="think", max_tokens=9, thinking_budget=3)
-    panel._heard(panel, {"kind": "ask"}, [])
+    told(panel, {"kind": "ask"})
     while not panel.asked[-1]["replies"] or not panel.asked[-1]["replies"][0]["thought"]:
         assert panel.running
     assert panel.asked[-1]["replies"][0]["text"] == ""
+    assert panel.asked[-1]["replies"][0]["likely"] == "thinks by itself with 90%"  # before there is an answer
     panel.ask()  # while one is written, nothing
     vlm.go.set()
     assert panel.answer.text == f"{EVIL} think"
@@ -79,7 +89,7 @@ def test_a_question_is_asked_as_it_stands_in_the_panel_and_grows() -> None:
     assert (image.size, question, mode) == ((30, 20), "What?", "think")
     assert options == {"max_tokens": 9, "thinking_budget": 3, "capture": False}
     (reply,) = waited(panel).asked[-1]["replies"]
-    assert "thinks by itself with 90%" in reply["facts"]
+    assert reply["likely"] == "thinks by itself with 90%"
 
 
 def test_all_modes_stand_side_by_side_and_one_that_the_model_lacks_is_told() -> None:
@@ -117,18 +127,68 @@ def test_what_is_typed_meanwhile_waits_for_the_next_question() -> None:
     assert [(image.size, question) for image, question, *_ in vlm.asked] == [((30, 20), "What?")] * 3
 
 
+def test_what_is_drawn_is_asked_about_in_the_pictures_own_resolution() -> None:
+    vlm = FakeModel()
+    vlm.go.set()
+    panel = AskPanel(vlm, Image.new("RGB", (400, 200), "white"), question="What is in the box?")
+    panel.marks = [
+        {"tool": "box", "colour": "red", "points": [[0.75, 0.75], [0.25, 0.25]]},
+        {"tool": "pen", "colour": "blue", "points": [[0.5, 0.1], [0.5, 0.2]]},
+        {"tool": "pen", "colour": "black", "points": [[0.9, 0.9]]},
+    ]
+    panel.ask()
+    waited(panel)
+    ((image, *_),) = vlm.asked
+    assert image.size == (400, 200)
+    found = [image.getpixel(place) for place in ((100, 100), (298, 100), (200, 30), (359, 179), (150, 100))]
+    assert found == [(255, 0, 0), (255, 0, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)]
+    assert panel.image.getpixel((100, 100)) == (255, 255, 255)
+    for bad in (
+        {"tool": "box", "points": [[0, 0]]},
+        {"colour": "mauve"},
+        {"points": [[2, 0]]},
+        {"points": []},
+    ):
+        with pytest.raises(InputError):
+            panel.marks = [{"tool": "pen", "colour": "red", "points": [[0, 0]], **bad}]
+    panel.show(png())
+    assert (panel.marks, panel.drawn) == ([], panel.image)
+
+
+def test_the_built_in_model_warns_of_a_picture_that_it_knows_nothing_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from workbench import models
+
+    vlm = models.load("nano")
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    panel = AskPanel(vlm, Image.fromarray(noise).resize((600, 400)))
+    assert "knows nothing but the drawings" in panel.warning
+    assert panel.warning in panel.static()
+    panel.show(Image.new("RGB", (10_000, 100), "white"))
+    assert "much larger" in panel.warning
+    panel.show(Image.new("RGB", (64, 64), "white"))
+    assert panel.warning == ""
+    monkeypatch.setattr(vlm, "source", "another")
+    assert AskPanel(vlm, Image.fromarray(noise)).warning == ""
+
+
 def test_mistakes_are_told_in_the_panel() -> None:
     panel = AskPanel(FakeModel())
-    panel._heard(panel, {"kind": "open", "name": "x.png"}, [b"no picture"])
-    assert panel.problem
-    panel._heard(panel, {"kind": "open"}, [memoryview(png())])
+    told(panel, {"kind": "open", "name": "x.png"}, buffers=[b"no picture"])
+    assert "not a picture" in panel.problem
+    told(panel, {"kind": "open", "name": "x.png"}, buffers=[b""])
+    assert "is empty" in panel.problem
+    told(panel, {"kind": "open"}, buffers=[memoryview(png())])
     assert panel.problem == ""
     assert panel.image is not None
     panel.ask()
     assert "an empty question" in waited(panel).problem
     with pytest.raises(InputError, match="an empty question"):
         _ = panel.answer
-    panel._heard(panel, "nonsense", [])
+    told(panel, "nonsense")
+    with pytest.raises(InputError, match="vlm=None"):
+        AskPanel(None)
     with pytest.raises(ModeError, match="loud"):
         AskPanel(FakeModel(), mode="loud")
 

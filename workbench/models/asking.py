@@ -213,6 +213,9 @@ class Work(Protocol):
     @property
     def done(self) -> bool: ...
 
+    @property
+    def p_think(self) -> float | None: ...
+
     def result(self) -> list[Answer]: ...
 
 
@@ -222,6 +225,7 @@ class Ended:
 
     answers: list[Answer]
     done: bool = True
+    p_think: float | None = None
 
     def result(self) -> list[Answer]:
         """The interrupted answers."""
@@ -320,6 +324,14 @@ class Stream:
         """The answer so far."""
         return self._so_far("answer")
 
+    @property
+    def p_think(self) -> float | None:
+        """`Answer.p_think`, known as soon as the first token is chosen; None before, and where there is none.
+
+        A server tells it with the finished answer only.
+        """
+        return self._work.p_think
+
     def __repr__(self) -> str:
         state = "done" if self.done else "writing"
         return f"<Stream {state}: {len(self.thought)} characters of thought, {len(self.text)} of answer>"
@@ -345,6 +357,8 @@ class Worker(Generic[T]):
         stop: set to make it end soon, with what there is.
         no_room: makes the error to raise when memory ran out; called after it was freed.
     """
+
+    p_think: float | None = None  # nothing of a reply is known before it is whole
 
     def __init__(
         self, work: Callable[[], T], *, stop: threading.Event, no_room: Callable[[], OutOfMemoryError]

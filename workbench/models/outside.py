@@ -30,6 +30,7 @@ __all__ = [
     "outside",
     "unwarned",
     "warn_outside",
+    "why_outside",
 ]
 
 PATCH, TILE = 16, 8
@@ -133,6 +134,17 @@ _WHY = {
     "photograph": "This picture looks like a photograph or a scan. The built-in model knows nothing but the "
     "drawings of workbench.synth; what it says about anything else means nothing.",
 }
+
+
+def why_outside(image: Image.Image, *, most_patches: int) -> str:
+    """What is wrong with a picture for the built-in model, in words; "" where nothing is.
+
+    Args:
+        image: as it is asked about.
+        most_patches: to which the model shrinks a picture.
+    """
+    kind = outside(image, most_patches=most_patches)
+    return _WHY[kind].format(patches=most_patches) if kind else ""
 
 
 def warn_outside(images: Iterable[Image.Image], *, most_patches: int, told: set[str]) -> None:

@@ -800,6 +800,11 @@ class Job:
         """Whether it has ended."""
         return self._worker.done
 
+    @property
+    def p_think(self) -> float | None:
+        """That of the first request's reply, as soon as it is known."""
+        return self._rows[0].p_think
+
     def result(self) -> list[Answer]:
         """Wait for the end; one answer per request, interrupted ones with what there is.
 

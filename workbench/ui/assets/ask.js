@@ -6,10 +6,10 @@ function render({ model, el }) {
   const root = make("div", "explorer wbx-ask", el);
   root.dataset.lmSuppressShortcuts = "true";
   const body = make("div", "body", root);
-  const drop = makeDrop(model, body);
-  const form = makeForm(model, make("div", "text", body));
   const problem = make("div", "status wbx-error", root);
   problem.setAttribute("role", "alert");
+  const drop = makeDrop(model, make("div", "ask-picture", body), problem);
+  const form = makeForm(model, make("div", "text", body));
   const asked = make("div", "asked", root);
 
   const tell = (content, buffers) => {
@@ -22,6 +22,7 @@ function render({ model, el }) {
   const gone = () => (problem.textContent = "The kernel of this panel is gone. Run its cell again.");
   const draw = () => {
     form.draw();
+    drop.redraw();
     problem.textContent = model.get("problem");
     drawAsked(asked, model.get("asked"), model.get("running"));
     root.dataset.running = model.get("running") ? "1" : "";
@@ -32,7 +33,7 @@ function render({ model, el }) {
     if (message.kind === "picture" && message.number === model.get("pictures")) await drop.draw(buffers[0]);
   };
   const fetchPicture = () => model.get("pictures") > 0 && tell({ kind: "picture" });
-  const names = ["question", "mode", "max_tokens", "thinking_budget", "running", "problem", "asked"];
+  const names = ["marks", "warning", "question", "mode", "max_tokens", "thinking_budget", "running", "problem", "asked"];
   model.on("msg:custom", receive);
   model.on("change:pictures", fetchPicture);
   for (const name of names) model.on(`change:${name}`, draw);
@@ -48,17 +49,29 @@ function render({ model, el }) {
 }
 
 /** Where a picture is dropped, pasted or chosen. */
-function makeDrop(model, parent) {
+function makeDrop(model, parent, problem) {
   const zone = make("div", "drop", parent, { tabIndex: 0 });
   zone.setAttribute("role", "button");
   const hint = make("div", "note", zone, { textContent: "Drop or paste a picture here, or press Enter to choose a file" });
   const canvas = make("canvas", "", zone, { hidden: true });
   const file = make("input", "", zone, { type: "file", accept: "image/*", hidden: true, ariaLabel: "picture" });
   zone.setAttribute("aria-label", hint.textContent);
+  let bitmap = null;
+  const paint = (growing = []) => {
+    if (!bitmap) return;
+    canvas.width = bitmap.width; // empties it
+    canvas.height = bitmap.height;
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    paintMarks(canvas, [...model.get("marks"), ...growing]);
+  };
+  const marks = makeMarks(model, canvas, parent, paint);
+  const warning = make("div", "warning", parent, { hidden: true });
+  warning.setAttribute("role", "status");
   const connect = (tell) => {
     const take = async (files) => {
       const picture = [...files].find(({ type }) => type.startsWith("image/"));
       if (picture) tell({ kind: "open", name: picture.name }, [await picture.arrayBuffer()]);
+      else if (files.length) problem.textContent = `${files[0].name} is not a picture. Take a PNG, JPEG or WebP file.`;
     };
     file.addEventListener("change", () => take(file.files));
     zone.addEventListener("click", (event) => event.target !== file && file.click());
@@ -81,15 +94,19 @@ function makeDrop(model, parent) {
   };
   const draw = async (view) => {
     const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-    canvas.width = bitmap.width;
-    canvas.height = bitmap.height;
-    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
     canvas.hidden = false;
+    redraw();
     hint.textContent = "Drop, paste or choose another";
     zone.dataset.picture = model.get("pictures");
   };
-  return { connect, draw };
+  const redraw = () => {
+    paint();
+    marks.draw();
+    warning.textContent = model.get("warning");
+    warning.hidden = !warning.textContent;
+  };
+  return { connect, draw, redraw };
 }
 
 /** The question, the mode, the budgets, and the buttons. */
@@ -155,9 +172,10 @@ function drawAsked(parent, asked, running) {
     const entry = make("section", "asked-one", parent);
     make("div", "question", entry, { textContent: question });
     const columns = make("div", "columns", entry);
-    replies.forEach(({ mode, thought, text, facts }) => {
+    replies.forEach(({ mode, likely, thought, text, facts }) => {
       const column = make("div", "column", columns);
       make("div", "label", column, { textContent: MODES[mode] ?? mode });
+      if (likely) make("div", "note wbx-likely", column, { textContent: likely });
       if (thought) {
         const fold = make("details", "", column, { open: place === 0 });
         make("summary", "label", fold, { textContent: "thought" });
