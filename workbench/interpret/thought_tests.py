@@ -31,7 +31,7 @@ from ..errors import InputError, ModeError
 from ..files import local_path
 from ..journal import Journal
 from ..models.families import Encoded
-from ..models.generate import model_inputs, prompt_cache
+from ..models.generate import model_inputs, prompt_cache, uncached
 from ..models.outside import unwarned
 from ..models.vlm import VLM, Model
 from ..names import verb
@@ -673,12 +673,14 @@ def probabilities(
     alone = [group[0] for group in groups.values() if len(group) == 1]
     for group in (*(group for group in groups.values() if len(group) > 1), alone):
         group.sort(key=lambda number: len(replies[number].token_ids))  # the least padding in each batch
-        prompt = None if group is alone or not vlm.shares_prompts else _Prompt.read(vlm, replies[group[0]])
-        for start in range(0, len(group), batch_size):
-            part = group[start : start + batch_size]
-            chances = _likely(vlm, [replies[number] for number in part], ids, prompt)
-            for number, p in zip(part, chances, strict=True):
-                found[number] = p
+        with held(vlm):  # as long as the prompt is read: some models keep where it ends beside its cache
+            shared = group is not alone and vlm.shares_prompts
+            prompt = _Prompt.read(vlm, replies[group[0]]) if shared else None
+            for start in range(0, len(group), batch_size):
+                part = group[start : start + batch_size]
+                chances = _likely(vlm, [replies[number] for number in part], ids, prompt)
+                for number, p in zip(part, chances, strict=True):
+                    found[number] = p
     return found
 
 
@@ -691,8 +693,7 @@ class _Prompt(NamedTuple):
     @classmethod
     def read(cls, vlm: VLM, reply: Answer) -> _Prompt:
         encoded = vlm.encode(reply.turns[:-1], mode=reply.mode)
-        with held(vlm):
-            return cls(encoded, prompt_cache(vlm.model, encoded, vlm.device))
+        return cls(encoded, prompt_cache(vlm.model, encoded, vlm.device))
 
 
 def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], prompt: _Prompt | None) -> list[float]:
@@ -702,16 +703,12 @@ def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], prompt: _Pr
         encoded = vlm.encode(*(reply.turns[:-1] for reply in replies), mode=replies[0].mode, begun=begun)
     else:
         encoded = prompt.encoded.repeated(begun)
-    with held(vlm):
-        inputs = model_inputs(vlm.model, encoded, vlm.device, cache=prompt and prompt.cache)
-        if prompt is not None:
-            past = prompt.cache.get_seq_length()
-            places = inputs["attention_mask"].cumsum(dim=-1) - 1
-            inputs |= {"input_ids": inputs["input_ids"][:, past:], "position_ids": places[:, past:]}
-        logits = vlm.model(**inputs, logits_to_keep=len(ids) + 1).logits[:, -len(ids) - 1 : -1].float()
-        own = torch.tensor([list(ids)] * len(replies), device=logits.device)
-        each = logits.log_softmax(dim=-1).gather(-1, own[..., None])[..., 0]
-        return each.double().sum(dim=-1).exp().tolist()
+    inputs = model_inputs(vlm.model, encoded, vlm.device, cache=prompt and prompt.cache)
+    kept = vlm.model(**uncached(vlm.model, inputs), logits_to_keep=len(ids) + 1).logits
+    logits = kept[:, -len(ids) - 1 : -1].float()
+    own = torch.tensor([list(ids)] * len(replies), device=logits.device)
+    each = logits.log_softmax(dim=-1).gather(-1, own[..., None])[..., 0]
+    return each.double().sum(dim=-1).exp().tolist()
 
 
 # -- what is kept ----------------------------------------------------------------------------------

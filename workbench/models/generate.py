@@ -502,12 +502,28 @@ def interruptible(model: torch.nn.Module, stop: threading.Event) -> Iterator[Non
             handle.remove()
 
 
+_PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+
+
 @torch.no_grad()
 def prompt_cache(model: PreTrainedModel, encoded: Encoded, device: torch.device) -> Cache:
     """Keys and values of one prompt but its last token, for replies that go on from there."""
     inputs = on_device(encoded.inputs, device, model.dtype)
-    before = {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
+    before = {name: inputs[name][:, :-1] for name in _PER_TOKEN if name in inputs}
     return model(**{**inputs, **before}, use_cache=True, logits_to_keep=1).past_key_values
+
+
+def uncached(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Of `model_inputs`, what a forward pass takes: tokens that are not cached, and their positions.
+
+    Positions are the model's own, as ``generate`` makes them: behind an image they need not count tokens.
+    """
+    cache = inputs.get("past_key_values")
+    if cache is None:
+        return inputs
+    past = cache.get_seq_length()
+    places = model._prepare_position_ids_for_generation(inputs["input_ids"], dict(inputs))
+    return inputs | {"input_ids": inputs["input_ids"][:, past:], "position_ids": places[..., past:]}
 
 
 @torch.no_grad()

@@ -487,7 +487,8 @@ class VLM(Model):
         self.name, self.source = name or family.name, source
         self.family = family.for_processor(processor, self.name)
         self._reload = reload
-        self.shares_prompts = self.family.shares_prompts  # not while a decision is steered
+        # not while a decision is steered
+        self.shares_prompts = self.family.shares_prompts and _sees_all(model)
         self._warned_of: set[str] = set()  # kinds of pictures outside the built-in model's world
         self.load_options: dict[str, Any] = {}  # what `workbench.load` was given besides source and device
         self._lock, self._process = threading.Lock(), os.getpid()
@@ -732,6 +733,12 @@ class VLM(Model):
     @framed
     def _repr_html_(self) -> str:
         return html_table(("", "model"), list(self._facts().items()))
+
+
+def _sees_all(model: PreTrainedModel) -> bool:
+    """Whether every layer of the decoder looks at all that stands before: its cache can be gone on from."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    return set(kinds) <= {"full_attention"}
 
 
 def _keeping(error: WorkbenchError, answers: list[Answer], note: str = "") -> WorkbenchError:

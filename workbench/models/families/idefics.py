@@ -98,4 +98,5 @@ SPEC = Idefics3(
     vision_tower="model.vision_model",
     projector="model.connector",
     note="no documented way to write coordinates; SmolVLM's processor needs the package num2words",
+    shares_prompts=True,
 )

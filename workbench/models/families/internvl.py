@@ -82,4 +82,5 @@ SPEC = InternVL(
         ),
     },
     coordinates="relative1000",
+    shares_prompts=True,
 )

@@ -143,4 +143,5 @@ SPEC = LlavaOneVision(
         ),
     },
     coordinates="relative",
+    shares_prompts=True,
 )

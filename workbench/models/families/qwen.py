@@ -99,6 +99,7 @@ QWEN2_5 = QwenVL(
     cell=28,
     per_picture=("image_grid_thw",),
     **_MERGED,
+    shares_prompts=True,
 )
 
 _INSTRUCT = {
@@ -126,6 +127,7 @@ QWEN3 = Qwen3VL(
     cell=32,
     per_picture=("image_grid_thw",),
     **_MERGED,
+    shares_prompts=True,
 )
 
 QWEN3_5 = QwenVL(
@@ -145,5 +147,6 @@ GLM4V = QwenVL(
     cell=28,
     per_picture=("image_grid_thw",),
     **_MERGED,
+    shares_prompts=True,
 )
 """GLM-4.1V-Thinking writes its thoughts unasked; GLM-4.5V and 4.6V have a switch.  The template tells."""
