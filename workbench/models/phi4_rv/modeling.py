@@ -462,6 +462,7 @@ class Phi4RVForConditionalGeneration(Phi4RVPreTrainedModel, Phi4RVGenerationMixi
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: Phi4RVConfig) -> None:
         super().__init__(config)
