@@ -46,7 +46,7 @@ def own_logits(vlm: VLM, answer: Answer) -> torch.Tensor:
     """The model's scores at every position, from one plain forward pass."""
     replay = Replay.of(vlm, answer)
     with held(vlm):
-        return forward(vlm, replay.inputs, replay.length)
+        return forward(vlm, replay, replay.length)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -201,7 +201,7 @@ def sink_maps(vlm: VLM, answer: Answer) -> list[np.ndarray]:
         norms[layer] = sizes / np.median(sizes)
 
     with held(vlm), reading(decoder, take):
-        forward(vlm, replay.inputs, 1)
+        forward(vlm, replay, 1)
     middle = [norms[layer] for layer in norms if decoder.depth / 4 <= layer <= 3 * decoder.depth / 4]
     mean = np.mean(middle or list(norms.values()), axis=0)
     return [sinks(grid, mean) for grid in replay.layout.images]

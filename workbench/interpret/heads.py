@@ -196,7 +196,7 @@ def decision_attribution(vlm: VLM, answer: Answer) -> DecisionAttribution:
             _projecting(between, into(middle)),
             _projecting(outs, into(given)),
         ):
-            scores = forward(vlm, replay.inputs, 2)[0].double()
+            scores = forward(vlm, replay, 2)[0].double()
         think, direct = _tokens(vlm, scores)
         onto, bias = _onto(decoder, stream[decoder.depth], think, direct)
         heads, mlp = np.full((decoder.depth, decoder.n_heads), np.nan), np.zeros(decoder.depth)
@@ -278,7 +278,7 @@ class _Goal:
 
     def logits(self, vlm: VLM) -> torch.Tensor:
         """Scores ``[scored tokens, vocabulary]``; call it inside `held`."""
-        kept = forward(vlm, self.replay.inputs, self.replay.length - self.start + 1)
+        kept = forward(vlm, self.replay, self.replay.length - self.start + 1)
         return kept[: len(self.ids)].float()
 
     def score(self, vlm: VLM) -> torch.Tensor:
@@ -291,7 +291,7 @@ def _goal(vlm: VLM, answer: Answer, target: str) -> _Goal:
     if target == "decision":
         replay = Replay.of(vlm, answer, reply=answer.reply_ids[:1])
         with held(vlm):
-            think, direct = _tokens(vlm, forward(vlm, replay.inputs, 2)[0])
+            think, direct = _tokens(vlm, forward(vlm, replay, 2)[0])
         return _Goal(replay, answer.prompt_tokens, (think,), (direct,))
     if target not in TARGETS:
         raise InputError(f"target={target!r}", f"one of {', '.join(map(repr, (*TARGETS, 'decision')))}")
@@ -360,7 +360,7 @@ def _means(vlm: VLM, outs: Mapping[int, nn.Module], replays: Sequence[Replay]) -
 
     with held(vlm), _projecting(outs, add):
         for replay in replays:
-            forward(vlm, replay.inputs, 1)
+            forward(vlm, replay, 1)
     count = sum(replay.length for replay in replays)
     return {layer: part / count for layer, part in total.items()}
 
@@ -377,7 +377,7 @@ def _under(vlm: VLM, answer: Answer, outs: Mapping[int, nn.Module], goal: _Goal,
         kept[layer] = given[0].double().cpu()
 
     with held(vlm), _projecting(outs, keep):
-        forward(vlm, swapped.inputs, 1)
+        forward(vlm, swapped, 1)
     return kept
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -80,7 +81,7 @@ def knockout(
     decoder = Decoder(vlm)
     chosen, cut = attending_layers(layers, decoder), head_numbers(heads, decoder)
     with held(vlm):
-        before, _ = score(vlm, replay)
+        before, _ = score(vlm, replay, of=answer)
         with cutting(decoder, unseen, blind, chosen, heads=cut):
             after, best = score(vlm, replay)
     written = answer.token_ids[replay.written.start :]
@@ -237,7 +238,9 @@ class _Run:
                 raise InputError(
                     f"target={target!r} with an answer that has none", "an answer with one, or 'reply'"
                 )
-        self.part = slice(start - self.replay.written.start, stop - self.replay.written.start)
+            # a given thought is scored where it is asked for
+            self.replay = replace(self.replay, forced=start - self.replay.prompt_tokens)
+        self.part = slice(0, stop - start)
 
     def score(self) -> float:
         """Log-probability of the target, in nats."""
@@ -265,7 +268,7 @@ def _states(
             kept[layer] = stream[0, list(places)].clone()
 
     with held(vlm), reading(decoder, take):
-        forward(vlm, replay.inputs, 1)
+        forward(vlm, replay, 1)
     return kept
 
 

@@ -61,7 +61,7 @@ def logit_lens(vlm: VLM, answer: Answer, *, k: int = 5, place: Place = "all", ch
     decoder = Decoder(vlm)
     reader = _Reader(decoder, at, replay.inputs["input_ids"][0], k=k, chunk=chunk, first=first)
     with held(vlm), reading(decoder, reader.take):
-        own = forward(vlm, replay.inputs, 1)[0].float().cpu()
+        own = forward(vlm, replay, 1)[0].float().cpu()
     error = _check(vlm, reader.last, own)
     decision = _decision(vlm, reader)
     ids = {*answer.token_ids, *np.unique(reader.top_ids).tolist()}

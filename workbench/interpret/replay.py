@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import inspect
 import operator
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
+from weakref import WeakSet
 
 import torch
 from PIL import Image
 from torch import nn
+from transformers.utils import ModelOutput
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError
@@ -31,9 +35,11 @@ __all__ = [
     "Decoder",
     "Prompt",
     "Replay",
+    "ReplayWarning",
     "adding",
     "attending_layers",
     "check_vlm",
+    "compare_written",
     "cutting",
     "encode_with",
     "forward",
@@ -45,6 +51,7 @@ __all__ = [
     "reading",
     "score",
     "turns_with",
+    "written_as_text",
 ]
 
 
@@ -139,7 +146,7 @@ class Prompt:
             if name == "input_ids":
                 tensor = torch.tensor([list(ids)])
             elif name == "attention_mask" or name.endswith("token_type_ids"):
-                fill = 1 if name == "attention_mask" else 0
+                fill = 1 if name == "attention_mask" else _reply_type(self.vlm, name, tensor)
                 tensor = torch.cat([tensor, tensor.new_full((1, reply), fill)], dim=1)
             out[name] = tensor.repeat(count, *[1] * (tensor.dim() - 1))
         return on_device(out, self.vlm.device, self.vlm.dtype)
@@ -181,6 +188,15 @@ def _trimmed(vlm: VLM, encoded: Encoded) -> dict[str, torch.Tensor]:
     return inputs
 
 
+def _reply_type(vlm: VLM, name: str, types: torch.Tensor) -> int:
+    """The type that generation gives to a token behind a prompt of these ``types [1, tokens]``.
+
+    The model's own step says it: 0 in most families; PaliGemma's 0 is the prompt, which looks both ways.
+    """
+    known: dict[str, Any] = {name: types, "attention_mask": torch.ones_like(types)}
+    return int(vlm.model._update_model_kwargs_for_generation(ModelOutput(), known)[name][0, -1])
+
+
 CHUNK = 256  # positions whose scores are turned into probabilities at a time
 
 
@@ -192,7 +208,7 @@ class Replay:
         inputs: the model's inputs ``[1, tokens]`` on its device, prompt and reply.
         layout: where the pictures stand.
         prompt_tokens: tokens of the prompt.
-        forced: tokens of the reply that the mode forced, at its start.
+        forced: tokens at the reply's start that the mode forced, or the caller gave as its thought.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -224,8 +240,9 @@ class Replay:
         Prompt.of(vlm, answer)  # refuses what is not a pair
         encoded = encode_with(vlm, answer, [answer.images if images is None else images])
         ids = list(answer.reply_ids if reply is None else reply)
-        forced = len(encoded.forced) if ids[: len(encoded.forced)] == encoded.forced else 0
-        inputs = on_device(_with_reply(encoded.inputs, ids), vlm.device, vlm.dtype)
+        begins = [encoded.forced, _given_ids(vlm, answer)]
+        forced = max(len(begin) for begin in ([], *begins) if ids[: len(begin)] == begin)
+        inputs = on_device(_with_reply(vlm, encoded.inputs, ids), vlm.device, vlm.dtype)
         length = len(encoded.prompt_ids[0])
         return cls(inputs, encoded.layouts[0] or TokenLayout(length), length, forced)
 
@@ -236,18 +253,112 @@ class Replay:
 
     @property
     def written(self) -> range:
-        """Positions of the tokens that the model chose itself: the reply without what the mode forced."""
+        """Positions of the tokens that the model chose itself, without what it was forced or given."""
         return range(self.prompt_tokens + self.forced, self.length)
 
 
-def _with_reply(inputs: dict[str, torch.Tensor], reply: Sequence[int]) -> dict[str, torch.Tensor]:
+def _given_ids(vlm: VLM, answer: Answer) -> list[int]:
+    """What a reply was given to begin with: its thought, or the beginning of one."""
+    thought, done = answer.settings.get("thought"), answer.settings.get("thought_done", True)
+    return [] if thought is None else vlm.family.begun_ids(vlm.processor, thought, done=done)
+
+
+def _with_reply(vlm: VLM, inputs: dict[str, torch.Tensor], reply: Sequence[int]) -> dict[str, torch.Tensor]:
     ids = torch.tensor([list(reply)], dtype=inputs["input_ids"].dtype)
     out = {**inputs, "input_ids": torch.cat([inputs["input_ids"], ids], dim=1)}
     out["attention_mask"] = torch.ones_like(out["input_ids"])
     for name in inputs:
-        if name.endswith("token_type_ids"):  # 0 for text in each of them
-            out[name] = torch.cat([inputs[name], torch.zeros_like(ids)], dim=1)
+        if name.endswith("token_type_ids"):
+            fill = _reply_type(vlm, name, inputs[name])
+            out[name] = torch.cat([inputs[name], torch.full_like(ids, fill)], dim=1)
     return out
+
+
+@contextlib.contextmanager
+def written_as_text(
+    vlm: VLM, inputs: dict[str, torch.Tensor], prompt_tokens: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """A model's inputs in which an image token that the reply holds is no place of a picture.
+
+    A model may write such a token; it was embedded as any other when the reply went on.  Read as a whole
+    with the pictures, it would be counted as one of their places.  So another token stands there, and within
+    this context the embeddings are those of what was written.
+    """
+    ids = inputs["input_ids"]
+    images = torch.tensor(sorted(vlm.family.image_ids(vlm.processor, vlm.model.config)), device=ids.device)
+    marked = torch.isin(ids, images)
+    marked[:, :prompt_tokens] = False
+    if not marked.any():
+        yield inputs
+        return
+    plain = ids[0][~torch.isin(ids[0], images)][0]
+
+    def embed(module: nn.Module, args: tuple, out: torch.Tensor) -> torch.Tensor | None:
+        if out.shape[:2] != ids.shape:
+            return None
+        return torch.where(marked[..., None], module.forward(ids), out)
+
+    handle = vlm.model.get_input_embeddings().register_forward_hook(embed)
+    try:
+        yield {**inputs, "input_ids": ids.masked_fill(marked, plain)}
+    finally:
+        handle.remove()
+
+
+class ReplayWarning(UserWarning):
+    """A reply that was run again is not what the model wrote; figures of it are those of another run."""
+
+
+NOISE = {torch.float32: 0.01, torch.float64: 0.001}  # nats between equals; 16-bit precision rounds more
+COARSE = 0.5
+_compared: WeakSet[Answer] = WeakSet()
+
+
+def compare_written(vlm: VLM, answer: Answer, logits: torch.Tensor, start: int) -> None:
+    """Compare a replay with what the model wrote, and warn where it departs; once for an answer.
+
+    Each token of a greedy reply was the likeliest one where it was written, and so it is in a faithful
+    replay.  Delimiters, given thoughts and sampled replies tell nothing, and are passed over.
+
+    Args:
+        vlm: the model.
+        answer: the answer, with its own pictures and reply.
+        logits: scores ``[tokens, vocabulary]`` from which the tokens from ``start`` on were chosen.
+        start: position of the first of them.
+    """
+    if answer in _compared or answer.settings.get("temperature", 1) > 0:
+        return
+    first = answer.prompt_tokens + len(_given_ids(vlm, answer))
+    at = [p for span in answer.spans.values() for p in span if first <= p and 0 <= p - start < len(logits)]
+    if not at:
+        return
+    _compared.add(answer)
+    scores = logits[[p - start for p in at]].float().log_softmax(dim=-1)
+    own = scores[torch.arange(len(at)), [answer.token_ids[p] for p in at]]
+    gaps = (scores.max(dim=-1).values - own).tolist()
+    departed = [n for n, gap in enumerate(gaps) if gap > NOISE.get(vlm.dtype, COARSE)]
+    if not departed:
+        return
+    n = departed[0]
+    wrote, likelier = (vlm.tokenizer.decode([i]) for i in (answer.token_ids[at[n]], int(scores[n].argmax())))
+    warnings.warn(
+        f"{vlm.name}, run again with its reply given, departs from what it wrote at {len(departed)} of "
+        f"{len(at)} tokens: first at token {at[n]}, where it wrote {wrote!r} and now {likelier!r} is "
+        f"likelier by {gaps[n]:.2f} nats (at most {max(gaps):.2f}). Figures of this answer are those of "
+        "another run: other weights or precision, or a family that reads a whole reply otherwise than step "
+        "by step",
+        ReplayWarning,
+        stacklevel=_levels_out(),
+    )
+
+
+def _levels_out() -> int:
+    """Callers between this module's function and the first line that is the user's (decorators left out)."""
+    frame, levels = sys._getframe(1), 1
+    ours = ("workbench.", "torch.", "contextlib")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
+        frame, levels = frame.f_back, levels + 1
+    return levels
 
 
 @contextlib.contextmanager
@@ -274,23 +385,31 @@ def held(vlm: VLM, *, gradients: bool = False) -> Iterator[None]:
     raise OutOfMemoryError(given, "room for one forward pass", "fewer positions, or a shorter answer")
 
 
-def forward(vlm: VLM, inputs: dict[str, torch.Tensor], keep: int) -> torch.Tensor:
+def forward(vlm: VLM, replay: Replay, keep: int) -> torch.Tensor:
     """Scores of the last ``keep`` positions ``[keep, vocabulary]``; call it inside `held`."""
     options: dict[str, Any] = {"use_cache": False, "return_dict": True}
     if "logits_to_keep" in inspect.signature(vlm.model.forward).parameters:
         options["logits_to_keep"] = keep
-    return vlm.model(**inputs, **options).logits[0, -keep:]
+    with written_as_text(vlm, replay.inputs, replay.prompt_tokens) as inputs:
+        return vlm.model(**inputs, **options).logits[0, -keep:]
 
 
-def score(vlm: VLM, replay: Replay) -> tuple[torch.Tensor, list[int]]:
+def score(vlm: VLM, replay: Replay, *, of: Answer | None = None) -> tuple[torch.Tensor, list[int]]:
     """How likely what the model wrote is, and what is likeliest instead; call it inside `held`.
+
+    Args:
+        vlm: the model.
+        replay: what is run.
+        of: the answer, where nothing is changed: it is compared with what the model wrote.
 
     Returns:
         Log-probability of each token of ``replay.written`` in nats, float64 on the CPU, and the most
         likely token in the place of each.
     """
     first = replay.written.start
-    logits = forward(vlm, replay.inputs, replay.length - first + 1)[:-1]
+    logits = forward(vlm, replay, replay.length - first + 1)[:-1]
+    if of is not None:
+        compare_written(vlm, of, logits, first)
     ids = replay.inputs["input_ids"][0, first:].to(logits.device)
     parts = [
         torch.log_softmax(scores.float(), dim=-1).gather(-1, own[:, None])[:, 0]

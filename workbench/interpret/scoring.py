@@ -30,7 +30,7 @@ from ..models.device import is_out_of_memory, release_memory
 from ..models.vlm import VLM
 from ..types import Span
 from .regions import Baseline, Regions, baseline_image, make_regions
-from .replay import Prompt
+from .replay import Prompt, compare_written, written_as_text
 from .targets import Scored, Target, make_target
 
 __all__ = [
@@ -138,6 +138,7 @@ class Engine:
         self.own = prompt.vlm.family.name == "phi4-rv" and prompt.pixels is not None
         self._features: list[torch.Tensor] = []
         self._prefix: tuple[int, Any] | None = None
+        self.pick: Pick = _picked
 
     @property
     def model(self) -> Any:
@@ -179,9 +180,9 @@ class Engine:
             target: what is scored.
             pixels: ``[n, *shape]``; None where the prompt has no picture.
             altered: bool ``[n, pictures]``, which pictures differ from the answer's.
-            pick: what is read off the scores instead: `logits_of` or `log_odds` of the tokens.
+            pick: what is read off the scores instead of ``pick``: `logits_of` or `log_odds` of the tokens.
         """
-        pick = pick or _picked
+        pick = pick or self.pick
         if self.own:
             assert pixels is not None, "this path is for prompts with pictures"
             features = self.features(pixels, altered)
@@ -198,7 +199,8 @@ class Engine:
         if pixels is not None:
             inputs["pixel_values"] = pixels.flatten(0, 1).to(self.prompt.vlm.device, self.prompt.vlm.dtype)
         keep = len(ids) - scored.span.start + 1
-        logits = self.model(**inputs, logits_to_keep=keep, use_cache=False).logits
+        with written_as_text(self.prompt.vlm, inputs, self.prompt.answer.prompt_tokens) as read:
+            logits = self.model(**read, logits_to_keep=keep, use_cache=False).logits
         return pick(logits, ids[scored.span.start :])
 
     # -- Phi-4-reasoning-vision and the built-in model -------------------------------------------
@@ -468,7 +470,11 @@ class Scorer:
     def base(self) -> float:
         """The score with the pictures as they are."""
         if self._base is None:
-            self._base = float(self._batched(1, lambda at: self.engine.original(1))[0])
+            self.engine.pick = self._compared
+            try:
+                self._base = float(self._batched(1, lambda at: self.engine.original(1))[0])
+            finally:
+                self.engine.pick = _picked
         return self._base
 
     @property
@@ -606,6 +612,15 @@ class Scorer:
     def _need_pictures(self) -> None:
         if self.prompt.pixels is None:
             raise InputError("an answer about no picture", "an answer to a question with a picture")
+
+    def _compared(self, logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """`_picked`, and a look whether the answer's own tokens are those that were written."""
+        for scored in self.target.sequences:
+            start = scored.span.start
+            if self.answer.token_ids[start : start + len(ids)] == tuple(ids):
+                compare_written(self.vlm, self.answer, logits[0, -len(ids) - 1 : -1], start)
+                break
+        return _picked(logits, ids)
 
     @torch.no_grad()
     def _batched(

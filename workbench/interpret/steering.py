@@ -298,7 +298,7 @@ def _read(vlm: VLM, decoder: Decoder, replay: Replay, at: list[int]) -> np.ndarr
         layers.append(stream[0, at].double().cpu())
 
     with held(vlm), reading(decoder, take):
-        forward(vlm, replay.inputs, 1)
+        forward(vlm, replay, 1)
     return torch.stack(layers, dim=1).numpy()
 
 

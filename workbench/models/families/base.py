@@ -519,6 +519,7 @@ def pad_left(batch: Mapping[str, Any], rows: Sequence[Row], pad_id: int) -> dict
         return torch.tensor([[fill] * (longest - len(v)) + list(v) for v in values], dtype=torch.long)
 
     out = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
+    out.pop("labels", None)  # PaliGemma's processor gives them for training
     out["input_ids"] = padded([row.ids for row in rows], pad_id)
     out["attention_mask"] = padded([[1] * len(row.ids) for row in rows], 0)
     for name in rows[0].extras:

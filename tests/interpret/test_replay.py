@@ -1,0 +1,127 @@
+"""A reply that is run again is what the model wrote; where it is not, a warning says so with figures."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from attribution_cases import MODELS, ask, tiny_families, tiny_vlm
+
+import workbench
+from workbench.interpret import attribute, knockout, logit_lens
+from workbench.interpret.replay import Replay, ReplayWarning, forward, held
+from workbench.models.vlm import VLM
+
+
+@pytest.fixture(scope="module")
+def nano() -> VLM:
+    return workbench.load()
+
+
+@pytest.fixture(scope="module")
+def paligemma(tmp_path_factory: pytest.TempPathFactory) -> VLM:
+    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    torch.manual_seed(0)
+    tok = tiny_families.tokenizer(
+        ["<pad>", "<eos>", "<bos>", "<image>"], eos_token="<eos>", pad_token="<pad>", bos_token="<bos>"
+    )
+    text = {**tiny_families.TEXT, **tiny_families._token_ids(tok), "model_type": "gemma", "head_dim": 8}
+    config = PaliGemmaConfig(
+        text_config={**text, "vocab_size": len(tok) + 1200},
+        vision_config={
+            **tiny_families.VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8,
+            "projection_dim": 32,
+        },
+        image_token_index=tok.convert_tokens_to_ids("<image>"), projection_dim=32,
+    )  # fmt: skip
+    images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    images.image_seq_length = 16
+    template = "{% for m in messages %}{% for p in m['content'] %}"
+    template += "{{ '<image>' if p['type'] == 'image' else p['text'] }}{% endfor %}{% endfor %}"
+    folder = tmp_path_factory.mktemp("paligemma")
+    model = PaliGemmaForConditionalGeneration(config)
+    tiny_families.write(folder, model, tok, images, "PaliGemmaProcessor", template)
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace("{", '{"image_seq_length": 16,', 1))
+    return workbench.load(folder, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("name", [*MODELS, "paligemma"])
+def test_a_greedy_reply_is_the_argmax_of_its_replay(name: str, request, tmp_path_factory) -> None:
+    vlm = request.getfixturevalue(name) if name == "paligemma" else tiny_vlm(name, tmp_path_factory)
+    answer = ask(vlm, tokens=6)
+    replay = Replay.of(vlm, answer)
+    with held(vlm):
+        best = forward(vlm, replay, replay.length - replay.prompt_tokens + 1)[:-1].argmax(-1)
+    assert tuple(best.tolist()) == answer.reply_ids
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ReplayWarning)
+        knockout(vlm, answer, sources="images", targets="reply")
+
+
+def test_other_weights_are_told_once_with_figures(tmp_path_factory) -> None:
+    vlm = tiny_vlm("general", tmp_path_factory)
+    answer = ask(vlm, tokens=5)
+    head = vlm.model.get_output_embeddings().weight
+    before = head.data.clone()
+    head.data.neg_()
+    try:
+        with pytest.warns(ReplayWarning, match=r"at 5 of 5 tokens: first at token .* nats") as told:
+            attribute(vlm, answer, method="occlusion", progress=False)
+        assert [w.filename for w in told if w.category is ReplayWarning] == [__file__]
+        sampled = replace(answer, settings={**answer.settings, "temperature": 1.0})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ReplayWarning)
+            knockout(vlm, answer, sources="images", targets="reply")
+            knockout(vlm, sampled, sources="images", targets="reply")
+    finally:
+        head.data.copy_(before)
+
+
+class Forced:
+    """Lets a reply be written token by token, whatever the model would choose."""
+
+    def __init__(self, reply: tuple[int, ...], prompt: int) -> None:
+        self.reply, self.prompt = reply, prompt
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, self.reply[ids.shape[1] - self.prompt]] = 0
+        return forced
+
+
+@pytest.mark.parametrize("name", ["general", "qwen2.5-vl", "qwen3-vl", "gemma3", "phi4-rv"])
+def test_an_image_token_that_a_reply_holds_is_text(name: str, tmp_path_factory) -> None:
+    vlm = tiny_vlm(name, tmp_path_factory)
+    answer = ask(vlm, tokens=4)
+    at = next(iter(answer.layout.images)).start
+    ids = list(answer.token_ids)
+    ids[answer.prompt_tokens + 1] = ids[at]  # the picture's own token
+    answer = replace(answer, token_ids=tuple(ids), settings={**answer.settings, "temperature": 1.0})
+    replay = Replay.of(vlm, answer)
+    with held(vlm):
+        ours = forward(vlm, replay, 4)
+        steps = vlm.model.generate(
+            **Replay.of(vlm, answer, reply=[]).inputs, max_new_tokens=4, do_sample=False, output_logits=True,
+            return_dict_in_generate=True, logits_processor=[Forced(answer.reply_ids, answer.prompt_tokens)],
+        ).logits  # fmt: skip
+    np.testing.assert_allclose(ours[:3], torch.cat(steps)[1:], atol=2e-3)
+    assert not vlm.model.get_input_embeddings()._forward_hooks
+    logit_lens(vlm, answer, k=2)
+    found = attribute(vlm, answer, method="occlusion", progress=False)
+    assert found.maps[0].shape == (answer.layout.images[0].rows, answer.layout.images[0].cols)
+
+
+def test_a_given_thought_is_not_the_models_own(nano: VLM) -> None:
+    sample = workbench.synth.sample("gui_links", 1, seed=7)[0]
+    given = nano.ask(sample.images, sample.question, thought="Mail links to Shop.")
+    replay = Replay.of(nano, given)
+    assert replay.written.stop == len(given.token_ids)
+    assert given.spans["thought"].stop <= replay.written.start <= given.spans["answer"].start
+    own = nano.ask(sample.images, sample.question, mode="think")
+    assert Replay.of(nano, own).written.start <= own.spans["thought"].start
