@@ -35,6 +35,7 @@ __all__ = [
     "RIGHT",
     "Reading",
     "microscope",
+    "of_size",
     "read_back",
     "readable_height",
 ]
@@ -225,10 +226,24 @@ def microscope(
     Example:
         >>> microscope("screen.png", budget=2048).frame()
     """
+    return of_size(open_image(image).size, budget=budget, methods=methods, tile=tile)
+
+
+def of_size(
+    size: tuple[int, int],
+    *,
+    budget: int = 3600,
+    methods: Sequence[str] = tuple(FEEDINGS),
+    tile: int | None = None,
+) -> Microscope:
+    """The same for a picture of which only (width, height) is known, in pixels: nothing else decides it.
+
+    Raises:
+        InputError: as `microscope`.
+    """
     names = [method_name(m) for m in ((methods,) if isinstance(methods, str) else methods)]
     if not names:
         raise InputError("methods=()", f"some of {', '.join(FEEDINGS)}")
-    size = open_image(image).size
     readings = []
     for name in dict.fromkeys(names):
         plan = feed(size, budget, method=name, tile=tile)

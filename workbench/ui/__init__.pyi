@@ -4,3 +4,4 @@ from .failures import FailureBrowser as FailureBrowser
 from .failures import failures as failures
 from .live import LiveAnswer as LiveAnswer
 from .live import live as live
+from .microscope import ResolutionMicroscope as ResolutionMicroscope

@@ -11,3 +11,29 @@ const percent = (share) =>
   share > 0 && share < 0.0001 ? "under 0.01%" : `${(100 * share).toPrecision(share >= 0.1 ? 3 : 2)}%`;
 const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const shown = ({ text, name }) => name || text.trim() || (text.includes("\n") ? "↵" : "␣");
+
+/**
+ * Sliders by keyboard: JupyterLab keeps arrow keys from native controls, so that we move them ourselves.
+ * Escape leaves the widget.
+ */
+function listenToControls(root) {
+  root.addEventListener("keydown", (event) => {
+    const input = event.target;
+    if (event.key === "Escape") {
+      document.activeElement?.blur();
+      return;
+    }
+    if (input.type !== "range" || input.disabled) return;
+    const [low, high, step] = [input.min, input.max, input.step].map(Number);
+    const value = Number(input.value);
+    const moved = {
+      ArrowLeft: value - step, ArrowDown: value - step, ArrowRight: value + step, ArrowUp: value + step,
+      PageDown: value - 5 * step, PageUp: value + 5 * step, Home: low, End: high,
+    }[event.key];
+    if (moved === undefined) return;
+    input.value = Math.min(Math.max(moved, low), high);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}

@@ -188,32 +188,6 @@ function listenToKeys({ pictures, state }) {
   }
 }
 
-/**
- * Sliders by keyboard: JupyterLab keeps arrow keys from native controls, so that we move them ourselves.
- * Escape leaves the explorer.
- */
-function listenToControls(root) {
-  root.addEventListener("keydown", (event) => {
-    const input = event.target;
-    if (event.key === "Escape") {
-      document.activeElement?.blur();
-      return;
-    }
-    if (input.type !== "range" || input.disabled) return;
-    const [low, high, step] = [input.min, input.max, input.step].map(Number);
-    const value = Number(input.value);
-    const moved = {
-      ArrowLeft: value - step, ArrowDown: value - step, ArrowRight: value + step, ArrowUp: value + step,
-      PageDown: value - 5 * step, PageUp: value + 5 * step, Home: low, End: high,
-    }[event.key];
-    if (moved === undefined) return;
-    input.value = Math.min(Math.max(moved, low), high);
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    event.preventDefault();
-    event.stopPropagation();
-  });
-}
-
 /** While the button or the key B is held, the pictures are bare. */
 function listenToBare(view) {
   const { root } = view;
