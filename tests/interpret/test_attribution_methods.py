@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 from types import SimpleNamespace
@@ -21,8 +22,8 @@ from workbench.interpret.methods import activation, greedy, regional
 from workbench.interpret.methods.job import Job, _cells
 from workbench.interpret.regions import make_regions
 from workbench.interpret.scoring import Scorer
-from workbench.interpret.targets import Contrast
-from workbench.types import PatchGrid, TokenLayout
+from workbench.interpret.targets import Contrast, Scored
+from workbench.types import PatchGrid, Span, TokenLayout
 
 HALVES = [(0, 0, 48, 56), (48, 0, 96, 56), (0, 56, 96, 112)]
 
@@ -285,6 +286,31 @@ def test_tam_reads_the_output_head_at_the_pictures_positions(asked) -> None:
     token = answer.token_ids[scored.span.start]
     np.testing.assert_allclose(table[: scored.span.stop, column[token]], logits[:, token], atol=1e-3)
     assert quiet(asked, "tam", denoise=False).maps[0].min() >= 0
+
+
+def test_tams_context_is_the_question_and_the_reply_so_far(asked) -> None:
+    vlm, answer = asked
+    places = activation.question_places(vlm.tokenizer, answer)
+    said = vlm.tokenizer.decode([answer.token_ids[at] for at in places])
+    assert answer.question in said
+    assert len(said) <= len(answer.question) + 4, "no control token, nothing of the template"
+    assert all(answer.layout.locate(at) is None for at in places)
+    other = activation.question_places(vlm.tokenizer, replace(answer, question="nobody asked this"))
+    assert set(places) < set(other), "all text, where the question is not found as it stands"
+
+
+def test_a_repeated_word_of_the_context_counts_each_time() -> None:
+    """Two words of the context, the second three times: its map is taken off with three times the weight."""
+    ids, grid = (1, 2, 2, 2, 9, 9, 9, 3), PatchGrid(0, 1, 3, 4, (30, 10), (0.0, 0.0, 30.0, 10.0), 3)
+    table = np.ones((8, 3))  # scores of the tokens 1, 2 and 3
+    table[4:7] = [[4.0, 0.0, 5.0], [0.0, 4.0, 5.0], [0.0, 0.0, 5.0]]
+    scored, layout = Scored(ids, Span(7, 8)), SimpleNamespace(grids=(grid,))
+    scores = table, {1: 0, 2: 1, 3: 2}
+    found = activation._token_map(scores, scored, 7, layout, [0, 1, 2, 3], filtered=False)[4:7]
+    expected = activation.without_interference(
+        np.full(3, 5.0), np.array([[4.0, 0, 0], [0, 4.0, 0]]), np.array([1.0, 3.0])
+    )
+    np.testing.assert_allclose(found, expected)
 
 
 def test_tokens_of_crops_count_for_the_cell_that_they_show() -> None:

@@ -1,22 +1,30 @@
-"""Token activation maps, after TAM (Li et al. 2025, arXiv 2506.23270): what the picture's tokens would say
+"""Token activation maps, TAM (Li et al. 2025, arXiv 2506.23270): what the picture's tokens would say
 
-Written from descriptions of the method, and not compared with its authors' code.
+As its authors compute it: activations, the context and its weights, the least-squares scale, and the filter's
+window, ranks and width.  What differs: maps keep the scores' unit (theirs are scaled to 0..1 together with
+the words'); a window without any spread gives its median; a target of several tokens gets their mean;
+several pictures are filtered each by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ...answer import Answer
 from ...errors import CapabilityError
+from ...models.capture import token_texts
 from ..scoring import Scorer
 from ..targets import Scored
 from .job import Job, Outcome
 
-__all__ = ["rank_gaussian_filter", "run", "without_interference"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["question_places", "rank_gaussian_filter", "run", "without_interference"]
 
 CHUNK = 256  # positions whose scores over the whole vocabulary are held at a time
 
@@ -27,25 +35,46 @@ def run(job: Job) -> Outcome:
     For a target token: its score at every prompt position through the output head, negative ones cut; the
     context's own activations, weighted by the context's evidence for the target token, fitted by
     least squares and taken off (the paper's estimated causal inference); a rank-Gaussian filter over 3 x 3
-    cells.  The mean over the target's tokens, weighted as the target is.
+    cells.  The context is the question's words and the reply so far, but not other places of the same
+    token.  The mean over the target's tokens, weighted as the target is.
     """
     scorer = job.scorer
     layout = scorer.answer.layout
     assert layout is not None, "checked by attribute"
     total = np.zeros(scorer.answer.prompt_tokens)
+    asked = question_places(scorer.vlm.tokenizer, scorer.answer)
     job.expect(len(scorer.target.sequences))
     for scored in scorer.target.sequences:
         scores = _scores(scorer, scored)
         for number in range(len(scored.span)):
-            found = _token_map(
-                scores, scored, scored.span.start + number, layout, filtered=job.options["denoise"]
-            )
+            at = scored.span.start + number
+            context = [*asked, *range(scorer.answer.prompt_tokens, at)]
+            found = _token_map(scores, scored, at, layout, context, filtered=job.options["denoise"])
             total += scored.weight * found[: len(total)] / len(scored.span)
     return Outcome(positions=total)
 
 
+def question_places(tokenizer: PreTrainedTokenizerBase, answer: Answer) -> list[int]:
+    """Positions of the prompt's tokens that spell the question; without it, of all its text."""
+    assert answer.layout is not None, "checked by attribute"
+    text = [at for at in range(answer.prompt_tokens) if answer.layout.locate(at) is None]
+    texts = token_texts(tokenizer, answer.prompt_ids, ())
+    ends = np.cumsum([len(texts[at]) for at in text])
+    start = "".join(texts[at] for at in text).rfind(answer.question)
+    if start < 0:
+        return text
+    stop = start + len(answer.question)
+    return [at for at, end in zip(text, ends, strict=True) if end > start and end - len(texts[at]) < stop]
+
+
 def _token_map(
-    scores: tuple[np.ndarray, dict[int, int]], scored: Scored, at: int, layout: Any, *, filtered: bool
+    scores: tuple[np.ndarray, dict[int, int]],
+    scored: Scored,
+    at: int,
+    layout: Any,
+    context: Sequence[int],
+    *,
+    filtered: bool,
 ) -> np.ndarray:
     """The cleaned map of the target token at position ``at``, over all positions before it."""
     table, column = scores
@@ -53,9 +82,7 @@ def _token_map(
     pictures = np.zeros(at, dtype=bool)
     for grid in layout.grids:
         pictures[grid.start : grid.stop] = True
-    context = [p for p in np.flatnonzero(~pictures) if scored.ids[p] != scored.ids[at]]
-    first = {scored.ids[p]: int(p) for p in reversed(context)}  # a repeated token counts once
-    places = sorted(first.values())
+    places = [p for p in context if scored.ids[p] != scored.ids[at]]
     out = np.zeros(at)
     out[~pictures] = activation[~pictures]
     maps = np.maximum(table[:at][:, [column[scored.ids[p]] for p in places]], 0)[pictures].T
