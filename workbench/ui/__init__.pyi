@@ -5,3 +5,4 @@ from .failures import failures as failures
 from .live import LiveAnswer as LiveAnswer
 from .live import live as live
 from .microscope import ResolutionMicroscope as ResolutionMicroscope
+from .model import ModelPanel as ModelPanel
