@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple, TypeVar
@@ -54,28 +55,39 @@ def framed(method: Callable[[R], str]) -> Callable[[R], str]:
     return inside
 
 
+# What turns text round, and what has no width: a reader sees neither, so that words could hide in them.
+_UNSEEN = re.compile(r"[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
+
+
+def _escaped(value: object) -> str:
+    """Escaped text; characters that cannot be seen stand as ``\\uXXXX``."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", escape(str(value)))
+
+
 def text(value: object, *, preformatted: bool = False) -> str:
-    """A value as escaped text, isolated so that right-to-left marks in it turn nothing else round.
+    """A value as escaped text, isolated so that right-to-left words in it turn nothing else round.
+
+    Marks that turn text round and characters without width are shown as ``\\uXXXX``.
 
     Args:
         value: what is shown.
         preformatted: keep line breaks and runs of spaces.
     """
     if preformatted:
-        return f'<bdi style="white-space:pre-wrap">{escape(str(value))}</bdi>'
-    return f"<bdi>{escape(str(value))}</bdi>"
+        return f'<bdi style="white-space:pre-wrap">{_escaped(value)}</bdi>'
+    return f"<bdi>{_escaped(value)}</bdi>"
 
 
 def table(header: Sequence[object], rows: Sequence[Sequence[object]], *, caption: str = "") -> str:
     """A table; cells are escaped unless they are `Markup`, numbers stand to the right."""
     head = "".join(f'<th style="text-align:left">{_inside(name)}</th>' for name in header)
     body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{_escaped(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _inside(value: object) -> str:
-    return value.html if isinstance(value, Markup) else escape(str(value))
+    return value.html if isinstance(value, Markup) else _escaped(value)
 
 
 def _cell(value: object) -> str:
@@ -91,7 +103,7 @@ def _cell(value: object) -> str:
 
 def details(summary: str, body: str, *, opened: bool = False) -> str:
     """A part that is folded until it is clicked; ``body`` is HTML, ``summary`` is text."""
-    return f"<details{' open' if opened else ''}><summary>{escape(summary)}</summary>{body}</details>"
+    return f"<details{' open' if opened else ''}><summary>{_escaped(summary)}</summary>{body}</details>"
 
 
 def thumbnail(image: Image.Image, *, side: int = 320, alt: str = "") -> str:

@@ -159,3 +159,24 @@ def test_a_list_as_gold_is_one_text_where_the_harness_takes_it_so() -> None:
     assert value("ChartQA", "blue", "['blue', 'red']", "vlmevalkit") == 1
     assert value("ChartQA", "blue", "['blue', 'red']", "lmms-eval") == 0
     assert value("ChartQA", "['blue', 'red']", "['blue', 'red']", "lmms-eval") == 1
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "inside", "gold", "item"),
+    [
+        ("ChartQA", "38", "38", {}),
+        ("ChartQA", "Germany", "Germany", {}),
+        ("MMStar", "B", "B", {"options": OPTIONS}),
+        ("MMStar", "dark red", "B", {"options": OPTIONS}),
+        ("MathVision", "\\boxed{\\frac{1}{2}}", "0.5", {}),
+        ("MathVista", "14", "14", {"answer_type": "integer"}),
+        ("HallusionBench", "Yes", "Yes", {}),
+    ],
+)
+@pytest.mark.parametrize("end", ["<|end_of_box|>", ""])  # "": cut at max_tokens, or the end token dropped
+def test_an_answer_in_glms_box_is_the_answer(
+    benchmark: str, inside: str, gold: str, item: dict[str, Any], end: str
+) -> None:
+    reply = f"In 2015, A was 12, and no more.\n<|begin_of_box|>{inside}{end}"
+    assert value(benchmark, reply, gold, **item) == 1
+    assert value(benchmark, reply, "A" if gold == "B" else "No" if gold == "Yes" else "7", **item) == 0

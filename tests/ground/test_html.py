@@ -16,7 +16,6 @@ HOSTILE = [
     "</script><script>alert(1)</script>",
     "The price is $5 for a_1 and $7 for *b*.",
     r"$$\href{https://example.org}{LINK}$$",
-    "a\u202eb",
     '" onmouseover="alert(1)',
 ]
 
@@ -52,6 +51,16 @@ def test_text_stays_text(words: str) -> None:
         "div", "bdi", "table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary",
     }  # fmt: skip
     assert not any(name.startswith("on") for _, attrs in found.tags for name in attrs)
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2067", "\u200b", "\ufeff"])
+def test_marks_that_cannot_be_seen_are_shown(mark: str) -> None:
+    words = f"a{mark}b"
+    found = read(html.text(words) + html.table([words], [[words]], caption=words) + html.details(words, ""))
+    assert mark not in found.text
+    assert found.text.count(f"a\\u{ord(mark):04x}b") == 5
+    family = "\U0001f469\u200d\U0001f467 \u05e9\u05dc\u05d5\u05dd"  # joined signs and Hebrew stay as they are
+    assert read(html.text(family)).text == family
 
 
 def test_the_outermost_element_is_never_typeset() -> None:

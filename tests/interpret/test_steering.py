@@ -285,6 +285,10 @@ def test_what_cannot_be_steered_or_probed_is_named(nano: VLM, sets, thinking, cl
         (lambda: interpret.steering_vector(nano, positive=sets[0], negative=[]), "negative answers to 0"),
         (lambda: interpret.probe(nano, positive=sets[0][:3], negative=sets[1]), "positive answers to 3"),
         (lambda: interpret.probe(nano, positive=sets[0], negative=sets[1], place="end"), "place='end'"),
+        (
+            lambda: interpret.probe(nano, positive=sets[0][:5], negative=[sets[1][0]] * 95 + sets[1][:5]),
+            "negative answers to . questions, thinned to the 5 answers of the smaller set",
+        ),
         (lambda: interpret.probe(nano, positive=sets[0], negative=sets[1], points=0), "points=0"),
         (lambda: interpret.probe(nano, place="thought", **turned), "without a thought"),
         (lambda: interpret.steering_sweep(nano, thinking, samples=[]), "0 samples"),

@@ -387,6 +387,8 @@ def _projections(decoder: Decoder, name: str) -> dict[int, nn.Module]:
     for layer, block in enumerate(decoder.blocks):
         mixer = next((part for word in MIXERS if (part := getattr(block, word, None)) is not None), None)
         out = next((part for word in PROJECTIONS if (part := getattr(mixer, word, None)) is not None), None)
+        if out is not None and not hasattr(out, "in_features"):
+            raise _unknown(name, f"a linear projection of attention, not {type(out).__name__}")
         if out is not None:
             found[layer] = out
     if not found:

@@ -222,10 +222,12 @@ def probe(
     for name, count, few in (("points", points, 1), ("n_folds", n_folds, 2), ("n_random", n_random, 1)):
         if isinstance(count, bool) or not isinstance(count, int) or count < few:
             raise InputError(f"{name}={count!r}", f"a whole number, at least {few}")
+    _two_sets(positive, negative, least=n_folds)
     rng = np.random.default_rng(seed)
     size = min(len(positive), len(negative))
     positive, negative = ([part[i] for i in _kept(len(part), size, rng)] for part in (positive, negative))
-    answers, labels, questions = _two_sets(positive, negative, least=n_folds)
+    thinned = f", thinned to the {size} answers of the smaller set"
+    answers, labels, questions = _two_sets(positive, negative, least=n_folds, thinned=thinned)
     shares = [0.0] if place == "decision" else np.linspace(0, 1, points).tolist()
     states = _states(vlm, answers, shares, place, progress)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
@@ -246,13 +248,14 @@ def probe(
 
 
 def _two_sets(
-    positive: Sequence[Answer], negative: Sequence[Answer], *, least: int
+    positive: Sequence[Answer], negative: Sequence[Answer], *, least: int, thinned: str = ""
 ) -> tuple[list[Answer], np.ndarray, np.ndarray]:
     """The answers, which are positive bool ``[answers]``, and the number of each one's question."""
     for name, part in (("positive", positive), ("negative", negative)):
         count = len({_question(answer) for answer in part})
         if count < least:
-            raise InputError(f"{name} answers to {count} questions", f"answers to at least {least} questions")
+            given = f"{name} answers to {count} questions{thinned}"
+            raise InputError(given, f"answers to at least {least} questions")
     answers = [*positive, *negative]
     labels = np.arange(len(answers)) < len(positive)
     return answers, labels, pd.factorize(np.array([_question(answer) for answer in answers]))[0]

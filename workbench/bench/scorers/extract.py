@@ -32,6 +32,7 @@ _WHOLE = re.compile(NUMBER)
 _DIGIT = re.compile(r"\d")
 _BOXED = re.compile(r"\\boxed\s{0,5}\{")
 _TAG = re.compile(r"<answer>\s*", re.IGNORECASE)
+_GLM = re.compile(r"<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|$)", re.DOTALL)  # GLM-4.1V and later
 # "answer is", "the correct option is:", "Answer:"; what follows is the answer
 _CUES = ("answer", "option", "choice", "result", "value")
 _CUE = re.compile(
@@ -42,10 +43,13 @@ _CURRENCY = "$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}\N{INDIAN RUPEE SIGN}"
 
 
 def stated(text: str) -> str | None:
-    """The answer that a reply says is its answer: in ``\\boxed{}``, in ``<answer>`` or after "answer is".
+    """The answer that a reply says is its answer: boxed (GLM's way, too), tagged or after "answer is".
 
     The last statement counts.  None where there is none.
     """
+    if "<|begin_of_box|>" in text:
+        text = _GLM.findall(text)[-1].strip()
+        return stated(text) or text
     if "oxed" in text and (boxes := list(_BOXED.finditer(text))):
         return _inside_braces(text, boxes[-1].end())
     low = text.lower()
