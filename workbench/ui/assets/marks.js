@@ -2,6 +2,8 @@
 
 const COLOURS = ["red", "blue", "yellow", "black", "white"];
 const STEP = 0.04; // of the picture, by which an arrow key moves a box
+const LEAST = 0.005; // of the picture, between two points of a line or corners of a box
+const apart = (a, b) => a.some((share, axis) => Math.abs(share - b[axis]) > LEAST);
 const clip = (share) => Math.min(1, Math.max(0, share));
 
 /** Draw marks over what a canvas shows, as Python does when they are asked about. */
@@ -70,7 +72,8 @@ function makeMarks(model, canvas, parent, repaint) {
     return [clip((event.clientX - left) / width), clip((event.clientY - top) / height)];
   };
   const finish = () => {
-    if (growing) put([...model.get("marks"), growing]);
+    const kept = growing && (growing.tool === "pen" || apart(...growing.points)); // a mere click is no box
+    if (kept) put([...model.get("marks"), growing]);
     growing = null;
     repaint([]);
   };
@@ -82,7 +85,7 @@ function makeMarks(model, canvas, parent, repaint) {
   canvas.addEventListener("pointermove", (event) => {
     if (!growing || !event.buttons) return;
     if (tool === "box") growing.points[1] = place(event);
-    else growing.points.push(place(event));
+    else if (apart(growing.points.at(-1), place(event))) growing.points.push(place(event));
     repaint([growing]);
   });
   canvas.addEventListener("pointerup", finish);
