@@ -283,3 +283,21 @@ def test_a_state_is_read_once_for_all_scorers_of_an_answer_and_anew_for_other_we
     again = Scorer(vlm, answer)
     np.testing.assert_array_equal(again.masked(hidden), expected)
     assert again.forwards == 1
+
+
+def test_an_own_image_is_what_hidden_regions_show(asked, tmp_path) -> None:
+    vlm, sample, answer = asked
+    own = sample.images[0].transpose(0)
+    scorer = Scorer(vlm, answer)
+    everything = np.ones((1, scorer.patches), dtype=bool)
+    for given in (own, np.asarray(own)):
+        np.testing.assert_allclose(scorer.masked(everything, baseline=given), scorer([[own]]), atol=1e-4)
+    found = workbench.interpret.attribute(
+        vlm, answer, method="occlusion", regions=(2, 2), baseline=np.asarray(own), progress=False
+    )
+    again = workbench.interpret.Attribution.load(found.save(tmp_path / "own"))
+    assert again.settings["baseline"].startswith("an image of ")
+    with pytest.raises(InputError, match="an image of 9 x 8 pixels"):
+        Scorer(vlm, answer).masked(everything, baseline=np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(InputError, match="by its name or colour"):
+        workbench.interpret.counterfactual(vlm, answer, (0, 0, 20, 20), baseline=own)

@@ -27,7 +27,7 @@ from ..types import Box, Region, Span
 from .faithfulness import Faithfulness
 from .methods import TABLE
 from .record_file import load_record, making, save_record
-from .regions import Baseline, Regions, make_regions, read_baseline
+from .regions import Baseline, Regions, baseline_setting, make_regions, read_baseline
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def attribute(
             pixels of the first picture), a label image or masks, see `regions.make_regions`.  Region methods
             hide them; the others are summed over them.
         baseline: what hidden regions show, and where integrated gradients starts: "mean", "blur", "white",
-            "black", a grey level from 0 to 255, or a colour (red, green, blue).
+            "black", a grey level from 0 to 255, a colour (red, green, blue), or an image of the same size.
         superpixels: about how many per picture.
         batch_size: picture sets at a time; halved where memory runs out.
         seed: of everything random; your own random state is neither used nor changed.
@@ -367,7 +367,7 @@ def attribute(
         found = run(Job(method, scorer, divided, baseline, seed, settings, expect))
     maps, values, errors, tokens = placed(found, scorer, divided)
     _tell_gap(method, found.delta, values)
-    seconds = time.perf_counter() - started
+    asked = {"baseline": baseline_setting(baseline), "batch_size": batch_size, "seed": seed}
     return Attribution(
         answer=answer,
         method=method,
@@ -379,10 +379,10 @@ def attribute(
         errors=errors,
         regions=divided,
         score=score,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         forwards=scorer.forwards,
         backwards=found.backwards,
-        settings={**settings, **found.settings, "baseline": baseline, "batch_size": batch_size, "seed": seed},
+        settings={**settings, **found.settings, **asked},
         vlm=vlm,
     )
 

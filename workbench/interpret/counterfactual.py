@@ -21,7 +21,7 @@ from ..records import check_fields
 from ..types import Box, Region
 from .attribution import Attribution
 from .record_file import load_record, making, save_record
-from .regions import Baseline, baseline_image, read_baseline
+from .regions import Baseline, OwnBaseline, baseline_image, read_baseline
 from .targets import whole_reply
 
 if TYPE_CHECKING:
@@ -109,7 +109,10 @@ def alter(image: Image.Image, box: Box, *, baseline: Baseline) -> Image.Image:
 def _read(baseline: object) -> Baseline:
     """A baseline, also under its old name."""
     old = OLD_BASELINES.get(baseline, baseline) if isinstance(baseline, str) else baseline
-    return read_baseline(old, INPAINT)
+    found = read_baseline(old, INPAINT)
+    if isinstance(found, OwnBaseline):
+        raise InputError(f"baseline={found}", "a baseline by its name or colour", "ask about your own image")
+    return found
 
 
 def _painted_over(pixels: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:

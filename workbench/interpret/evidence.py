@@ -32,7 +32,7 @@ from .attribution import attribute
 from .facts import Vocabulary
 from .faithfulness import LEAST_DROP, Finding
 from .record_file import load_record, making, save_record
-from .regions import Baseline
+from .regions import Baseline, baseline_setting
 from .targets import layout_of
 from .thought import sentences as sentences_of
 from .thought import step_boxes
@@ -301,7 +301,8 @@ def sentence_evidence(
                 truth=steps[number] if number < len(steps) else (),
             )
             found.append(seen)
-    settings = {"method": method, "share": share, "baseline": baseline, "n_random": n_random, "seed": seed}
+    shown = baseline_setting(baseline)
+    settings = {"method": method, "share": share, "baseline": shown, "n_random": n_random, "seed": seed}
     return SentenceEvidence(answer, tuple(found), len(parts), target, settings)
 
 

@@ -7,6 +7,7 @@ regions can be hidden at once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +18,21 @@ from PIL import Image, ImageFilter
 
 from ..answer import Answer
 from ..errors import InputError
+from ..images import open_image
 from ..models.layout import whole
 from ..types import Box, PatchGrid, Region
 
-__all__ = ["BASELINES", "CHECKED", "Baseline", "Regions", "baseline_image", "make_regions", "read_baseline"]
+__all__ = [
+    "BASELINES",
+    "CHECKED",
+    "Baseline",
+    "OwnBaseline",
+    "Regions",
+    "baseline_image",
+    "baseline_setting",
+    "make_regions",
+    "read_baseline",
+]
 
 BASELINES = ("mean", "blur", "white", "black")
 """What a hidden region shows: its picture's mean colour, the picture blurred, white or black."""
@@ -28,8 +40,26 @@ BASELINES = ("mean", "blur", "white", "black")
 CHECKED = BASELINES[:3]
 """The baselines that a map is checked under, where no others are named."""
 
-Baseline = str | float | tuple[float, float, float]
-"""One of `BASELINES`, a grey level from 0 to 255, or a colour (red, green, blue)."""
+
+@dataclass(frozen=True)
+class OwnBaseline:
+    """An image of the user's that hidden regions show; equal to another where the pixels are.
+
+    Args:
+        size: (width, height).
+        pixels: its RGB bytes, row by row.
+    """
+
+    size: tuple[int, int]
+    pixels: bytes
+
+    def __str__(self) -> str:
+        digest = hashlib.blake2b(self.pixels, digest_size=6).hexdigest()
+        return f"an image of {self.size[0]} x {self.size[1]} pixels ({digest})"
+
+
+Baseline = str | float | tuple[float, float, float] | Image.Image | np.ndarray | OwnBaseline
+"""One of `BASELINES`, a grey level from 0 to 255, a colour (red, green, blue), or an image of that size."""
 
 ACCEPTED = (
     '"patches", "superpixels", a grid (rows, cols), a sequence of boxes or types.Region, '
@@ -43,6 +73,11 @@ def read_baseline(baseline: object, *others: str) -> Baseline:
     Raises:
         InputError: for anything else.
     """
+    if isinstance(baseline, OwnBaseline):
+        return baseline
+    if isinstance(baseline, Image.Image) or (isinstance(baseline, np.ndarray) and baseline.ndim > 1):
+        image = open_image(baseline, name="baseline")
+        return OwnBaseline(image.size, image.tobytes())
     if isinstance(baseline, str) and baseline in (*BASELINES, *others):
         return baseline
     levels = np.asarray(baseline if isinstance(baseline, (int, float, list, tuple, np.ndarray)) else "")
@@ -50,10 +85,16 @@ def read_baseline(baseline: object, *others: str) -> Baseline:
     if not known or not np.all((levels >= 0) & (levels <= 255)):
         names = ", ".join(map(repr, (*BASELINES, *others)))
         raise InputError(
-            f"baseline={baseline!r}", f"one of {names}, a number from 0 to 255, or three of them"
+            f"baseline={baseline!r}", f"one of {names}, a number from 0 to 255, three of them, or an image"
         )
     found: Baseline = levels.item() if levels.shape == () else tuple(levels.tolist())
     return found
+
+
+def baseline_setting(baseline: Baseline) -> str | float | tuple[float, float, float]:
+    """A baseline as a record's settings hold it: an image by its size and digest."""
+    found = read_baseline(baseline)
+    return str(found) if isinstance(found, OwnBaseline) else found  # type: ignore[return-value]
 
 
 def baseline_image(image: Image.Image, baseline: Baseline) -> Image.Image:
@@ -62,12 +103,19 @@ def baseline_image(image: Image.Image, baseline: Baseline) -> Image.Image:
     Args:
         image: the image.
         baseline: "mean" (its mean colour), "blur" (Gaussian, as wide as an eighth of its longer side),
-            "white", "black", a grey level from 0 to 255, or a colour (red, green, blue).
+            "white", "black", a grey level from 0 to 255, a colour (red, green, blue), or an image of the same
+            size (a NumPy array or a PIL image), of which hidden regions show their part.
 
     Raises:
-        InputError: for another baseline.
+        InputError: for another baseline, or an image of another size.
     """
     baseline = read_baseline(baseline)
+    if isinstance(baseline, OwnBaseline):
+        if baseline.size != image.size:
+            raise InputError(
+                f"baseline={baseline}", "an image of {} x {} pixels".format(*image.size), "resize it to that"
+            )
+        return Image.frombytes("RGB", image.size, baseline.pixels)
     if baseline == "blur":
         return image.filter(ImageFilter.GaussianBlur(max(image.size) / 8))
     level: Any = {"white": 255, "black": 0}.get(baseline, baseline) if isinstance(baseline, str) else baseline

@@ -29,7 +29,7 @@ from ..errors import CapabilityError, InputError, OutOfMemoryError
 from ..models.device import is_out_of_memory, release_memory
 from ..models.vlm import VLM
 from ..types import Span
-from .regions import Baseline, Regions, baseline_image, make_regions
+from .regions import Baseline, Regions, baseline_image, make_regions, read_baseline
 from .replay import Prompt, compare_written, written_as_text
 from .targets import Scored, Target, make_target
 
@@ -522,6 +522,7 @@ class Scorer:
             OutOfMemoryError: if not even one row fits.
         """
         self._need_pictures()
+        baseline = read_baseline(baseline)
         if regions is None:
             self._patches = regions = self._patches or make_regions(self.answer)
         masks = np.asarray(regions_masks)
@@ -575,6 +576,7 @@ class Scorer:
     def filled(self, baseline: Baseline) -> torch.Tensor:
         """``pixel_values`` of pictures that are hidden altogether."""
         self._need_pictures()
+        baseline = read_baseline(baseline)
         if baseline not in self._baselines:
             self._baselines[baseline] = self.prompt.process(
                 [baseline_image(i, baseline) for i in self.answer.images]
