@@ -523,3 +523,70 @@ def test_sliders_move_by_keyboard_where_the_page_keeps_arrow_keys_for_itself(eit
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement === document.body")
     assert not either.troubles
+
+
+def test_two_words_stand_beside_each_other_on_one_scale(either: Shown, explorer: Any) -> None:
+    from workbench.viz.spotlight import lit
+
+    page = either.page
+    keep = page.get_by_role("button", name="keep beside")
+    assert keep.is_disabled(), "no word is shown yet"
+    assert not page.locator(".wbx-twin").first.is_visible()
+    either.hover(2)
+    page.keyboard.down("Shift")
+    page.locator(".wbx-word").nth(2).click()
+    page.keyboard.up("Shift")
+    either.hover(5)
+    page.wait_for_selector(".wbx-word.wbx-kept")
+    maps = {}
+    for word in (2, 5):
+        explorer.word = word
+        maps[word] = [explorer.map(image) for image in (0, 1)]
+    most = max(values.max() for pair in maps.values() for values in pair)
+    for number, (word, image) in enumerate(((5, 0), (5, 1), (2, 0), (2, 1))):
+        ground = np.full((3, 4, 3), 1.0 if image == 0 else 0.0)
+        seen = 255 * lit(ground, maps[word][image] / most, dark=image == 1)
+        np.testing.assert_allclose(either.cells(number), seen, atol=5)
+    assert (
+        page.locator(".wbx-twin figcaption").first.inner_text() == f"“{explorer.words[2].shown}” on picture 0"
+    )
+    assert f"Beside it “{explorer.words[2].shown}”" in either.status()
+    page.locator(".wbx-word").nth(5).focus()
+    page.keyboard.press("p")
+    page.wait_for_selector(".wbx-explorer:not(:has(.wbx-kept))")
+    assert not page.locator(".wbx-twin").first.is_visible()
+    assert not either.troubles
+
+
+def test_a_sentence_of_the_thought_shows_the_mean_of_its_words(
+    blank: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    from explorer_records import TWO, answer
+
+    from workbench.ui import AttentionExplorer
+    from workbench.viz.spotlight import lit
+
+    page, troubles = blank
+    explorer = AttentionExplorer(answer(TWO), layer=None, head=None, word=1)
+    assert explorer.sentences == ("Red.", "Blue.")
+    page.goto(explorer.save_html(tmp_path / "attention.html").as_uri())
+    seen = Shown(page, troubles)
+    seen.ready()
+    second = page.get_by_role("button", name="Sentence 2: Blue.")
+    second.click()
+    page.wait_for_selector(".wbx-button[aria-pressed='true']")
+    page.wait_for_selector(".wbx-explorer:not([data-busy])")
+    explorer.sentence = 1
+    words = [explorer._maps.cells([word], explorer._setting)[0] for word in (3, 4)]
+    shown = explorer.map(0)
+    np.testing.assert_allclose(shown, explorer._maps.on_overview((words[0] + words[1]) / 2, 0))
+    most = max(explorer.map(image).max() for image in (0, 1))
+    np.testing.assert_allclose(seen.cells(0), 255 * lit(np.ones((3, 4, 3)), shown / most, dark=False), atol=5)
+    assert seen.status().startswith("“Blue.”: ")
+    assert page.locator(".wbx-spoken").all_inner_texts() == ["Blue", "."]
+    page.locator(".wbx-word").nth(1).hover()
+    assert seen.status().startswith("“Blue.”: "), "a sentence stays until another is chosen"
+    second.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".wbx-button[aria-pressed='true']", state="detached")
+    assert not troubles

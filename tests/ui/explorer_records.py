@@ -16,6 +16,8 @@ CLOSING = "</script><script>document.title='owned'</script>"
 TEXTS = ("<think>", " red", "dish", " then", "\n", "</think>", EVIL, f" {CLOSING}", "<end>")
 THOUGHT, ANSWER = (1, 5), (6, 8)  # which of them
 BEFORE, ROWS, COLS, AFTER = 2, 3, 4, 2
+#: The same with a thought of two sentences.
+TWO = (TEXTS[0], " Red", ".", " Blue", ".", *TEXTS[5:])
 SIZES = ((80, 60), (40, 30))
 LAYERS, HEADS = 3, 2
 
@@ -36,10 +38,10 @@ def weights() -> np.ndarray:
     return found
 
 
-def record() -> Attention:
+def record(texts: tuple[str, ...] = TEXTS) -> Attention:
     """The attention alone."""
     made = make_attention(
-        weights(), grid=(2 * ROWS, COLS), before=BEFORE, after=AFTER, reply=len(TEXTS), words=TEXTS
+        weights(), grid=(2 * ROWS, COLS), before=BEFORE, after=AFTER, reply=len(texts), words=texts
     )
     prompt = made.layout.length
     grids = tuple(
@@ -53,16 +55,16 @@ def record() -> Attention:
     return replace(made, layout=TokenLayout(prompt, grids), spans=spans)
 
 
-def answer() -> Answer:
-    """The answer with its attention: a white picture and a black one."""
-    attention = record()
+def answer(texts: tuple[str, ...] = TEXTS) -> Answer:
+    """The answer with its attention: a white picture and a black one; ``texts`` as long as `TEXTS`."""
+    attention = record(texts)
     pictures = tuple(
         Image.new("RGB", size, colour) for size, colour in zip(SIZES, ("white", "black"), strict=True)
     )
     prompt = attention.layout.length
     return Answer(
-        text="".join(TEXTS[slice(*ANSWER)]),
-        thought="".join(TEXTS[slice(*THOUGHT)]),
+        text="".join(texts[slice(*ANSWER)]),
+        thought="".join(texts[slice(*THOUGHT)]),
         mode="think",
         p_think=0.9,
         prompt_tokens=prompt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import zlib
 from dataclasses import replace
@@ -24,6 +25,7 @@ from explorer_records import (
     LAYERS,
     ROWS,
     TEXTS,
+    TWO,
     answer,
     pointing_answer,
     record,
@@ -31,6 +33,7 @@ from explorer_records import (
 
 from workbench.attention import make_attention
 from workbench.errors import CapabilityError, DiskError, InputError
+from workbench.interpret.thought_record import ThoughtFaithfulness, ThoughtTrial, TriedThought
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.ui import AttentionExplorer
 from workbench.ui.explorer import script
@@ -382,6 +385,45 @@ def test_thumbnails_are_small_and_keep_the_strongest_patch() -> None:
         assert reply["shape"] == [2, 2, 2, 3]
         assert len(data) == 24
     assert np.frombuffer(data, np.uint8).reshape(2, 2, 6)[1, 0].argmax() == 1
+
+
+def test_sentences_are_those_of_the_thought_and_their_map_is_the_mean_of_their_words() -> None:
+    explorer = AttentionExplorer(answer(TWO), layer=1, head=0)
+    assert explorer.sentences == ("Red.", "Blue.")
+    assert [one["words"] for one in explorer.info["sentences"]] == [[1, 2], [3, 4]]
+    explorer.sentence = 1
+    alone = [AttentionExplorer(answer(TWO), layer=1, head=0, word=word).map(0) for word in (3, 4)]
+    np.testing.assert_allclose(explorer.map(0), (alone[0] + alone[1]) / 2, atol=1e-6)
+    assert "“Blue.”" in explorer.static()
+    with pytest.raises(InputError, match="sentence=2.*0 to 1"):
+        explorer.sentence = 2
+    with pytest.raises(InputError, match="word=99"):
+        explorer.beside = 99
+
+
+def test_a_sentence_tells_what_happens_without_it(tmp_path: Path) -> None:
+    asked = answer(TWO)
+    trial = {"test": "early_answering", "question": 1, "thought": "", "followed": "thought"}
+    trials = (
+        ThoughtTrial(**trial, sentence=0, change="", text=" green", same=False, probability=0.125),
+        ThoughtTrial(**trial, sentence=1, change="", text=asked.text, same=True, probability=math.nan),
+        ThoughtTrial(
+            **trial | {"test": "adding_mistakes"}, sentence=1, change="Blue to Grey", text="grey", same=False,
+            probability=math.nan,
+        ),
+    )  # fmt: skip
+    other = TriedThought("Which?", "Green.", 1, "green", 0.5, None, (None,))
+    own = TriedThought(asked.question, asked.thought, 2, asked.text, 0.5, True, (True, False))
+    found = ThoughtFaithfulness("m", ("early_answering", "adding_mistakes"), (other, own), trials)
+    told = [one["told"] for one in AttentionExplorer(asked, thoughts=found).info["sentences"]]
+    assert told == [
+        "true of the image; cut before it: “green” (p of the full thought's answer 0.12)",
+        "not true of the image; cut before it: the same answer; with a mistake in it (Blue to Grey): “grey”",
+    ]
+    page = AttentionExplorer(asked, thoughts=found).save_html(tmp_path / "page.html").read_text()
+    assert "Blue to Grey" in page
+    with pytest.raises(InputError, match="this answer was not tested"):
+        AttentionExplorer(asked, thoughts=found.select([0]))
 
 
 def test_hiding_without_a_box_or_a_model_is_told() -> None:

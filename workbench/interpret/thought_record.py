@@ -178,6 +178,39 @@ class ThoughtFaithfulness(Named):
             raise InputError(f"test={test!r}", f"one that was made: {', '.join(self.tests)}")
         return [trial for trial in self.trials if trial.test == test]
 
+    def without(self, sentence: int, *, question: int = 0) -> str:
+        """What happens to an answer without one sentence of its thought, in words; empty if none was tried.
+
+        Args:
+            sentence: number of the sentence, from 0.
+            question: number of the answer, from 0.
+
+        Raises:
+            InputError: for an answer or a sentence that is not there.
+        """
+        if not 0 <= question < len(self.answers):
+            raise InputError(f"question={question}", f"0 to {len(self.answers) - 1}")
+        one = self.answers[question]
+        if not 0 <= sentence < one.sentences:
+            raise InputError(f"sentence={sentence}", f"0 to {one.sentences - 1}")
+        told = []
+        if len(one.truths) == one.sentences and one.truths[sentence] is not None:
+            told.append(f"{'true' if one.truths[sentence] else 'not true'} of the image")
+        for trial in self.trials:
+            if (trial.question, trial.sentence) != (question, sentence):
+                continue
+            answer = "the same answer" if trial.same else f"“{trial.text.strip()}”"
+            if trial.test == "early_answering":
+                behind = (
+                    ""
+                    if math.isnan(trial.probability)
+                    else f" (p of the full thought's answer {trial.probability:.2f})"
+                )
+                told.append(f"cut before it: {answer}{behind}")
+            elif trial.test == "adding_mistakes":
+                told.append(f"with a mistake in it ({trial.change}): {answer}")
+        return "; ".join(told)
+
     def share(self, test: str, what: str = "thought") -> Interval | None:
         """How often answers of one test follow something, with a 95% interval clustered by question.
 

@@ -30,6 +30,7 @@ from ..attention import Attention
 from ..errors import InputError, WorkbenchError
 from ..files import write_bytes
 from ..html import frame
+from ..interpret.thought_record import ThoughtFaithfulness
 from ..names import verb
 from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
@@ -40,7 +41,7 @@ from .maps import Maps, Setting, Word, png, quantised, thumbnails
 __all__ = ["AttentionExplorer", "asset", "page", "script", "settings_within", "style", "write"]
 
 
-STATE = ("word", "layer", "head", "sinks", "image", "box", "crops", "strength")
+STATE = ("word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength")
 
 
 SCRIPTS = ("dom.js", "draw.js", "sources.js", "parts.js", "panels.js", "explorer.js")
@@ -97,7 +98,12 @@ def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bo
 
 
 def page(
-    maps: Maps, *, state: dict[str, Any], again: Sequence[AskedAgain] = (), max_bytes: int = MAX_BYTES
+    maps: Maps,
+    *,
+    state: dict[str, Any],
+    again: Sequence[AskedAgain] = (),
+    told: Sequence[str] = (),
+    max_bytes: int = MAX_BYTES,
 ) -> str:
     """The whole page as text.
 
@@ -108,6 +114,7 @@ def page(
         maps: of the answer.
         state: the traits to begin with.
         again: what was asked again with a part hidden.
+        told: of each sentence of the thought, what happens without it.
         max_bytes: most bytes of maps, before they are packed; see `settings_within`.
 
     Raises:
@@ -119,7 +126,7 @@ def page(
     if not heads:
         state = {**state, "head": None}
     data = {
-        "info": maps.info(layers=layers, heads=heads),
+        "info": _with_told(maps.info(layers=layers, heads=heads), told),
         "state": state,
         "pictures": [_base64(maps.picture(number)) for number in range(len(maps.grids))],
         "maps": dict(_packed(maps, settings)),
@@ -221,11 +228,15 @@ class AttentionExplorer(anywidget.AnyWidget):
         vlm: the model, to ask it again; None for the one that ``workbench.load`` gives for ``answer.source``.
         unit: "word", or "token" for each token apart.
         elements: what is known to be on the first picture (``sample.elements``), so that it can be named.
+        thoughts: from `workbench.interpret.thought_faithfulness`, of this answer and perhaps others: each
+            sentence then tells what happens without it.
         **state: traits to begin with, by the names below; without a layer or head, the head that points
             best; without a word, the one whose look there is the sharpest.
 
     Attributes:
         word: number of the word shown, in `words`; None for none.
+        beside: number of a word whose map stands beside the shown one's, on one scale; None for none.
+        sentence: number of a sentence of the thought, in `sentences`, whose words' mean is shown; or None.
         layer, head: which; None for the mean.
         sinks: whether sinks stay in.
         image: the picture that the box lies on.
@@ -249,6 +260,8 @@ class AttentionExplorer(anywidget.AnyWidget):
     _css = style()
     info = traitlets.Dict(read_only=True).tag(sync=True)
     word = traitlets.Any(None, allow_none=True).tag(sync=True)
+    beside = traitlets.Any(None, allow_none=True).tag(sync=True)
+    sentence = traitlets.Any(None, allow_none=True).tag(sync=True)
     layer = traitlets.Any(None, allow_none=True).tag(sync=True)
     head = traitlets.Any(None, allow_none=True).tag(sync=True)
     sinks = traitlets.Bool(True).tag(sync=True)
@@ -268,6 +281,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         vlm: models.Model | None = None,
         unit: str = "word",
         elements: Sequence[Element] = (),
+        thoughts: ThoughtFaithfulness | None = None,
         **state: Any,
     ) -> None:
         if unknown := sorted(set(state) - set(STATE)):
@@ -283,11 +297,12 @@ class AttentionExplorer(anywidget.AnyWidget):
             unit=unit,
             elements=elements,
         )
+        self._without = [] if thoughts is None else _without(thoughts, answer)
         self.again: tuple[AskedAgain, ...] = ()
         self._vlm, self._asking = vlm, threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="workbench-explorer")
         opening = {} if "layer" in state or "head" in state else self._maps.opening()
-        if "word" in state or "box" in state:
+        if {"word", "box", "sentence"} & set(state):
             opening.pop("word", None)
         super().__init__(**opening, **state)
         self.on_msg(self._asked)
@@ -299,8 +314,13 @@ class AttentionExplorer(anywidget.AnyWidget):
         """The reply's words, each with its text, its part of the reply and its tokens."""
         return self._maps.words
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The thought's sentences; empty for a reply without one."""
+        return tuple(text for text, _ in self._maps.sentences)
+
     def map(self, image: int | None = None) -> np.ndarray:
-        """The map shown: of the current word, layer, head and sinks, on a picture as a whole.
+        """The map shown: of the current sentence or word, layer, head and sinks, on a picture as a whole.
 
         Args:
             image: which picture; None for the current one.
@@ -311,11 +331,11 @@ class AttentionExplorer(anywidget.AnyWidget):
         Raises:
             InputError: if no word is shown, or there is no such picture.
         """
-        if self.word is None:
+        if self.word is None and self.sentence is None:
             raise InputError("no word is shown", "a word", "set explorer.word, or hover one")
         number = self.image if image is None else image
         self._maps.attention.grid(number)  # refuses a picture that is not there
-        return self._maps.on_overview(self._maps.cells([self.word], self._setting)[0], number)
+        return self._maps.on_overview(self._maps.cells(self._shown, self._setting).mean(axis=0), number)
 
     def looks(self) -> pd.DataFrame:
         """Which words looked into the box.
@@ -377,9 +397,9 @@ class AttentionExplorer(anywidget.AnyWidget):
     def static(self) -> str:
         """What is shown now as HTML without a kernel: the word's map, else the reply's, and the words."""
         maps, setting = self._maps, self._setting
-        chosen = range(len(maps.words)) if self.word is None else [self.word]
-        cells = maps.cells(chosen, setting).mean(axis=0)
+        cells = maps.cells(self._shown, setting).mean(axis=0)
         name = "the reply" if self.word is None else f"“{maps.words[self.word].shown}”"
+        name = name if self.sentence is None else f"“{self.sentences[self.sentence]}”"
         pictures = []
         shown = [maps.on_overview(cells, number) for number in range(len(maps.grids))]
         peak = float(max(values.max() for values in shown))
@@ -423,7 +443,9 @@ class AttentionExplorer(anywidget.AnyWidget):
             InputError: if it cannot be written, or even the mean is more than ``max_bytes``.
         """
         state = {name: getattr(self, name) for name in STATE}
-        return write(path, page(self._maps, state=state, again=self.again, max_bytes=max_bytes))
+        return write(
+            path, page(self._maps, state=state, again=self.again, told=self._without, max_bytes=max_bytes)
+        )
 
     def __repr__(self) -> str:
         return f"AttentionExplorer({len(self.words)} words, {len(self._maps.grids)} pictures)"
@@ -434,6 +456,13 @@ class AttentionExplorer(anywidget.AnyWidget):
         return super()._repr_mimebundle_(**kwargs)
 
     # -- inside --------------------------------------------------------------------------------------
+
+    @property
+    def _shown(self) -> Sequence[int]:
+        """The words whose mean is shown: of the sentence, the word, or the whole reply."""
+        if self.sentence is not None:
+            return self._maps.sentence(self.sentence)
+        return range(len(self.words)) if self.word is None else [self.word]
 
     @property
     def _setting(self) -> Setting:
@@ -454,11 +483,16 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     @traitlets.default("info")
     def _first_info(self) -> dict[str, Any]:
-        return self._maps.info()
+        return _with_told(self._maps.info(), self._without)
 
-    @traitlets.validate("word")
+    @traitlets.validate("word", "beside")
     def _check_word(self, proposal: Any) -> int | None:
         return None if proposal["value"] is None else self._maps.word(proposal["value"])
+
+    @traitlets.validate("sentence")
+    def _check_sentence(self, proposal: Any) -> int | None:
+        number = proposal["value"]
+        return None if number is None or not len(self._maps.sentence(number)) else int(number)
 
     @traitlets.validate("layer", "head")
     def _check_number(self, proposal: Any) -> int | None:
@@ -521,6 +555,30 @@ class AttentionExplorer(anywidget.AnyWidget):
         shares = [float(share) for share in self._maps.shares(cells)[0]]
         told = {"peak": float(peaks[0]), "textPeak": float(text_peaks[0]), "shares": shares}
         return told, [values.tobytes(), texts.tobytes()]
+
+
+def _without(thoughts: ThoughtFaithfulness, answer: Answer) -> list[str]:
+    """What happens to an answer without each sentence of its thought.
+
+    Raises:
+        InputError: for a record in which this answer was not tested.
+    """
+    thought = (answer.thought or "").strip()
+    for number, one in enumerate(thoughts.answers):
+        if (one.question, one.thought.strip()) == (answer.question, thought):
+            return [thoughts.without(n, question=number) for n in range(one.sentences)]
+    raise InputError(
+        f"thoughts={thoughts!r}, in which this answer was not tested",
+        "a record of it",
+        "interpret.thought_faithfulness(vlm, answer)",
+    )
+
+
+def _with_told(info: dict[str, Any], told: Sequence[str]) -> dict[str, Any]:
+    """What a view needs at the start, with what is told of each sentence."""
+    lines = [*told, *[""] * len(info["sentences"])]
+    rows = [{**one, "told": line} for one, line in zip(info["sentences"], lines, strict=False)]
+    return {**info, "sentences": rows}
 
 
 def _static_text(word: Word) -> str:

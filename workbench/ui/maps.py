@@ -24,6 +24,7 @@ from ..answer import Answer
 from ..attention import Attention
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
+from ..sentences import sentence_spans
 from ..synth.sample import Element
 from ..types import Box, PatchGrid, Region, Span
 from ..viz.spotlight import SPOTLIGHT, cell_names, is_dark
@@ -231,6 +232,30 @@ class Maps:
         layer, head = (None if value is None else int(value) for value in (layer, head))
         return Setting(layer, head, bool(sinks))
 
+    @cached_property
+    def sentences(self) -> list[tuple[str, range]]:
+        """The thought's sentences: the text of each, and the numbers of the words that it is made of."""
+        numbers = [n for n, word in enumerate(self.words) if word.part == "thought"]
+        starts = np.cumsum([0, *(len(self.words[n].text) for n in numbers)])
+        thought = "".join(self.words[n].text for n in numbers)
+        found = []
+        for span in sentence_spans(thought):
+            inside = [n for n, at in zip(numbers, starts, strict=False) if at < span.stop]
+            inside = [n for n in inside if starts[n - numbers[0] + 1] > span.start]
+            found.append((thought[span.start : span.stop], range(inside[0], inside[-1] + 1)))
+        return found
+
+    def sentence(self, number: Any) -> range:
+        """The words of a sentence of the thought.
+
+        Raises:
+            InputError: if there is no such sentence.
+        """
+        if not _is_index(number, len(self.sentences)):
+            there = f"0 to {len(self.sentences) - 1}" if self.sentences else "none: this reply has no thought"
+            raise InputError(f"sentence={number!r}", there)
+        return self.sentences[int(number)][1]
+
     def word(self, number: Any) -> int:
         """A checked word's number.
 
@@ -365,6 +390,7 @@ class Maps:
         return {
             "words": [_word_info(word) for word in self.words],
             "prompt": [_word_info(word) for word in self.prompt],
+            "sentences": [{"text": text, "words": [*words], "told": ""} for text, words in self.sentences],
             "pictures": [self._picture_info(number) for number in range(len(self.grids))],
             "question": self.answer.question,
             "layers": self.attention.n_layers,

@@ -46,6 +46,7 @@ function mount(el, state, source) {
   const text = make("div", "text", body);
   if (info.question) make("div", "question", text, { textContent: info.question });
   const prompt = makePrompt(info, text);
+  const sentences = makeSentences(info, state, text);
   const words = makeWords(info, text);
   const heads = makeHeads(info, state, text);
   const legend = make("div", "legend", root);
@@ -57,12 +58,13 @@ function mount(el, state, source) {
 
   const view = {
     info, state, source, root, opening, prompt, words, heads, scale, status,
-    pinned: false, bare: false, map: null, looks: null, grid: null, of: "the reply",
+    pinned: false, bare: false, map: null, other: null, looks: null, grid: null, of: "the reply",
   };
   const boxPanel = makeBoxPanel(view, root);
   const again = makeAgain(root);
   view.boxPanel = boxPanel;
   view.pictures = info.pictures.map((_, number) => makePicture(info, number, source, album, setBox));
+  view.twins = view.pictures.map((picture) => makeTwin(picture, album));
   function setBox(number, box, done) {
     if (!done) return drawPictures(view);
     return state.set({ image: number, box });
@@ -71,17 +73,23 @@ function mount(el, state, source) {
   let gone = false;
   async function redraw() {
     controls();
+    sentences();
     const setting = { layer: state.get("layer"), head: state.get("head"), sinks: state.get("sinks") };
     const [word, box, image] = ["word", "box", "image"].map((name) => state.get(name));
+    const sentence = state.get("sentence") ?? null;
+    const of = sentence === null ? (word === null ? [] : [word]) : info.sentences[sentence].words;
+    const kept = state.get("beside") ?? null;
+    const mapOf = async (words) => (words.length ? meanMap(await Promise.all(words.map((one) => source.map({ word: one, ...setting })))) : null);
     try {
-      const [map, looks] = await Promise.all([
-        word === null ? null : source.map({ word, ...setting }),
+      const [map, other, looks] = await Promise.all([
+        mapOf(of),
+        mapOf(kept === null ? [] : [kept]),
         box === null ? null : source.looks({ image, box, ...setting }),
         ...view.pictures.map((picture) => picture.loaded),
       ]);
-      Object.assign(view, { map, looks, error: "" });
+      Object.assign(view, { map, other, looks, error: "" });
     } catch (error) {
-      Object.assign(view, { map: null, looks: null, error: error.message });
+      Object.assign(view, { map: null, other: null, looks: null, error: error.message });
     }
     if (gone) return;
     drawAll(view);
@@ -110,7 +118,7 @@ function mount(el, state, source) {
       delete root.dataset.busy;
     },
   });
-  const watched = ["word", "layer", "head", "sinks", "image", "box", "crops", "strength"];
+  const watched = ["word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength"];
   const stops = [...watched.map((name) => state.on(name, plan)), state.on("asked", fetchAgain)];
   listenToWords(view);
   listenToKeys(view);
@@ -138,33 +146,39 @@ function listenToWords(view) {
     return found ? Number(found.dataset.word) : null;
   };
   const show = (word) => word !== state.get("word") && state.set({ word });
+  const free = () => !view.pinned && (state.get("sentence") ?? null) === null; // nothing is held
   list.addEventListener("pointerover", (event) => {
     const word = of(event);
     if (word === null) return;
-    if (!view.pinned) show(word);
+    if (free()) show(word);
     tellOf(words[word], view, word, view.info.prompt.length + word);
   });
   view.prompt.elements.forEach((element, slot) =>
     element.addEventListener("pointerover", () => tellOf(element, view, null, slot)));
   list.addEventListener("focusin", (event) => {
     const word = of(event);
-    if (word !== null && !view.pinned) show(word);
+    if (word !== null && free()) show(word);
   });
   const pin = (word) => {
     view.pinned = !(view.pinned && state.get("word") === word);
     if (state.get("word") === word) drawWords(view);
-    else state.set({ word });
+    else state.set({ word, sentence: null });
   };
-  list.addEventListener("click", (event) => of(event) !== null && pin(of(event)));
+  list.addEventListener("click", (event) => {
+    if (of(event) === null) return;
+    if (event.shiftKey) keepBeside(state, of(event));
+    else pin(of(event));
+  });
   list.addEventListener("keydown", (event) => {
     const word = of(event);
     if (word === null) return;
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
     const target = { Home: 0, End: words.length - 1 }[event.key] ?? (step && word + step);
     if (event.key === "Enter" || event.key === " ") pin(word);
+    else if (event.key.toLowerCase() === "p") keepBeside(state, word);
     else if (event.key === "Escape") {
       view.pinned = false;
-      state.set({ word: null });
+      state.set({ word: null, sentence: null });
     } else if (target === undefined) return;
     else if (words[target]) {
       view.pinned = false;
@@ -224,25 +238,40 @@ function drawAll(view) {
   view.opening.classList.toggle("wbx-elsewhere", !best);
 }
 
-function drawPictures({ pictures, state, map, info, bare }) {
-  const unit = window.devicePixelRatio || 1;
-  const crops = state.get("crops");
+function drawPictures(view) {
+  const { pictures, twins, state, map, other, info } = view;
+  const top = scaleOf(view);
   for (const picture of pictures) {
-    const { canvas, width, height } = picture;
-    canvas.width = Math.max(1, Math.round((canvas.clientWidth || SIDE) * unit));
-    canvas.height = Math.max(1, Math.round((canvas.width * height) / width));
     const own = state.get("image") === picture.number ? state.get("box") : null;
-    const whole = picture.grids.length === 1;
-    const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(crops));
-    const values = map ? map.values : null;
-    const strength = bare ? 0 : state.get("strength");
-    paint(canvas, { ...picture, grids, values, spotlight: info.spotlight, strength, box: picture.draft ?? own });
+    drawOne(view, picture, picture.canvas, map, top, picture.draft ?? own);
   }
+  twins.forEach((twin, number) => {
+    twin.figure.hidden = !other;
+    if (!other) return;
+    twin.caption.textContent = `“${shown(info.words[state.get("beside")])}”${pictures.length > 1 ? ` on picture ${number}` : ""}`;
+    drawOne(view, pictures[number], twin.canvas, other, top, null);
+  });
+}
+
+/** What the strongest colour stands for: two maps beside each other share one scale. */
+const scaleOf = ({ map, other }) => Math.max(map ? map.peak : 0, other ? other.peak : 0);
+
+function drawOne({ state, info, bare }, picture, canvas, map, top, box) {
+  const unit = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round((canvas.clientWidth || SIDE) * unit));
+  canvas.height = Math.max(1, Math.round((canvas.width * picture.height) / picture.width));
+  const whole = picture.grids.length === 1;
+  const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(state.get("crops")));
+  const values = map ? onScale(map, top) : null;
+  const strength = bare ? 0 : state.get("strength");
+  paint(canvas, { ...picture, grids, values, spotlight: info.spotlight, strength, box });
 }
 
 function drawWords(view) {
   const { words, state, info, looks, map, root } = view;
   const current = state.get("word");
+  const kept = state.get("beside") ?? null;
+  const spoken = new Set(info.sentences[state.get("sentence") ?? -1]?.words ?? []);
   const most = looks ? Math.max(...looks.share) : (map?.textPeak ?? 0);
   const marked = looks ? markedWords(looks) : [];
   const chosen = new Set(marked);
@@ -250,6 +279,8 @@ function drawWords(view) {
     element.classList.toggle("wbx-shown", word === current);
     element.classList.toggle("wbx-pinned", word === current && view.pinned);
     element.classList.toggle("wbx-marked", chosen.has(word));
+    element.classList.toggle("wbx-kept", word === kept);
+    element.classList.toggle("wbx-spoken", spoken.has(word));
     element.setAttribute("aria-selected", String(word === current));
     element.tabIndex = word === (current ?? 0) ? 0 : -1;
     shadeWord(element, looks ? looks.share[word] : slotShare(map, info.prompt.length + word), most);
@@ -309,12 +340,18 @@ function mostOn({ pictures }, { values, shares, peak }) {
 }
 
 /** In words what is shown: for readers who do not see the picture, and with the numbers. */
-function drawStatus({ info, state, map, looks, status, scale, error }) {
+function drawStatus({ info, state, map, other, looks, status, scale, error }) {
   const [word, image, box] = ["word", "image", "box"].map((name) => state.get(name));
+  const sentence = info.sentences[state.get("sentence") ?? -1];
   const lines = [];
+  const told = (name, { shares }) => {
+    const where = shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
+    return `“${name}”: ${where.join(", ")}`;
+  };
   if (map) {
-    const where = map.shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
-    lines.push(`“${shown(info.words[word])}”: ${where.join(", ")}; ${mostOn(info, map)}`);
+    lines.push(`${told(sentence ? sentence.text : shown(info.words[word]), map)}; ${mostOn(info, map)}`);
+    if (sentence?.told) lines.push(`This sentence: ${sentence.told}`);
+    if (other) lines.push(`Beside it ${told(shown(info.words[state.get("beside")]), other)}; ${mostOn(info, other)}`);
     const texts = onTexts(info, map);
     if (texts.length) lines.push(`In the text: ${texts.join(", ")}`);
   }
@@ -327,7 +364,7 @@ function drawStatus({ info, state, map, looks, status, scale, error }) {
   if (!lines.length) lines.push("Point at a word to see where it looked; draw a box on the picture to see which words looked there.");
   status.textContent = error || lines.join("\n");
   status.classList.toggle("wbx-error", Boolean(error));
-  scale.textContent = map ? `0 to ${percent(map.peak)} of the attention` : "share of the attention";
+  scale.textContent = map ? `0 to ${percent(scaleOf({ map, other }))} of the attention` : "share of the attention";
 }
 
 function render({ model, el }) {

@@ -85,6 +85,41 @@ function makeCheck(name, title, parent, change) {
   return (value) => (input.checked = value);
 }
 
+/** The thought's sentences: a click shows where the words of one looked, on the mean. */
+function makeSentences(info, state, parent) {
+  if (info.sentences.length < 2) return () => {};
+  const bar = make("div", "sentences", parent);
+  bar.setAttribute("role", "group");
+  bar.setAttribute("aria-label", "Sentences of the thought");
+  const buttons = info.sentences.map(({ text }, number) => {
+    const button = make("button", "button", bar, { type: "button", textContent: `${number + 1}`, title: text });
+    button.setAttribute("aria-label", `Sentence ${number + 1}: ${text}`);
+    button.addEventListener("click", () =>
+      state.set(state.get("sentence") === number ? { sentence: null } : { sentence: number, word: null }));
+    return button;
+  });
+  make("span", "note", bar, { textContent: "sentences of the thought" });
+  return () => buttons.forEach((button, number) => button.setAttribute("aria-pressed", String(state.get("sentence") === number)));
+}
+
+/** The button that puts the shown word's map beside whatever is shown next, or takes it away. */
+function makeBeside(info, state, parent) {
+  const title = "Keep this word's map beside the next one's, on one scale (or the key P)";
+  const button = make("button", "button", parent, { type: "button", title });
+  button.addEventListener("click", () => keepBeside(state, state.get("word")));
+  return () => {
+    const kept = state.get("beside") ?? null;
+    button.textContent = kept === null ? "keep beside" : `take away “${shown(info.words[kept])}”`;
+    button.disabled = kept === null && state.get("word") === null;
+  };
+}
+
+/** Keep a word beside; the one that is kept, or none, lets it go. */
+function keepBeside(state, word) {
+  const kept = state.get("beside") ?? null;
+  state.set({ beside: kept !== null && (word === null || word === kept || state.get("word") === word) ? null : word });
+}
+
 function makeControls(info, state, parent) {
   const bar = make("div", "controls", parent);
   const layer = makeSlider("layer", info.numbers, info.choices.layers, bar, (value) => state.set({ layer: value }));
@@ -93,6 +128,7 @@ function makeControls(info, state, parent) {
     bar, (value) => state.set({ sinks: value }));
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));
   const some = info.pictures.some((picture) => picture.grids.length > 1);
+  const beside = makeBeside(info, state, bar);
   const crops = some && makeCheck("crops", "Show the attention on the picture's crops instead of on the whole picture",
     bar, (value) => state.set({ crops: value }));
   return () => {
@@ -100,6 +136,7 @@ function makeControls(info, state, parent) {
     head(state.get("head"));
     sinks(state.get("sinks"));
     strength(state.get("strength"));
+    beside();
     if (crops) crops(state.get("crops"));
   };
 }
@@ -122,6 +159,17 @@ function makePicture(info, number, source, parent, onBox) {
   picture.loaded = source.picture(number).then((bitmap) => (picture.bitmap = bitmap));
   listenToBox(picture, onBox);
   return picture;
+}
+
+/** The same picture for a word that is kept beside; hidden while none is. */
+function makeTwin({ number, canvas: own }, parent) {
+  const figure = make("figure", "picture wbx-twin", parent, { hidden: true });
+  const canvas = make("canvas", "", figure);
+  const caption = make("figcaption", "", figure);
+  canvas.style.cssText = own.style.cssText; // as large
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Picture ${number} for the word that is kept beside`);
+  return { figure, caption, canvas };
 }
 
 /** Drag with a pointer, or arrow keys: both end in onBox(number, box or null). */

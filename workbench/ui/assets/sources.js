@@ -44,6 +44,24 @@ function remember(ask) {
   };
 }
 
+/** One map of several: the mean of what they share, in bytes of a peak of its own. */
+function meanMap(maps) {
+  if (maps.length === 1) return maps[0];
+  const mean = (values, peak) => {
+    const sums = new Float32Array(maps[0][values].length);
+    for (const map of maps) map[values].forEach((value, at) => (sums[at] += (value * map[peak]) / 255 / maps.length));
+    const most = sums.reduce((a, b) => Math.max(a, b), 0);
+    return [Uint8Array.from(sums, (share) => Math.round(most > 0 ? (255 * share) / most : 0)), most];
+  };
+  const [values, peak] = mean("values", "peak");
+  const [texts, textPeak] = mean("texts", "textPeak");
+  const shares = maps[0].shares.map((_, image) => maps.reduce((sum, map) => sum + map.shares[image], 0) / maps.length);
+  return { values, peak, texts, textPeak, shares };
+}
+
+/** A map's bytes on a scale that ends at `top`, so that two maps can be compared. */
+const onScale = ({ values, peak }, top) => (peak === top ? values : values.map((value) => Math.round((value * peak) / top)));
+
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 const floatsOf = (view) => new Float32Array(bytesOf(view).slice().buffer); // a copy: aligned to four bytes
 
