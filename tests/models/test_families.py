@@ -12,7 +12,8 @@ from tiny_families import Case, picture
 
 import workbench
 from workbench.attention.select import check_image
-from workbench.errors import CapabilityError, InputError, ModeError
+from workbench.errors import CapabilityError, InputError, LoadError, ModeError
+from workbench.models.build import torchvision_works
 from workbench.models.families import FAMILIES, GENERAL, family_named, family_of, register_family
 from workbench.types import Mode, TokenLayout, Turn
 
@@ -242,6 +243,31 @@ def test_a_model_whose_layout_is_not_understood_is_asked_all_the_same(tmp_path):
     batch = vlm.ask_many([WIDE, None], "What?", max_tokens=2, progress=False)
     assert [one.token_ids for one in batch][0] == answer.token_ids
     assert batch[1].layout is not None
+
+
+@pytest.mark.parametrize("name", [*tiny_families.OTHERS, *tiny_families.WITHOUT_LAYOUT])
+def test_a_model_of_no_family_here_is_asked_as_any_other(tmp_path, name):
+    """Real classes, tiny and random: alone, in a batch, without pictures, with several, with history."""
+    folder = tiny_families.build(name, tmp_path)
+    if name == "mistral3" and not torchvision_works():
+        with pytest.raises(LoadError, match=r"PixtralProcessor requires the Torchvision.*that matches torch"):
+            workbench.load(folder, device="cpu", progress=False)
+        return
+    vlm = workbench.load(folder, device="cpu", progress=False)
+    assert vlm.family.name == "general"
+    one = vlm.ask(WIDE, "Is it red?", max_tokens=3, capture=True)
+    assert one.attention.row(one.prompt_tokens, 0, 0).sum() == pytest.approx(1.0, abs=1e-3)
+    two, none = vlm.ask([WIDE, TALL], "Compare.", max_tokens=3), vlm.ask(None, "Hello?", max_tokens=3)
+    assert two.image_tokens > one.image_tokens > none.image_tokens == 0
+    batch = vlm.ask_many(
+        [WIDE, [WIDE, TALL], None], ["Is it red?", "Compare.", "Hello?"], max_tokens=3, progress=False
+    )
+    assert [answer.token_ids for answer in batch] == [answer.token_ids for answer in (one, two, none)]
+    again = vlm.encode([*one.turns, Turn("user", "And?")]).prompt_ids[0]
+    assert tuple(again[: one.prompt_tokens]) == one.prompt_ids, "what was asked stays as it was"
+    assert one.image_tokens <= workbench.memory_plan(folder, device="cpu").image_tokens
+    for layout in (one.layout, two.layout):
+        assert layout is None or all(grid.guessed for grid in layout.images)
 
 
 class Told:

@@ -46,7 +46,7 @@ def build(name: str, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    {**FAMILIES, **WITHOUT_LAYOUT}[name](folder)
+    {**FAMILIES, **WITHOUT_LAYOUT, **OTHERS}[name](folder)
     return folder
 
 
@@ -567,5 +567,101 @@ def _aya_vision(folder: Path) -> None:
     )
 
 
+def _llava_next(folder: Path) -> None:
+    """An overview, tiles, and a token at the end of each row of tiles, in one piece."""
+    from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
+    from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
+    tok = tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    pinpoints = [[32, 64], [64, 32], [64, 64]]
+    config = LlavaNextConfig(
+        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={**VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8},
+        image_token_index=tok.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=pinpoints,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+    )
+    images = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_grid_pinpoints=pinpoints
+    )
+    template = CHATML.replace("IMAGE", "<image>\n").replace("REPLY", "")
+    settings = {"patch_size": 8, "vision_feature_select_strategy": "full", "image_token": "<image>"}
+    model = LlavaNextForConditionalGeneration(config)
+    write(folder, model, tok, images, "LlavaNextProcessor", template, **settings)
+
+
+def _mistral3(folder: Path) -> None:
+    """Pixtral's tower: patches merged two by two, rows that end with a token."""
+    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+    from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
+
+    special = ["<pad>", "</s>", "<s>", "[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]"]
+    tok = tokenizer(special, eos_token="</s>", pad_token="<pad>", bos_token="<s>")
+    config = Mistral3Config(
+        text_config={
+            **TEXT, "model_type": "mistral", "vocab_size": len(tok), "head_dim": 8, **_token_ids(tok),
+        },
+        vision_config={
+            **VISION, "model_type": "pixtral", "image_size": 112, "patch_size": 14, "head_dim": 16,
+        },
+        image_token_index=tok.convert_tokens_to_ids("[IMG]"),
+        spatial_merge_size=2,
+        vision_feature_layer=-1,
+    )  # fmt: skip
+    images = PixtralImageProcessorPil(
+        patch_size={"height": 28, "width": 28}, size={"longest_edge": 112}, do_center_crop=False
+    )
+    template = (
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+        "{% if m['content'] is string %}{{ m['content'] }}{% else %}"
+        "{% for c in m['content'] %}{{ c['text'] }}{% endfor %}{% endif %}</s>{% else %}[INST]"
+        "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
+        "{{ '[IMG]' if c['type'] == 'image' else c['text'] }}{% endfor %}{% endif %}[/INST]{% endif %}"
+        "{% endfor %}"
+    )
+    settings = {"patch_size": 14, "spatial_merge_size": 2, "image_token": "[IMG]"}
+    settings |= {"image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}
+    model = Mistral3ForConditionalGeneration(config)
+    write(folder, model, tok, images, "PixtralProcessor", template, **settings)
+
+
+def _ovis2(folder: Path) -> None:
+    """Tiles with tokens of their own between them, and an overview before them."""
+    from transformers import Ovis2Config, Ovis2ForConditionalGeneration
+    from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
+
+    marks = ["<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>"]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *marks]
+    tok = tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    ids = tok.convert_tokens_to_ids
+    config = Ovis2Config(
+        text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(tok), **_token_ids(tok)},
+        vision_config={
+            **VISION, "image_size": 32, "patch_size": 4, "hidden_stride": 2, "vocab_size": 64,
+            "num_visual_indicator_tokens": 5,
+        },
+        image_token_id=ids("<IMG_ATOM>"),
+        visual_indicator_token_ids=ids(marks),
+        vocab_size=len(tok),
+        hidden_size=TEXT["hidden_size"],
+    )  # fmt: skip
+    images = Ovis2ImageProcessorPil(size={"height": 32, "width": 32}, max_patches=4)
+    template = CHATML.replace("IMAGE", "<image>\n").replace("REPLY", "")
+    write(
+        folder,
+        Ovis2ForConditionalGeneration(config),
+        tok,
+        images,
+        "Ovis2Processor",
+        template,
+        image_seq_length=16,
+    )
+
+
 WITHOUT_LAYOUT = {"aya-vision": _aya_vision}
 """Models of no known family, whose pictures have no grid here."""
+
+OTHERS = {"llava-next": _llava_next, "mistral3": _mistral3, "ovis2": _ovis2}
+"""Models of no known family, whose pictures have a grid that is seen or guessed."""

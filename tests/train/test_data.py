@@ -193,3 +193,20 @@ def test_a_pool_that_a_process_sends_is_what_it_drew(encoder: Encoder) -> None:
             for name, tensor in vars(batch).items():
                 assert torch.equal(tensor, getattr(again, name)), name
                 assert tensor.dtype == getattr(again, name).dtype
+
+
+def test_a_share_of_the_drawings_is_of_the_first_world(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds = []
+    draw = data.synth.draw
+
+    def drawn(family: str, *, world: data.World, **options: object) -> object:
+        worlds.append(world.version)
+        return draw(family, world=world, **options)
+
+    monkeypatch.setattr(data.synth, "draw", drawn)
+    mix = Mix(weights={"read_sign": 1.0}, world=data.World(2), grid=0.5, again=0.0)
+    list(islice(examples(encoder, mix, "grid"), 40))
+    assert 10 < worlds.count(1) < 30
+    assert worlds.count(1) + worlds.count(2) == 40

@@ -422,7 +422,11 @@ def _without_video(source: object, error: Exception, kwargs: dict[str, Any]) -> 
 
     hub = {key: value for key, value in kwargs.items() if key not in ("backend", "use_fast")}
     cls = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(source, **hub)), None)
-    if cls is None or "video_processor" not in cls.get_attributes():
+    try:
+        parts = () if cls is None else cls.get_attributes()
+    except ImportError as missing:  # a class that stands for one whose packages are not there
+        raise _unusable(source, missing) from missing
+    if "video_processor" not in parts:
         raise _unusable(source, error) from error
     try:
         return _pictures_only(cls).from_pretrained(source, **kwargs)

@@ -552,7 +552,8 @@ def image_budget(
     patches = ((side or 384) // patch) ** 2
     per_tile = _get(config, "mm_tokens_per_image", "image_seq_length")
     if not per_tile:
-        scale = int(_get(config, "scale_factor", "downsample_factor") or merge)
+        stride = _get(vision, "hidden_stride")  # Ovis
+        scale = int(_get(config, "scale_factor", "downsample_factor") or stride or merge)
         per_tile = patches // scale**2
     tiles = tile_count(config, preprocessor, side or 384)
     tokens = image_tokens or per_tile * tiles

@@ -86,6 +86,7 @@ class Mix:
         again: probability that a conversation with room left goes on with another picture.
         difficulty: 1, 2, 3, or None for all.
         world: in which drawings are made.
+        grid: share of drawings of the first world, on its grid, in place of ``world``'s.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(synth.FAMILIES, 1.0))
@@ -96,6 +97,7 @@ class Mix:
     again: float = 1.0
     difficulty: int | None = None
     world: World = WORLD_1
+    grid: float = 0.0
 
 
 class Look(NamedTuple):
@@ -294,8 +296,12 @@ def examples(encoder: Encoder, mix: Mix, seed: str) -> Iterator[Example]:
         example = encoder.start()
         while not example.ids or (len(example.ids) < 0.6 * mix.budget and rng.random() < mix.again):
             family = rng.choices(families, weights)[0]
+            on_grid = mix.grid > 0 and family in synth.FAMILIES and rng.random() < mix.grid
             drawing, _ = synth.draw(
-                family, seed=f"train/{seed}/{number}", difficulty=mix.difficulty, world=mix.world
+                family,
+                seed=f"train/{seed}/{number}",
+                difficulty=mix.difficulty,
+                world=WORLD_1 if on_grid else mix.world,
             )
             encoder.add(example, drawing, family=family, rng=rng, mix=mix)
             number += 1
