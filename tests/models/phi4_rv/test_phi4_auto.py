@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from packaging import version
 from transformers import (
     AutoConfig,
@@ -26,6 +27,7 @@ from workbench.models.phi4_rv import (
     Phi4RVForConditionalGeneration,
     Phi4RVImageProcessor,
     Phi4RVProcessor,
+    round_rotary,
     register,
 )
 
@@ -107,3 +109,16 @@ def test_the_other_auto_classes_know_the_model(checkpoint, no_input):
     base = AutoModel.from_pretrained(checkpoint)
     assert type(base) is type(whole.model)
     assert base.get_input_embeddings().weight.equal(whole.get_input_embeddings().weight)
+
+
+def test_rotary_frequencies_can_be_rounded_as_the_published_code_does(checkpoint):
+    exact = Phi4RVForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+    before = exact.model.language_model.rotary_emb.inv_freq.clone()
+    assert torch.equal(round_rotary(exact).model.language_model.rotary_emb.inv_freq, before)
+    half = Phi4RVForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.bfloat16)
+    kept = half.model.language_model.rotary_emb.inv_freq
+    assert kept.dtype == torch.float32
+    assert torch.equal(kept, before), "the port keeps them exact"
+    round_rotary(half)
+    assert torch.equal(kept, before.bfloat16().float())
+    assert not torch.equal(kept, before)

@@ -24,7 +24,13 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 
 from .configuration import Phi4RVConfig
 from .image_processing import OFFICIAL_IMAGE_PROCESSOR, OFFICIAL_PROCESSOR, Phi4RVImageProcessor, patch_grid
-from .modeling import CheckpointReport, Phi4RVForConditionalGeneration, Phi4RVModel, verify_checkpoint
+from .modeling import (
+    CheckpointReport,
+    Phi4RVForConditionalGeneration,
+    Phi4RVModel,
+    round_rotary,
+    verify_checkpoint,
+)
 from .processing import Phi4RVProcessor
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "Phi4RVProcessor",
     "patch_grid",
     "register",
+    "round_rotary",
     "verify_checkpoint",
 ]
 

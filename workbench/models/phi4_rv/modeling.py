@@ -57,6 +57,7 @@ __all__ = [
     "fetch_checkpoint",
     "images_of_rows",
     "native_name",
+    "round_rotary",
     "official_name",
     "verify_checkpoint",
     "weight_renamings",
@@ -746,3 +747,28 @@ def _shard_names(index: Path) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return sorted(name for name in names if isinstance(name, str) and Path(name).name == name)
+
+
+def round_rotary(model: nn.Module) -> nn.Module:
+    """Round the decoder's rotary frequencies to the weights' precision, as the published code does.
+
+    The published code ends its loading with ``model.to(dtype)``, which rounds ``inv_freq`` too; the port and
+    vLLM keep it in float32, which is more exact at far positions and not the same in bfloat16.  This is for
+    those who replicate published replies to the bit; float32 models stay as they are.
+
+    Args:
+        model: a `Phi4RVForConditionalGeneration` or `Phi4RVModel`, changed in place.
+
+    Returns:
+        The model.
+
+    Example:
+        >>> round_rotary(vlm.model)  # doctest: +SKIP
+    """
+    dtype = next(model.parameters()).dtype
+    for module in model.modules():
+        for name in ("inv_freq", "original_inv_freq"):
+            buffer = getattr(module, name, None)
+            if isinstance(buffer, torch.Tensor):
+                buffer.copy_(buffer.to(dtype))
+    return model
