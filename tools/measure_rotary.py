@@ -1,7 +1,8 @@
 """What rounding the rotary frequencies changes: python tools/measure_rotary.py [FOLDER ...]
 
 Drawn questions are read in bfloat16 with the frequencies in float32 (the port) and rounded (the published
-code): the largest difference of a logit, beside that of bfloat16 and float32, and how many greedy replies agree.
+code): the largest difference of a logit, beside that of bfloat16 and float32, and how many greedy replies
+agree.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from workbench.models.phi4_rv import (
     Phi4RVForConditionalGeneration,
     Phi4RVImageProcessor,
     Phi4RVProcessor,
-    round_rotary,
     register,
+    round_rotary,
 )
 
 
