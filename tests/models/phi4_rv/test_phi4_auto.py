@@ -122,3 +122,11 @@ def test_rotary_frequencies_can_be_rounded_as_the_published_code_does(checkpoint
     round_rotary(half)
     assert torch.equal(kept, before.bfloat16().float())
     assert not torch.equal(kept, before)
+
+
+def test_a_saved_folder_names_no_python_files_that_are_not_there(checkpoint, tmp_path):
+    fields = json.loads((checkpoint / "config.json").read_text())
+    config = Phi4RVConfig.from_dict(fields | {"auto_map": {"AutoConfig": "configuration_phi4.Config"}})
+    config.save_pretrained(tmp_path)
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
+    assert config.auto_map, "the configuration itself keeps what it was given"

@@ -64,6 +64,7 @@ def test_the_flat_file_is_written_back(checkpoint, tmp_path):
     official = json.loads((checkpoint / "config.json").read_text())
     written = json.loads((tmp_path / "config.json").read_text())
     del official["transformers_version"], written["transformers_version"]
+    del official["auto_map"]  # names Python files that are not written
     assert written == official
 
 

@@ -137,6 +137,15 @@ class Phi4RVConfig(PreTrainedConfig):
         kept["model_type"] = Siglip2VisionConfig.model_type
         return {**own, **flat, "architectures": [OFFICIAL_ARCHITECTURE], "vision_config": kept}
 
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write config.json, without ``auto_map``: it names Python files, which are not written beside it."""
+        named = self.__dict__.pop("auto_map", None)
+        try:
+            super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        finally:
+            if named is not None:
+                self.auto_map = named
+
     def to_diff_dict(self) -> dict[str, Any]:
         """What is written to config.json: all of `to_dict`."""
         return self.to_dict()

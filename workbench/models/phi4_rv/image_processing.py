@@ -177,8 +177,9 @@ class Phi4RVImageProcessor(BaseImageProcessor):
         return self.preprocess(images, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The published layout of preprocessor_config.json."""
+        """The published layout of preprocessor_config.json, without ``auto_map``'s Python files."""
         fields = super().to_dict()
+        fields.pop("auto_map", None)
         return {
             **fields,
             **_FIXED,
