@@ -137,6 +137,7 @@ def test_one_pixel_works_in_the_processor(images):
 def test_the_published_file_round_trips(checkpoint, tmp_path):
     Phi4RVImageProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path)
     official = json.loads((checkpoint / "preprocessor_config.json").read_text())
+    del official["auto_map"]  # names Python files that are not written
     assert json.loads((tmp_path / "preprocessor_config.json").read_text()) == official
 
 
