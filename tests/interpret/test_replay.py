@@ -23,31 +23,7 @@ def nano() -> VLM:
 
 @pytest.fixture(scope="module")
 def paligemma(tmp_path_factory: pytest.TempPathFactory) -> VLM:
-    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
-    torch.manual_seed(0)
-    tok = tiny_families.tokenizer(
-        ["<pad>", "<eos>", "<bos>", "<image>"], eos_token="<eos>", pad_token="<pad>", bos_token="<bos>"
-    )
-    text = {**tiny_families.TEXT, **tiny_families._token_ids(tok), "model_type": "gemma", "head_dim": 8}
-    config = PaliGemmaConfig(
-        text_config={**text, "vocab_size": len(tok) + 1200},
-        vision_config={
-            **tiny_families.VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8,
-            "projection_dim": 32,
-        },
-        image_token_index=tok.convert_tokens_to_ids("<image>"), projection_dim=32,
-    )  # fmt: skip
-    images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
-    images.image_seq_length = 16
-    template = "{% for m in messages %}{% for p in m['content'] %}"
-    template += "{{ '<image>' if p['type'] == 'image' else p['text'] }}{% endfor %}{% endfor %}"
-    folder = tmp_path_factory.mktemp("paligemma")
-    model = PaliGemmaForConditionalGeneration(config)
-    tiny_families.write(folder, model, tok, images, "PaliGemmaProcessor", template)
-    settings = folder / "preprocessor_config.json"
-    settings.write_text(settings.read_text().replace("{", '{"image_seq_length": 16,', 1))
+    folder = tiny_families.build("paligemma", tmp_path_factory.mktemp("paligemma"))
     return workbench.load(folder, device="cpu", progress=False)
 
 

@@ -257,14 +257,21 @@ def test_a_model_of_no_family_here_is_asked_as_any_other(tmp_path, name):
     assert vlm.family.name == "general"
     one = vlm.ask(WIDE, "Is it red?", max_tokens=3, capture=True)
     assert one.attention.row(one.prompt_tokens, 0, 0).sum() == pytest.approx(1.0, abs=1e-3)
-    two, none = vlm.ask([WIDE, TALL], "Compare.", max_tokens=3), vlm.ask(None, "Hello?", max_tokens=3)
-    assert two.image_tokens > one.image_tokens > none.image_tokens == 0
-    batch = vlm.ask_many(
-        [WIDE, [WIDE, TALL], None], ["Is it red?", "Compare.", "Hello?"], max_tokens=3, progress=False
-    )
-    assert [answer.token_ids for answer in batch] == [answer.token_ids for answer in (one, two, none)]
-    again = vlm.encode([*one.turns, Turn("user", "And?")]).prompt_ids[0]
-    assert tuple(again[: one.prompt_tokens]) == one.prompt_ids, "what was asked stays as it was"
+    two = vlm.ask([WIDE, TALL], "Compare.", max_tokens=3)
+    assert two.image_tokens > one.image_tokens > 0
+    alone, images, questions = [one, two], [WIDE, [WIDE, TALL]], ["Is it red?", "Compare."]
+    if name == "paligemma":
+        with pytest.raises(InputError, match="pass a picture where the model needs"):
+            vlm.ask(None, "Hello?", max_tokens=3)
+    else:
+        alone, images = [*alone, vlm.ask(None, "Hello?", max_tokens=3)], [*images, None]
+        assert alone[-1].image_tokens == 0
+        questions = [*questions, "Hello?"]
+    batch = vlm.ask_many(images, questions, max_tokens=3, progress=False)
+    assert [answer.token_ids for answer in batch] == [answer.token_ids for answer in alone]
+    if name != "paligemma":  # has no turns: its processor ends the whole text with one line break
+        again = vlm.encode([*one.turns, Turn("user", "And?")]).prompt_ids[0]
+        assert tuple(again[: one.prompt_tokens]) == one.prompt_ids, "what was asked stays as it was"
     assert one.image_tokens <= workbench.memory_plan(folder, device="cpu").image_tokens
     for layout in (one.layout, two.layout):
         assert layout is None or all(grid.guessed for grid in layout.images)

@@ -660,8 +660,35 @@ def _ovis2(folder: Path) -> None:
     )
 
 
+def _paligemma(folder: Path) -> None:
+    """A prompt that looks both ways, and a processor that takes no text without a picture."""
+    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    special = ["<pad>", "<eos>", "<bos>", "<image>"]
+    tok = tokenizer(special, eos_token="<eos>", pad_token="<pad>", bos_token="<bos>")
+    config = PaliGemmaConfig(
+        text_config={
+            **TEXT, "model_type": "gemma", "vocab_size": len(tok) + 1200, "head_dim": 8, **_token_ids(tok),
+        },
+        vision_config={
+            **VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8,
+            "projection_dim": 32,
+        },
+        image_token_index=tok.convert_tokens_to_ids("<image>"),
+        projection_dim=32,
+    )  # fmt: skip
+    images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    images.image_seq_length = 16
+    template = "{% for m in messages %}{% for p in m['content'] %}"
+    template += "{{ '<image>' if p['type'] == 'image' else p['text'] }}{% endfor %}{% endfor %}"
+    write(folder, PaliGemmaForConditionalGeneration(config), tok, images, "PaliGemmaProcessor", template)
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace("{", '{"image_seq_length": 16,', 1))
+
+
 WITHOUT_LAYOUT = {"aya-vision": _aya_vision}
 """Models of no known family, whose pictures have no grid here."""
 
-OTHERS = {"llava-next": _llava_next, "mistral3": _mistral3, "ovis2": _ovis2}
+OTHERS = {"llava-next": _llava_next, "mistral3": _mistral3, "ovis2": _ovis2, "paligemma": _paligemma}
 """Models of no known family, whose pictures have a grid that is seen or guessed."""
