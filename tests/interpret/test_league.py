@@ -210,3 +210,25 @@ def test_the_command_measures_the_built_in_model(tmp_path, capsys) -> None:
     assert np.isfinite(rows[[f"gap_{baseline}" for baseline in BASELINES]].to_numpy()).all()
     assert (rows["insertion_mean"] <= 0).all()
     assert rows["seconds"].gt(0).all()
+
+
+def test_methods_measured_later_stand_beside_the_others_as_if_measured_at_once(tmp_path) -> None:
+    options = {"n": 2, "families": ("read_sign",), "modes": ("nothink", "think"), "regions": (3, 3)}
+    first = ("random", "embedding_x_gradient")
+    at_once = LeaderboardSettings(methods=(*first, "centre"), **options)
+    whole = league.run_leaderboard(at_once, tmp_path / "whole", say=lambda _: None)
+    league.run_leaderboard(
+        LeaderboardSettings(methods=first, **options), tmp_path / "parts", say=lambda _: None
+    )
+    league.extend_leaderboard(tmp_path / "parts", ["centre"], say=lambda _: None)
+    both = league.extend_leaderboard(tmp_path / "parts", ["embedding_x_gradient"], say=lambda _: None)
+    same = [name for name in whole.rows if name != "seconds"]
+    pd.testing.assert_frame_equal(both.rows[same], whole.rows[same])
+    assert both.about["settings"] == whole.about["settings"]
+    assert [one["methods"] for one in both.about["added"]] == [["centre"], ["embedding_x_gradient"]]
+    about = json.loads((tmp_path / "parts" / "league.json").read_text())
+    (tmp_path / "parts" / "league.json").write_text(
+        json.dumps(about | {"model": {"name": "x", "weights": "0"}})
+    )
+    with pytest.raises(InputError, match="the same weights"):
+        league.extend_leaderboard(tmp_path / "parts", ["tam"], say=lambda _: None)

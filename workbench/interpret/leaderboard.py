@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import pandas as pd
@@ -29,7 +30,7 @@ from ..files import data_path, local_path, read_json, write_bytes, write_json
 from ..journal import Journal
 from ..models.load import load
 from ..models.vlm import VLM
-from ..records import plain
+from ..records import build, plain
 from ..terminal import run_one, write
 from ..train.card import hardware
 from ..types import Mode
@@ -50,6 +51,7 @@ __all__ = [
     "OPTIONS",
     "SEED",
     "SINK",
+    "extend_leaderboard",
     "main",
     "measure",
     "run_leaderboard",
@@ -298,6 +300,58 @@ def run_leaderboard(
     return _write(folder, journal, header, seconds=time.perf_counter() - started, jobs=jobs)
 
 
+def extend_leaderboard(
+    out: str | Path,
+    methods: Sequence[str],
+    *,
+    source: str | None = None,
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+) -> Leaderboard:
+    """Measure more methods on the questions of a finished leaderboard, and put their rows beside the others'.
+
+    A method that it has already is measured anew.  The questions, orders and curves follow from the settings,
+    so that the rows are those which one run would have; seconds are of another day.
+
+    Args:
+        out: the folder.
+        methods: what to measure.
+        source: the model; None for the built-in one.
+        jobs: processes, one thread each.
+        say: called with a line now and then.
+
+    Raises:
+        InputError: if the folder holds no leaderboard, or one of another model.
+    """
+    folder = local_path(out)
+    before = read_leaderboard(folder)
+    if (model := fingerprint(source)) != before.about["model"]:
+        raise InputError(
+            f"{folder} was measured with {before.about['model']}, and this is {model}",
+            "the same weights",
+            "measure the whole leaderboard anew",
+        )
+    kept = {name: value for name, value in before.about["settings"].items() if name != "methods"}
+    kept["baselines"] = kept.pop("fills")  # as it was recorded
+    settings = build(LeaderboardSettings, {**kept, "methods": list(methods)}, str(folder))
+    with TemporaryDirectory() as place:
+        added = run_leaderboard(settings, place, source=source, jobs=jobs, say=say)
+    names = [*dict.fromkeys((*before.about["settings"]["methods"], *methods))]
+    rows = pd.concat([before.rows[~before.rows["method"].isin(methods)], added.rows])
+    places = {"mode": settings.modes, "method": names}
+    rows = rows.sort_values(
+        ["question", *places],
+        key=lambda values: values.map([*places[values.name]].index) if values.name in places else values,
+    )
+    later = {name: added.about[name] for name in ("date", "hardware", "jobs", "seconds", "commit")}
+    about = {
+        **before.about,
+        "settings": {**before.about["settings"], "methods": names},
+        "added": [*before.about.get("added", []), {"methods": list(methods), **later}],
+    }
+    return _write_all(folder, rows, about)
+
+
 def fingerprint(source: str | None) -> dict[str, Any]:
     """Name of a model and the hash of its weights where they lie in a folder here."""
     folder = data_path("nano") if source is None else local_path(source)
@@ -365,11 +419,6 @@ def _write(
     folder: Path, journal: LeaderboardJournal, header: dict[str, Any], *, seconds: float, jobs: int
 ) -> Leaderboard:
     """Rows, table and provenance; the provenance last, and only then the journal goes."""
-    rows = pd.DataFrame(journal.rows())
-    write_bytes(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
-    rows = pd.read_csv(folder / ROWS)  # the table is what these very rows say
-    table = standings(rows)
-    write_bytes(folder / TABLE, table.to_csv(index=False, float_format="%.4g").encode())
     about = {
         **header,
         "date": datetime.now(UTC).date().isoformat(),
@@ -379,8 +428,18 @@ def _write(
         "commit": _commit(),
         "again": "python -m workbench.interpret.leaderboard --out data/league",
     }
-    write_json(folder / ABOUT, about)
+    board = _write_all(folder, pd.DataFrame(journal.rows()), about)
     journal.remove()
+    return board
+
+
+def _write_all(folder: Path, rows: pd.DataFrame, about: dict[str, Any]) -> Leaderboard:
+    """Write rows, the table that follows from them, and last the provenance."""
+    write_bytes(folder / ROWS, rows.to_csv(index=False, float_format="%.5g").encode())
+    rows = pd.read_csv(folder / ROWS)  # the table is what these very rows say
+    table = standings(rows)
+    write_bytes(folder / TABLE, table.to_csv(index=False, float_format="%.4g").encode())
+    write_json(folder / ABOUT, about)
     return Leaderboard(table, rows, about)
 
 
@@ -416,8 +475,15 @@ def _measure_all(
         str | None, typer.Option(help="A model's folder or name; the built-in one if not given.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+    add: Annotated[
+        bool, typer.Option("--add", help="Measure --methods on the questions of the leaderboard in --out.")
+    ] = False,
 ) -> None:
     """Measure every method's maps on the same fresh questions.  A killed run goes on where it was."""
+    if add:
+        board = extend_leaderboard(out, methods, source=model, jobs=jobs, say=write)
+        write("\n".join(board.findings))
+        return
     settings = LeaderboardSettings(
         n=n,
         seed=seed,
