@@ -76,7 +76,7 @@ def main() -> None:
         for name, sources in BOOKS.items():
             (Path(folder) / f"{name}.ipynb").write_text(notebook(sources), encoding="utf-8")
         with jupyter_lab(Path(folder)) as server, chromium() as browser:
-            for name, use, height in (("explorer", explorer, 1260), ("ask", ask, 760)):
+            for name, use, height in (("explorer", explorer, 1260), ("ask", ask, 840)):
                 page = browser.new_page(viewport={"width": 1000, "height": height})
                 page.set_default_timeout(120_000)
                 open_notebook(page, server, f"{name}.ipynb")

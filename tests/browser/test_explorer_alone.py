@@ -50,7 +50,7 @@ window.start = async (code, traits) => {
 """
 # Colours of the middle of each cell, read from a copy of the canvas.
 CELLS = """([number, rows, cols]) => {
-  const canvas = document.querySelectorAll(".wbx-picture canvas")[number];
+  const canvas = document.querySelectorAll(".wbx-picture canvas, .wbx-twin canvas")[number];
   const { width, height } = canvas;
   const copy = Object.assign(document.createElement("canvas"), { width, height });
   const context = copy.getContext("2d", { willReadFrequently: true });

@@ -163,7 +163,7 @@ function makePicture(info, number, source, parent, onBox) {
 
 /** The same picture for a word that is kept beside; hidden while none is. */
 function makeTwin({ number, canvas: own }, parent) {
-  const figure = make("figure", "picture wbx-twin", parent, { hidden: true });
+  const figure = make("figure", "twin", parent, { hidden: true });
   const canvas = make("canvas", "", figure);
   const caption = make("figcaption", "", figure);
   canvas.style.cssText = own.style.cssText; // as large
