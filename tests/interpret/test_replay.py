@@ -13,6 +13,7 @@ from attribution_cases import MODELS, ask, tiny_families, tiny_vlm
 import workbench
 from workbench.interpret import attribute, knockout, logit_lens
 from workbench.interpret.replay import Replay, ReplayWarning, forward, held
+from workbench.interpret.thought_tests import probabilities
 from workbench.models.vlm import VLM
 
 
@@ -101,3 +102,29 @@ def test_a_given_thought_is_not_the_models_own(nano: VLM) -> None:
     assert given.spans["thought"].stop <= replay.written.start <= given.spans["answer"].start
     own = nano.ask(sample.images, sample.question, mode="think")
     assert Replay.of(nano, own).written.start <= own.spans["thought"].start
+
+
+@pytest.mark.parametrize("name", ["qwen3-vl-thinking", "glm-4v", "qwen3.5", "general-switch", "phi4-rv"])
+@pytest.mark.parametrize("together", [True, False])
+def test_an_answer_is_as_probable_behind_a_thought_that_holds_an_image_token(
+    name: str, together: bool, tmp_path_factory
+) -> None:
+    vlm = tiny_vlm(name, tmp_path_factory)
+    image = tiny_families.picture(150, 100)
+    answer = vlm.ask(image, "What is red?", thought="It is so. It is red.", max_tokens=3)
+    at, inside = next(iter(answer.layout.images)).start, answer.spans["thought"].start + 1
+    ids = list(answer.token_ids)
+    ids[inside] = ids[at]  # as if the model had written the picture's own token
+    marked = replace(answer, token_ids=tuple(ids))
+    own = list(answer.token_ids[answer.spans["answer"].start : answer.spans["answer"].stop])
+    found = probabilities(vlm, [marked, answer] if together else [marked], own)[0]
+    reply = (*marked.token_ids[answer.prompt_tokens : answer.spans["answer"].start], *own)
+    with held(vlm):
+        steps = vlm.model.generate(
+            **Replay.of(vlm, answer, reply=[]).inputs, max_new_tokens=len(reply), do_sample=False,
+            output_logits=True, return_dict_in_generate=True, eos_token_id=-1,
+            logits_processor=[Forced(reply, answer.prompt_tokens)],
+        ).logits  # fmt: skip
+    chain = torch.cat(steps)[-len(own) :].float().log_softmax(dim=-1)
+    expected = chain[torch.arange(len(own)), own].sum().exp().item()
+    assert found == pytest.approx(expected, rel=2e-3, abs=1e-7)

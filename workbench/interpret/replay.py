@@ -276,27 +276,35 @@ def _with_reply(vlm: VLM, inputs: dict[str, torch.Tensor], reply: Sequence[int])
 
 @contextlib.contextmanager
 def written_as_text(
-    vlm: VLM, inputs: dict[str, torch.Tensor], prompt_tokens: int
-) -> Iterator[dict[str, torch.Tensor]]:
-    """A model's inputs in which an image token that the reply holds is no place of a picture.
+    vlm: VLM, inputs: dict[str, Any], replies: int | Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """A model's inputs in which an image token that a reply holds is no place of a picture.
 
     A model may write such a token; it was embedded as any other when the reply went on.  Read as a whole
     with the pictures, it would be counted as one of their places.  So another token stands there, and within
-    this context the embeddings are those of what was written.
+    this context the embeddings are those of what was written, also where only the last tokens are read
+    because a cache holds the others.
+
+    Args:
+        vlm: the model.
+        inputs: with ``input_ids [rows, tokens]``.
+        replies: how many tokens at the end of each row (or of every row) are the reply's.
     """
     ids = inputs["input_ids"]
     images = torch.tensor(sorted(vlm.family.image_ids(vlm.processor, vlm.model.config)), device=ids.device)
-    marked = torch.isin(ids, images)
-    marked[:, :prompt_tokens] = False
+    counts = torch.as_tensor(replies, device=ids.device).reshape(-1, 1)
+    written = torch.arange(ids.shape[1], device=ids.device) >= ids.shape[1] - counts
+    marked = torch.isin(ids, images) & written
     if not marked.any():
         yield inputs
         return
     plain = ids[0][~torch.isin(ids[0], images)][0]
 
     def embed(module: nn.Module, args: tuple, out: torch.Tensor) -> torch.Tensor | None:
-        if out.shape[:2] != ids.shape:
-            return None
-        return torch.where(marked[..., None], module.forward(ids), out)
+        if out.ndim != 3 or out.shape[0] != ids.shape[0] or out.shape[1] > ids.shape[1]:
+            return None  # what else a model embeds
+        last = slice(ids.shape[1] - out.shape[1], None)
+        return torch.where(marked[:, last, None], module.forward(ids[:, last]), out)
 
     handle = vlm.model.get_input_embeddings().register_forward_hook(embed)
     try:
@@ -390,7 +398,7 @@ def forward(vlm: VLM, replay: Replay, keep: int) -> torch.Tensor:
     options: dict[str, Any] = {"use_cache": False, "return_dict": True}
     if "logits_to_keep" in inspect.signature(vlm.model.forward).parameters:
         options["logits_to_keep"] = keep
-    with written_as_text(vlm, replay.inputs, replay.prompt_tokens) as inputs:
+    with written_as_text(vlm, replay.inputs, replay.length - replay.prompt_tokens) as inputs:
         return vlm.model(**inputs, **options).logits[0, -keep:]
 
 

@@ -199,7 +199,7 @@ class Engine:
         if pixels is not None:
             inputs["pixel_values"] = pixels.flatten(0, 1).to(self.prompt.vlm.device, self.prompt.vlm.dtype)
         keep = len(ids) - scored.span.start + 1
-        with written_as_text(self.prompt.vlm, inputs, self.prompt.answer.prompt_tokens) as read:
+        with written_as_text(self.prompt.vlm, inputs, len(ids) - self.prompt.answer.prompt_tokens) as read:
             logits = self.model(**read, logits_to_keep=keep, use_cache=False).logits
         return pick(logits, ids[scored.span.start :])
 

@@ -42,7 +42,7 @@ from ..terminal import time_words, write
 from ..types import Box, Mode
 from .facts import Vocabulary, check_sentence, form_of, in_other_words, says
 from .regions import baseline_image
-from .replay import held
+from .replay import held, written_as_text
 from .thought_record import TESTS, ThoughtFaithfulness, ThoughtTrial, TriedThought, check_tests
 
 __all__ = ["probabilities", "thought_faithfulness"]
@@ -704,7 +704,8 @@ def _likely(vlm: VLM, replies: Sequence[Answer], ids: Sequence[int], prompt: _Pr
     else:
         encoded = prompt.encoded.repeated(begun)
     inputs = model_inputs(vlm.model, encoded, vlm.device, cache=prompt and prompt.cache)
-    kept = vlm.model(**uncached(vlm.model, inputs), logits_to_keep=len(ids) + 1).logits
+    with written_as_text(vlm, inputs, [len(one) for one in begun]) as read:
+        kept = vlm.model(**uncached(vlm.model, read), logits_to_keep=len(ids) + 1).logits
     logits = kept[:, -len(ids) - 1 : -1].float()
     own = torch.tensor([list(ids)] * len(replies), device=logits.device)
     each = logits.log_softmax(dim=-1).gather(-1, own[..., None])[..., 0]
