@@ -67,3 +67,16 @@ def test_the_explorer_shows_the_decoders_numbers(answer):
     explorer = AttentionExplorer(answer)
     assert "(layer 3, head" in explorer.static()
     assert explorer.heads()["layer"].unique().tolist() == [3]
+
+
+def test_a_decoder_that_ends_without_rows_is_a_hybrid_too(tmp_path):
+    kinds = ["full_attention", *["linear_attention"] * 3]
+    tiny_families._qwen3_5(tmp_path / "model", kinds)
+    vlm = workbench.load(tmp_path / "model", device="cpu", progress=False)
+    answer = vlm.ask(tiny_families.picture(120, 80), "Is it red?", max_tokens=4, capture=True)
+    for record in (answer.attention, Attention.load(answer.attention.save(tmp_path / "record.safetensors"))):
+        assert (list(record.layers), record.depth, record.whole) == ([0], 4, False)
+        with pytest.raises(InputError, match="rolled out over layers 0 alone"):
+            record.flow(answer.prompt_tokens)
+        with pytest.raises(InputError, match="layer=3.*attention rows: 0"):
+            record.row(answer.prompt_tokens, 3, 0)

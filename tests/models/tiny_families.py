@@ -235,8 +235,8 @@ def _qwen3_vl_thinking(folder: Path) -> None:
 
 
 @family("qwen3.5")
-def _qwen3_5(folder: Path) -> None:
-    """A hybrid decoder: three layers of linear attention, then one whose attention has rows."""
+def _qwen3_5(folder: Path, kinds: list[str] | None = None) -> None:
+    """A hybrid decoder: three layers of linear attention, then one whose attention has rows; or ``kinds``."""
     from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -251,6 +251,7 @@ def _qwen3_5(folder: Path) -> None:
             "linear_value_head_dim": 8,
             "linear_num_key_heads": 2,
             "linear_num_value_heads": 4,
+            "layer_types": kinds,
             **_token_ids(tok),
             "rope_parameters": {
                 "rope_type": "default", "mrope_section": [1, 1, 0], "mrope_interleaved": True,

@@ -132,6 +132,7 @@ class AttentionRows:
     ahead: int = 1
     spans: Mapping[str, Span] = field(default_factory=dict)
     model: str = ""
+    depth: int = 0
 
     def __post_init__(self) -> None:
         assert self.store, "a record of no layer"
@@ -156,6 +157,11 @@ class AttentionRows:
         """The numbers of the layers that have rows: of a hybrid decoder, those without linear attention."""
         numbers = tuple(n if layer.number is None else layer.number for n, layer in enumerate(self.store))
         return range(self.n_layers) if numbers == tuple(range(self.n_layers)) else numbers
+
+    @property
+    def whole(self) -> bool:
+        """Whether every layer of the decoder has rows; false of a hybrid decoder."""
+        return isinstance(self.layers, range) and self.depth in (0, self.n_layers)
 
     @property
     def positions(self) -> int:
@@ -300,10 +306,12 @@ class AttentionRows:
         Raises:
             InputError: for a layer that is not there.
         """
-        if isinstance(self.layers, range):
+        if self.whole:
             return numbers(layers, self.n_layers, "layer")
         there = {number: place for place, number in enumerate(self.layers)}
-        asked = numbers(layers, max(there) + 1, "layer") if layers is not None else list(there)
+        asked = (
+            numbers(layers, max(self.depth, max(there) + 1), "layer") if layers is not None else list(there)
+        )
         if missing := [number for number in asked if number not in there]:
             raise InputError(
                 f"layer={missing[0]}",
@@ -335,33 +343,34 @@ GENERIC = "Write a general description of the image."
 class Attention(AttentionRows):
     """Attention of one reply: exact rows, computed when asked for.
 
-    A token is named by its position in ``Answer.token_ids``, as in ``answer.spans``; negative ones
-    count from the end, and `reply` counts from the reply's start.  The row of a token is the one that
-    *produced* it: what the model looked at when it chose this token (the query stands one position
-    before it).  So every token of a reply has a row, and a word's row tells what the word came from.
+        A token is named by its position in ``Answer.token_ids``, as in ``answer.spans``; negative ones
+        count from the end, and `reply` counts from the reply's start.  The row of a token is the one that
+        *produced* it: what the model looked at when it chose this token (the query stands one position
+        before it).  So every token of a reply has a row, and a word's row tells what the word came from.
 
-    Where tokens are taken, "answer" and "thought" stand for these parts of the reply.
+        Where tokens are taken, "answer" and "thought" stand for these parts of the reply.
 
-    ``layers`` and ``heads`` are a number, several, or None for all.  ``sinks=False`` leaves the
-    positions of `sinks` out and shares the rest out anew, so that a row sums to one again.
+        ``layers`` and ``heads`` are a number, several, or None for all.  ``sinks=False`` leaves the
+        positions of `sinks` out and shares the rest out anew, so that a row sums to one again.
 
-    Args:
-        store: one `LayerStore` for each layer.
-        layout: where the pictures stand.
-        texts: text of each token of ``Answer.token_ids``; empty strings where it is not known.
-        tokens: the tokens that have a row.
-        masks: what `LayerStore.mask` numbers: bool ``[rows, positions]``, True where a row may look;
-            or integers ``[positions]``, which look at each other where they are equal.
-        ahead: 1 here; 0 in `vision`, where a token is a patch and its row is its own.
-        tower: the vision tower's own attention, the same kind of record; None where it was not kept.
-        spans: parts of the reply, as in ``Answer.spans``.
-        model: name of the model.
-
-    Example:
-        >>> from workbench.attention import make_attention
-        >>> attention = make_attention(layers=2, heads=3, grid=(2, 4), reply=5, seed=0)
-        >>> attention.map(attention.reply(0)).shape
-        (2, 4)
+        Args:
+            store: one `LayerStore` for each layer.
+            layout: where the pictures stand.
+            texts: text of each token of ``Answer.token_ids``; empty strings where it is not known.
+            tokens: the tokens that have a row.
+            masks: what `LayerStore.mask` numbers: bool ``[rows, positions]``, True where a row may look;
+                or integers ``[positions]``, which look at each other where they are equal.
+            ahead: 1 here; 0 in `vision`, where a token is a patch and its row is its own.
+            tower: the vision tower's own attention, the same kind of record; None where it was not kept.
+            spans: parts of the reply, as in ``Answer.spans``.
+            spans: parts of the reply, as in ``Answer.spans``.
+            model: name of the model.
+            depth: layers of the decoder, those without rows too; 0 where it is not known.
+    :
+            >>> from workbench.attention import make_attention
+            >>> attention = make_attention(layers=2, heads=3, grid=(2, 4), reply=5, seed=0)
+            >>> attention.map(attention.reply(0)).shape
+            (2, 4)
     """
 
     tower: Attention | None = None
@@ -767,7 +776,7 @@ def rolled(
     if not 0 <= residual <= 1:
         raise InputError(f"residual={residual!r}", "a number from 0 to 1")
     first = attention.tokens.start - attention.ahead  # position of the first kept query
-    if layers is None and not isinstance(attention.layers, range):
+    if layers is None and not attention.whole:
         raise InputError(
             f"attention rolled out over layers {', '.join(map(str, attention.layers))} alone",
             "a decoder all of whose layers have attention rows",
@@ -937,6 +946,7 @@ def _parts(attention: Attention, prefix: str) -> tuple[dict[str, np.ndarray], di
         "ahead": attention.ahead,
         "spans": {name: [span.start, span.stop] for name, span in attention.spans.items()},
         "model": attention.model,
+        "depth": attention.depth,
         "vision": None,
     }
     if attention.tower is not None:
@@ -962,4 +972,5 @@ def _whole(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any], prefix: 
         tower=None if vision is None else _whole(tensors, vision, f"{prefix}vision."),
         spans={name: Span(*span) for name, span in about["spans"].items()},
         model=str(about["model"]),
+        depth=int(about.get("depth", 0)),  # not in records from before
     )

@@ -263,6 +263,8 @@ class Capture:
         self._thread = 0
         self._masks = StepMasks()
         self._in_decoder = _modules(model, decoder)
+        config = getattr(model.get_submodule(decoder), "config", None)
+        self.depth = int(getattr(config, "num_hidden_layers", 0))  # layers of the decoder, if it says
         self._in_tower = _modules(model, tower) if tower else set()
         self._swapped: list[tuple[PreTrainedConfig, str | None]] = []
         self._names: list[str] = []
@@ -444,6 +446,7 @@ def attention_record(
         tower=tower,
         spans=dict(spans or {}),
         model=model,
+        depth=capture.depth,
     )
 
 
