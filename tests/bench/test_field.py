@@ -8,6 +8,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from bench_fakes import FakeVLM
 from PIL import Image
@@ -15,8 +16,6 @@ from PIL import Image
 from workbench import bench
 from workbench.bench.tasks.field import FIELD
 from workbench.errors import InputError, LoadError
-
-pa = pytest.importorskip("pyarrow", reason="parquet needs pyarrow")
 
 
 def png(colour: int = 0, size: tuple[int, int] = (40, 20)) -> bytes:

@@ -379,7 +379,7 @@ class Results(Named, rules="protocol"):
         """Save as ``.jsonl`` or (with pyarrow) ``.parquet``; the file's ending decides.
 
         Raises:
-            InputError: for another ending, or parquet without pyarrow.
+            InputError: for another ending.
         """
 
         return save_results(self, path)
@@ -611,21 +611,10 @@ def _damaged(source: Path, reason: str) -> InputError:
     )
 
 
-def _arrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError(
-            "a .parquet file without pyarrow",
-            "pyarrow",
-            "save as .jsonl, or run: pip install 'vlm-workbench[bench]'",
-        ) from None
-    return pyarrow
-
-
 def _parquet(table: pd.DataFrame, header: Mapping[str, Any]) -> Iterator[bytes]:
-    pa = _arrow()
+    import pyarrow as pa
+    import pyarrow.parquet  # noqa: F401 - names pa.parquet
+
     types = {
         name: pa.list_(pa.string())
         if name == "images"
@@ -649,7 +638,9 @@ def _parquet(table: pd.DataFrame, header: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _read_parquet(source: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    pa = _arrow()
+    import pyarrow as pa
+    import pyarrow.parquet  # noqa: F401 - names pa.parquet
+
     try:
         data = pa.parquet.read_table(source)
     except pa.ArrowInvalid as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ...errors import CapabilityError, InputError
+from ...errors import InputError
 
 __all__ = ["Beside", "EncodedPicture", "ParquetPicture", "ZipPicture", "picture_size", "read_rows"]
 
@@ -83,13 +83,9 @@ def _column(path: str, group: int, column: str) -> Any:
 
 
 def _parquet_file(path: str) -> Any:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise CapabilityError(
-            "a parquet file without pyarrow", "pyarrow", "pip install 'vlm-workbench[bench]'"
-        ) from None
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         return parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
