@@ -15,7 +15,7 @@ from PIL import Image
 
 from workbench.errors import InputError, ModeError
 from workbench.ui import AskPanel
-from workbench.ui.live import STATIC_VARIABLE
+from workbench.ui.widget import STATIC_VARIABLE
 
 
 class Growing:

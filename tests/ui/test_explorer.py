@@ -37,8 +37,8 @@ from workbench.interpret.thought_record import ThoughtFaithfulness, ThoughtTrial
 from workbench.types import PatchGrid, Region, TokenLayout
 from workbench.ui import AttentionExplorer
 from workbench.ui.explorer import script
-from workbench.ui.live import STATIC_VARIABLE
 from workbench.ui.maps import Maps, Setting, prompt_words, quantised, split_words, thumbnails
+from workbench.ui.widget import STATIC_VARIABLE
 
 
 @pytest.fixture
@@ -395,6 +395,10 @@ def test_sentences_are_those_of_the_thought_and_their_map_is_the_mean_of_their_w
     alone = [AttentionExplorer(answer(TWO), layer=1, head=0, word=word).map(0) for word in (3, 4)]
     np.testing.assert_allclose(explorer.map(0), (alone[0] + alone[1]) / 2, atol=1e-6)
     assert "“Blue.”" in explorer.static()
+    explorer.word = 3
+    assert explorer.sentence is None, "the last one that was chosen is shown"
+    explorer.sentence = 0
+    assert explorer.word is None
     with pytest.raises(InputError, match="sentence=2.*0 to 1"):
         explorer.sentence = 2
     with pytest.raises(InputError, match="word=99"):

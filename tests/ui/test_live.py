@@ -10,7 +10,8 @@ pytest.importorskip("ipywidgets")
 
 from workbench.answer import Answer
 from workbench.errors import OutOfMemoryError
-from workbench.ui.live import STATIC_VARIABLE, LiveAnswer, live
+from workbench.ui.live import LiveAnswer, live
+from workbench.ui.widget import STATIC_VARIABLE
 
 EVIL = "<img src=x onerror=alert(1)></script>"
 

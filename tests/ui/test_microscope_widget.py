@@ -11,7 +11,7 @@ from workbench.ablate import microscope
 from workbench.ablate.resolution import FEEDINGS
 from workbench.errors import InputError
 from workbench.ui import ResolutionMicroscope
-from workbench.ui.live import STATIC_VARIABLE
+from workbench.ui.widget import STATIC_VARIABLE
 
 IMAGE = Image.linear_gradient("L").resize((1200, 700)).convert("RGB")
 

@@ -12,7 +12,7 @@ from explorer_records import EVIL
 from workbench import models
 from workbench.errors import InputError, LoadError
 from workbench.ui import ModelPanel
-from workbench.ui.live import STATIC_VARIABLE
+from workbench.ui.widget import STATIC_VARIABLE
 
 
 def told(panel: ModelPanel, kind: str) -> ModelPanel:

@@ -343,34 +343,34 @@ GENERIC = "Write a general description of the image."
 class Attention(AttentionRows):
     """Attention of one reply: exact rows, computed when asked for.
 
-        A token is named by its position in ``Answer.token_ids``, as in ``answer.spans``; negative ones
-        count from the end, and `reply` counts from the reply's start.  The row of a token is the one that
-        *produced* it: what the model looked at when it chose this token (the query stands one position
-        before it).  So every token of a reply has a row, and a word's row tells what the word came from.
+    A token is named by its position in ``Answer.token_ids``, as in ``answer.spans``; negative ones
+    count from the end, and `reply` counts from the reply's start.  The row of a token is the one that
+    *produced* it: what the model looked at when it chose this token (the query stands one position
+    before it).  So every token of a reply has a row, and a word's row tells what the word came from.
 
-        Where tokens are taken, "answer" and "thought" stand for these parts of the reply.
+    Where tokens are taken, "answer" and "thought" stand for these parts of the reply.
 
-        ``layers`` and ``heads`` are a number, several, or None for all.  ``sinks=False`` leaves the
-        positions of `sinks` out and shares the rest out anew, so that a row sums to one again.
+    ``layers`` and ``heads`` are a number, several, or None for all.  ``sinks=False`` leaves the
+    positions of `sinks` out and shares the rest out anew, so that a row sums to one again.
 
-        Args:
-            store: one `LayerStore` for each layer.
-            layout: where the pictures stand.
-            texts: text of each token of ``Answer.token_ids``; empty strings where it is not known.
-            tokens: the tokens that have a row.
-            masks: what `LayerStore.mask` numbers: bool ``[rows, positions]``, True where a row may look;
-                or integers ``[positions]``, which look at each other where they are equal.
-            ahead: 1 here; 0 in `vision`, where a token is a patch and its row is its own.
-            tower: the vision tower's own attention, the same kind of record; None where it was not kept.
-            spans: parts of the reply, as in ``Answer.spans``.
-            spans: parts of the reply, as in ``Answer.spans``.
-            model: name of the model.
-            depth: layers of the decoder, those without rows too; 0 where it is not known.
-    :
-            >>> from workbench.attention import make_attention
-            >>> attention = make_attention(layers=2, heads=3, grid=(2, 4), reply=5, seed=0)
-            >>> attention.map(attention.reply(0)).shape
-            (2, 4)
+    Args:
+        store: one `LayerStore` for each layer.
+        layout: where the pictures stand.
+        texts: text of each token of ``Answer.token_ids``; empty strings where it is not known.
+        tokens: the tokens that have a row.
+        masks: what `LayerStore.mask` numbers: bool ``[rows, positions]``, True where a row may look;
+            or integers ``[positions]``, which look at each other where they are equal.
+        ahead: 1 here; 0 in `vision`, where a token is a patch and its row is its own.
+        tower: the vision tower's own attention, the same kind of record; None where it was not kept.
+        spans: parts of the reply, as in ``Answer.spans``.
+        model: name of the model.
+        depth: layers of the decoder, those without rows too; 0 where it is not known.
+
+    Example:
+        >>> from workbench.attention import make_attention
+        >>> attention = make_attention(layers=2, heads=3, grid=(2, 4), reply=5, seed=0)
+        >>> attention.map(attention.reply(0)).shape
+        (2, 4)
     """
 
     tower: Attention | None = None

@@ -22,10 +22,10 @@ from ..models.outside import why_outside
 from ..models.sources import BUILT_IN
 from ..records import build, plain
 from ..types import ImageLike, Mode
-from .explorer import asset, write
-from .live import STEP, static_only
+from .live import STEP
 from .maps import png
 from .marks import Mark, drawn_on
+from .widget import HasStatic, asset, write
 
 __all__ = ["AskPanel"]
 
@@ -34,7 +34,7 @@ EVERY = "every"  # the choice of all modes, side by side
 KEPT = 20  # questions whose replies stay on the screen
 
 
-class AskPanel(anywidget.AnyWidget):
+class AskPanel(HasStatic, anywidget.AnyWidget):
     """A picture, a question and a model in one panel, for a picture of your own.
 
     Choose, drop or paste a picture, draw on it with a pen or a box, type a question, pick a mode, and press
@@ -251,11 +251,6 @@ class AskPanel(anywidget.AnyWidget):
     @traitlets.validate("mode")
     def _check_mode(self, proposal: Any) -> str:
         return EVERY if proposal["value"] == EVERY else str(Mode.of(proposal["value"]))
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": repr(self)}
-        return super()._repr_mimebundle_(**kwargs)
 
     def __repr__(self) -> str:
         return f"AskPanel({self._vlm.name}, {len(self.answers)} replies)"

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,16 @@ from .. import models
 from ..answer import Answer
 from ..attention import Attention
 from ..errors import InputError, WorkbenchError
-from ..files import write_bytes
 from ..html import frame
 from ..interpret.thought_record import ThoughtFaithfulness
 from ..names import verb
 from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
 from .again import AskedAgain, ask_again
-from .live import static_only
 from .maps import Maps, Setting, Word, png, quantised, thumbnails
+from .widget import HasStatic, asset, write
 
-__all__ = ["AttentionExplorer", "asset", "page", "script", "settings_within", "style", "write"]
+__all__ = ["AttentionExplorer", "page", "script", "settings_within", "style"]
 
 
 STATE = ("word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength")
@@ -60,11 +58,6 @@ def script() -> str:
 def style() -> str:
     """The explorer's style sheet."""
     return asset("explorer.css")
-
-
-def asset(name: str) -> str:
-    """The text of a file in ``ui/assets``."""
-    return (files("workbench.ui") / "assets" / name).read_text(encoding="utf-8")
 
 
 def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bool]:
@@ -193,15 +186,6 @@ def _deflated(values: np.ndarray) -> str:
     return _base64(zlib.compress(values.tobytes(), 9))
 
 
-def write(path: str | Path, text: str) -> Path:
-    """Write a page whole or not at all.
-
-    Raises:
-        DiskError: if it cannot be written there.
-    """
-    return write_bytes(path, text.encode("utf-8", "replace"))  # half a surrogate pair cannot be written
-
-
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
@@ -210,7 +194,7 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-class AttentionExplorer(anywidget.AnyWidget):
+class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     """A live view of an answer's attention.
 
     It opens at the head that points best.  Hover a word (or move with the arrow keys): its map lies on the
@@ -450,11 +434,6 @@ class AttentionExplorer(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"AttentionExplorer({len(self.words)} words, {len(self._maps.grids)} pictures)"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": repr(self)}
-        return super()._repr_mimebundle_(**kwargs)
-
     # -- inside --------------------------------------------------------------------------------------
 
     @property
@@ -493,6 +472,12 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _check_sentence(self, proposal: Any) -> int | None:
         number = proposal["value"]
         return None if number is None or not len(self._maps.sentence(number)) else int(number)
+
+    @traitlets.observe("word", "sentence")
+    def _one_of_them(self, change: Any) -> None:
+        """A word or a sentence is shown, whichever was chosen last."""
+        if change["new"] is not None:
+            setattr(self, "sentence" if change["name"] == "word" else "word", None)
 
     @traitlets.validate("layer", "head")
     def _check_number(self, proposal: Any) -> int | None:

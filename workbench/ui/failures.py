@@ -10,14 +10,14 @@ import ipywidgets
 from ..bench.cases import PATTERNS, SORTS, STYLE, Case, case_html, cases
 from ..bench.results import Results
 from ..html import frame
-from .live import static_only
+from .widget import HasStatic
 
 __all__ = ["FailureBrowser", "failures"]
 
 STATIC = 12  # items in the static form
 
 
-class FailureBrowser(ipywidgets.VBox):
+class FailureBrowser(HasStatic, ipywidgets.VBox):
     """Items of a run with their replies side by side; controls filter, sort and turn pages.
 
     Args:
@@ -97,10 +97,8 @@ class FailureBrowser(ipywidgets.VBox):
         inside = "".join(case_html(self._results, case) for case in shown)
         self._shown.value = frame(f'<div class="workbench-failures"><style>{_scoped()}</style>{inside}</div>')
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": f"{len(self.found)} items"}
-        return super()._repr_mimebundle_(**kwargs)
+    def __str__(self) -> str:
+        return f"{len(self.found)} items"
 
 
 def _choice(name: str, values: Sequence[str], value: str | None = None) -> ipywidgets.Dropdown:

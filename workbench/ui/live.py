@@ -5,7 +5,6 @@ The cell returns at once: a button could not reach the kernel while a cell block
 
 from __future__ import annotations
 
-import os
 import threading
 from html import escape
 from typing import Any, Protocol
@@ -15,17 +14,9 @@ import ipywidgets
 from ..answer import Answer
 from ..html import frame
 from ..names import verb
+from .widget import HasStatic
 
-__all__ = ["LiveAnswer", "STATIC_VARIABLE", "live", "static_only"]
-
-
-STATIC_VARIABLE = "WORKBENCH_STATIC"
-"""Set this environment variable to 1, and every widget shows its static form."""
-
-
-def static_only() -> bool:
-    """Whether widgets are to show their static form; read anew each time."""
-    return os.environ.get(STATIC_VARIABLE, "").lower() not in ("", "0", "false", "no")
+__all__ = ["LiveAnswer", "live"]
 
 
 STEP = 0.1  # seconds between two looks at the reply
@@ -42,7 +33,7 @@ class Reply(Protocol):
     def stop(self) -> None: ...
 
 
-class LiveAnswer(ipywidgets.VBox):
+class LiveAnswer(HasStatic, ipywidgets.VBox):
     """Shows a reply while it is written; its button stops it.
 
     Args:
@@ -79,10 +70,8 @@ class LiveAnswer(ipywidgets.VBox):
         """The finished answer as HTML that needs no kernel; waits for it."""
         return self.answer._repr_html_()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": str(self.answer)}
-        return super()._repr_mimebundle_(**kwargs)
+    def __str__(self) -> str:
+        return str(self.answer)
 
     def _stop(self, _: ipywidgets.Button) -> None:
         self._button.description, self._button.disabled = "Stopping", True

@@ -21,9 +21,8 @@ from ..html import text as html_text
 from ..images import open_image
 from ..types import ImageLike
 from ..viz import style
-from .explorer import asset, write
-from .live import static_only
 from .maps import png
+from .widget import HasStatic, asset, write
 
 __all__ = ["BUDGETS", "REPLIES", "ResolutionMicroscope"]
 
@@ -37,7 +36,7 @@ REPLIES = (0, 256, 1024, 4096)
 TEXT = 100  # tokens of the prompt besides the picture, as in `cost`
 
 
-class ResolutionMicroscope(anywidget.AnyWidget):
+class ResolutionMicroscope(HasStatic, anywidget.AnyWidget):
     """A picture through every way of feeding it: its crops, what survives, tokens and cost as sliders move.
 
     Point at a place of the picture, or move there with the arrow keys, and every way shows the pixels of it
@@ -163,11 +162,6 @@ class ResolutionMicroscope(anywidget.AnyWidget):
         if value not in offered:
             raise InputError(f"{name}={value}", f"one of {', '.join(map(str, offered))}")
         return int(value)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": repr(self)}
-        return super()._repr_mimebundle_(**kwargs)
 
     def __repr__(self) -> str:
         width, height = self.record.size

@@ -18,8 +18,7 @@ from ..errors import InputError, WorkbenchError
 from ..html import frame, page, text
 from ..models.device import available_memory, pick_device, total_memory
 from ..models.ladder import PLACES
-from .explorer import asset, write
-from .live import static_only
+from .widget import HasStatic, asset, write
 
 __all__ = ["ModelPanel"]
 
@@ -28,7 +27,7 @@ STEP = 0.25  # seconds between two looks at a model that is being loaded
 PRECISIONS = ("", "int8", "int4")  # the first stands for the precision that suits the device
 
 
-class ModelPanel(anywidget.AnyWidget):
+class ModelPanel(HasStatic, anywidget.AnyWidget):
     """Choose a model, see what it needs, load it, and free its memory again.
 
     The ladder of models, from the built-in one to those for a card of 80 GB, stands as buttons; a folder or a
@@ -194,11 +193,6 @@ class ModelPanel(anywidget.AnyWidget):
             acts[kind]()
         elif kind == "memory":
             self.memory = self._memory()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if static_only():
-            return {"text/html": self.static(), "text/plain": repr(self)}
-        return super()._repr_mimebundle_(**kwargs)
 
     def __repr__(self) -> str:
         return f"ModelPanel({self.loaded or 'no model is loaded'}, {self.memory})"

@@ -111,7 +111,7 @@ function makeDrop(model, parent, problem) {
 
 /** The question, the mode, the budgets, and the buttons. */
 function makeForm(model, parent) {
-  const question = make("textarea", "ask-question", parent, { rows: 3, placeholder: "Ask about the picture; Enter asks", ariaLabel: "question" });
+  const question = make("textarea", "field wbx-ask-question", parent, { rows: 3, placeholder: "Ask about the picture; Enter asks", ariaLabel: "question" });
   const modes = make("div", "buttons", parent);
   modes.setAttribute("role", "group");
   modes.setAttribute("aria-label", "mode");
@@ -122,7 +122,7 @@ function makeForm(model, parent) {
   });
   const budgets = make("div", "buttons", parent);
   const numbers = [["max_tokens", "most tokens", 1], ["thinking_budget", "thinking budget", 0]].map(([name, label, least]) => {
-    const input = make("input", "ask-number", make("label", "check", budgets, { textContent: label }), { inputMode: "numeric", placeholder: "none" });
+    const input = make("input", "field wbx-ask-number", make("label", "check", budgets, { textContent: label }), { inputMode: "numeric", placeholder: "none" });
     input.addEventListener("change", () => {
       const value = Number.parseInt(input.value, 10);
       set({ [name]: value >= least ? value : null });

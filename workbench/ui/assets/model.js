@@ -15,7 +15,7 @@ function render({ model, el }) {
     return [choice, button];
   });
   const row = make("div", "buttons", root);
-  const source = make("input", "model-source", row, { type: "text", ariaLabel: "folder or Hub id", placeholder: "a folder, or owner/name" });
+  const source = make("input", "field wbx-model-source", row, { type: "text", ariaLabel: "folder or Hub id", placeholder: "a folder, or owner/name" });
   const acts = ["plan", "load", "unload"].map((kind) => {
     const button = make("button", "button", row, { type: "button", textContent: kind[0].toUpperCase() + kind.slice(1) });
     button.addEventListener("click", () => tell({ kind }));
