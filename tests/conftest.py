@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.get_closest_marker("slow") else 0
 
     items.sort(key=rank)
+
+
+@pytest.fixture(autouse=True)
+def entries_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget what a test registers: tests that walk a table must not meet the entries of another."""
+    from workbench import plugins  # after the settings above
+
+    made: list[tuple[plugins.Table[Any], str]] = []
+    register = plugins.Table.register
+
+    def noted(table: plugins.Table[Any], name: str, entry: object) -> object:
+        if not plugins._loading and name not in table._entries:
+            made.append((table, name))
+        return register(table, name, entry)
+
+    monkeypatch.setattr(plugins.Table, "register", noted)
+    yield
+    for table, name in made:
+        table._entries.pop(name, None)
+        table._owners.pop(name, None)

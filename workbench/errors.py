@@ -6,6 +6,9 @@ mistake raises one of these; an internal invariant is an ``assert`` with its val
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "ArgumentError",
     "BusyError",
@@ -21,6 +24,7 @@ __all__ = [
     "ServerError",
     "UnknownNameError",
     "WorkbenchError",
+    "warn",
 ]
 
 
@@ -105,3 +109,15 @@ class OutOfMemoryError(WorkbenchError, MemoryError):
 
 class ServerError(WorkbenchError, ConnectionError):
     """A model server that is down, too slow, or answers with nonsense."""
+
+
+#: Modules between the user's line and a warning: our own, and what calls back into them.
+_BETWEEN = ("workbench.", "torch.", "contextlib")
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called into the workbench, whichever function it called."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

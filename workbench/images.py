@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .errors import InputError
+from .errors import InputError, warn
 from .files import read_bytes
 from .types import ImageLike, ImagesLike
 
@@ -158,7 +158,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     try:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG whose second frame is a depth map
-            warnings.warn(f"{name} has {frames} frames; the first is used.", UserWarning, stacklevel=4)
+            warn(f"{name} has {frames} frames; the first is used.")
             image.seek(0)
         image.load()
         return _clean(_to_rgb(_turned(image), name))
@@ -235,7 +235,7 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
 
 def _bytes_of(array: np.ndarray, name: str) -> np.ndarray:
     if np.issubdtype(array.dtype, np.integer) and array.max() == 1 and array.min() == 0:
-        warnings.warn(f"{name} holds only 0 and 1; taken as black and white.", UserWarning, stacklevel=6)
+        warn(f"{name} holds only 0 and 1; taken as black and white.")
         array = array.astype(bool)
     if array.dtype == np.uint8:
         return array

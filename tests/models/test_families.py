@@ -211,21 +211,17 @@ def test_each_model_type_has_one_family():
 
 def test_a_registered_family_is_looked_up_and_cannot_take_what_others_serve():
     mine = replace(GENERAL, name="mine", model_types=("my_model",))
-    try:
-        assert register_family(mine) is mine
-        assert family_of("my_model") is family_named("mine") is family_named("my_model") is mine
-        assert register_family(replace(mine, note="again")).note == family_named("mine").note == "again"
-        with pytest.raises(InputError, match=r"model_types=\['gemma3'\].*'gemma3' serves.*family='other'"):
-            register_family(replace(mine, name="other", model_types=("gemma3", "another")))
-        with pytest.raises(InputError, match="'gemma3', which belongs to the workbench"):
-            register_family(replace(mine, name="gemma3", model_types=()))
-        with pytest.raises(InputError, match="a family of type str"):
-            register_family("mine")
-        with pytest.raises(InputError, match="one of 'phi4-rv'.*'mine'"):
-            family_named("yours")
-    finally:
-        FAMILIES._entries.pop("mine", None)
-        FAMILIES._owners.pop("mine", None)
+    assert register_family(mine) is mine
+    assert family_of("my_model") is family_named("mine") is family_named("my_model") is mine
+    assert register_family(replace(mine, note="again")).note == family_named("mine").note == "again"
+    with pytest.raises(InputError, match=r"model_types=\['gemma3'\].*'gemma3' serves.*family='other'"):
+        register_family(replace(mine, name="other", model_types=("gemma3", "another")))
+    with pytest.raises(InputError, match="'gemma3', which belongs to the workbench"):
+        register_family(replace(mine, name="gemma3", model_types=()))
+    with pytest.raises(InputError, match="a family of type str"):
+        register_family("mine")
+    with pytest.raises(InputError, match="one of 'phi4-rv'.*'mine'"):
+        family_named("yours")
 
 
 def test_a_model_whose_layout_is_not_understood_is_asked_all_the_same(tmp_path):

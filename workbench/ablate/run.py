@@ -6,13 +6,12 @@ import contextlib
 import errno
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DiskError, InputError
+from ..errors import DiskError, InputError, warn
 from ..files import local_path
 from ..names import verb
 from ..provenance import code
@@ -167,10 +166,9 @@ def warn_of_other_code(names: Sequence[str], made: Mapping[str, Any]) -> None:
     """Say that finished runs are read that other code made."""
     told = f"run {names[0]}" if len(names) == 1 else f"{len(names)} runs ({names[0]}, ...)"
     version, commit = made.get("workbench", "unknown"), (made.get("commit") or "unknown")[:8]
-    warnings.warn(
+    warn(
         f"{told} made by other code than this (version {version}, commit {commit}, {made.get('date')}): read "
         "as it is; another folder, or deleting it, runs the recipe anew",
-        stacklevel=4,
     )
 
 

@@ -7,7 +7,6 @@ torch.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -19,7 +18,7 @@ from tqdm.auto import tqdm
 
 from .. import interpret, models
 from ..answer import Answer
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..html import framed
 from ..names import Named, later, refuse_argument, verb
 from ..records import check_fields
@@ -393,11 +392,10 @@ def _tell_gap(method: str, delta: float | None, values: np.ndarray) -> None:
         return
     whole = float(values.sum()) - delta
     if abs(delta) > GAP * abs(whole):
-        warnings.warn(
+        warn(
             f"{method}: the values sum to {values.sum():.2f} nats, not to {whole:.2f} (completeness gap "
             f"{delta:+.2f}); take more steps or samples",
             CompletenessWarning,
-            stacklevel=4,  # behind `attribute` and what reads its arguments: at the user's line
         )
 
 

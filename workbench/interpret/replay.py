@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import operator
-import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
@@ -23,7 +21,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from ..answer import Answer
-from ..errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError
+from ..errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError, warn
 from ..models.device import is_out_of_memory, release_memory
 from ..models.families import Encoded
 from ..models.generate import on_device
@@ -349,24 +347,14 @@ def compare_written(vlm: VLM, answer: Answer, logits: torch.Tensor, start: int) 
         return
     n = departed[0]
     wrote, likelier = (vlm.tokenizer.decode([i]) for i in (answer.token_ids[at[n]], int(scores[n].argmax())))
-    warnings.warn(
+    warn(
         f"{vlm.name}, run again with its reply given, departs from what it wrote at {len(departed)} of "
         f"{len(at)} tokens: first at token {at[n]}, where it wrote {wrote!r} and now {likelier!r} is "
         f"likelier by {gaps[n]:.2f} nats (at most {max(gaps):.2f}). Figures of this answer are those of "
         "another run: other weights or precision, or a family that reads a whole reply otherwise than step "
         "by step",
         ReplayWarning,
-        stacklevel=_levels_out(),
     )
-
-
-def _levels_out() -> int:
-    """Callers between this module's function and the first line that is the user's (decorators left out)."""
-    frame, levels = sys._getframe(1), 1
-    ours = ("workbench.", "torch.", "contextlib")
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
-        frame, levels = frame.f_back, levels + 1
-    return levels
 
 
 @contextlib.contextmanager

@@ -8,8 +8,6 @@ that ``tools/measure_outside.py`` fits and measures; ``data/outside`` holds both
 from __future__ import annotations
 
 import contextlib
-import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +15,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from ..errors import warn
 from ..files import data_path, read_json
 from ..records import build
 from .ladder import PLACES, ladder
@@ -163,7 +162,7 @@ def warn_outside(images: Iterable[Image.Image], *, most_patches: int, told: set[
             told.add(kind)
             calls = "\n".join(f"  {p.name}: {ladder().best(p, n=1)[0].call}" for p in PLACES)
             text = f"{_WHY[kind].format(patches=most_patches)} Load instead, on\n{calls}"
-            warnings.warn(text, OutsideWorldWarning, stacklevel=_levels_out())
+            warn(text, OutsideWorldWarning)
 
 
 @contextlib.contextmanager
@@ -179,11 +178,3 @@ def unwarned(told: set[str]) -> Iterator[None]:
         yield
     finally:
         told.intersection_update(before)
-
-
-def _levels_out() -> int:
-    """How many callers lie between a function's caller and the first that is not the workbench's."""
-    frame, levels = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("workbench."):
-        frame, levels = frame.f_back, levels + 1
-    return levels

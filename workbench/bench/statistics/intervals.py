@@ -6,15 +6,13 @@ What cannot be used is counted in a warning.
 from __future__ import annotations
 
 import reprlib
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...names import verb
 from ...stats import Interval, clustered_error, mean_interval
 
@@ -28,7 +26,6 @@ __all__ = [
     "one_version",
     "scored",
     "scores",
-    "warn",
 ]
 
 
@@ -90,14 +87,6 @@ def scored(data: object, needed: Sequence[str] = ("benchmark", "item", "value"))
             "drop repeats, name the runs apart (run), or number repetitions (epoch)",
         )
     return rows
-
-
-def warn(message: str) -> None:
-    """Warn at the line that called into the workbench, whichever function it called."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("workbench."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def groups_of(rows: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...names import verb
 from ...stats import bootstrap_means, holm, mcnemar, mean_interval, paired_interval, student
-from .intervals import averaged, clusters_of, groups_of, one_version, scored, warn
+from .intervals import averaged, clusters_of, groups_of, one_version, scored
 from .paired import corrected_levels, deciding_intervals
 
 __all__ = ["efficiency", "matthews", "mode_lens", "modes_wide"]

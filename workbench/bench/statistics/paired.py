@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...names import deprecated, verb
 from ...stats import (
     check_power,
@@ -22,7 +22,7 @@ from ...stats import (
     power_of,
     student,
 )
-from .intervals import averaged, clusters_of, one_version, scored, warn
+from .intervals import averaged, clusters_of, one_version, scored
 
 __all__ = [
     "between",

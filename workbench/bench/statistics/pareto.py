@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
+from ...errors import InputError, warn
 from ...names import verb
 from ...stats import mean_interval, resampled
-from .intervals import averaged, clusters_of, one_version, scored, warn
+from .intervals import averaged, clusters_of, one_version, scored
 
 __all__ = ["on_front", "pareto"]
 
