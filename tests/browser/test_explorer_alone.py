@@ -590,3 +590,54 @@ def test_a_sentence_of_the_thought_shows_the_mean_of_its_words(
     page.keyboard.press("Enter")
     page.wait_for_selector(".wbx-button[aria-pressed='true']", state="detached")
     assert not troubles
+
+
+def test_think_against_nothink_is_shown_alone_and_as_a_difference_by_mouse_and_keyboard(
+    blank: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    from explorer_records import answer, direct_answer
+
+    from workbench.ui import AttentionExplorer
+    from workbench.viz.spotlight import lit
+
+    page, troubles = blank
+    explorer = AttentionExplorer(answer(), against=direct_answer(), layer=1, head=0, word=5)
+    page.goto(explorer.save_html(tmp_path / "attention.html").as_uri())
+    seen = Shown(page, troubles)
+    seen.ready()
+    maps = {}
+    for shows in ("this", "against", "difference"):
+        explorer.shows = shows
+        maps[shows] = explorer.map(0), max(np.abs(explorer.map(image)).max() for image in (0, 1))
+    both = max(maps["this"][1], maps["against"][1])
+    buttons = page.locator(".wbx-shows .wbx-button")
+    assert buttons.all_inner_texts() == ["think", "nothink", "think minus nothink"]
+    for number, (shows, top) in enumerate(
+        (("this", both), ("against", both), ("difference", maps["difference"][1]))
+    ):
+        buttons.nth(number).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".wbx-shows .wbx-button:nth-child({number + 1})[aria-pressed='true']")
+        page.wait_for_selector(".wbx-explorer:not([data-busy])")
+        light = 255 * lit(np.ones((3, 4, 3)), maps[shows][0] / top, dark=False)
+        np.testing.assert_allclose(seen.cells(0), light, atol=5)
+    change = maps["difference"][0]
+    colours = seen.cells(0).astype(int)
+    more, less = (colours[np.unravel_index(at, change.shape)] for at in (change.argmax(), change.argmin()))
+    assert more[0] > more[2], "orange where it looked more"
+    assert less[2] > less[0], "blue where it looked less"
+    assert seen.status().startswith("think “")
+    assert "minus nothink “<img src=x" in seen.status()
+    assert "of the attention on the pictures lies elsewhere; more " in seen.status()
+    assert "no difference" in page.locator(".wbx-scale").inner_text()
+    others = page.locator(".wbx-others .wbx-word")
+    assert others.nth(1).get_attribute("aria-selected") == "true"
+    before = seen.status()
+    others.nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("(text) => document.querySelector('.wbx-status').innerText !== text", arg=before)
+    assert "minus nothink “end”" in seen.status()
+    page.keyboard.press("Escape")
+    page.wait_for_function("(text) => document.querySelector('.wbx-status').innerText === text", arg=before)
+    assert page.title() != "owned"
+    assert not troubles

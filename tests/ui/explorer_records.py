@@ -9,7 +9,7 @@ from PIL import Image
 
 from workbench.answer import Answer
 from workbench.attention import Attention, make_attention
-from workbench.types import PatchGrid, TokenLayout
+from workbench.types import PatchGrid, Span, TokenLayout
 
 EVIL = "<img src=x onerror=document.title='owned'>"
 CLOSING = "</script><script>document.title='owned'</script>"
@@ -22,16 +22,16 @@ SIZES = ((80, 60), (40, 30))
 LAYERS, HEADS = 3, 2
 
 
-def weights() -> np.ndarray:
+def weights(words: int = len(TEXTS)) -> np.ndarray:
     """Of each layer, head and word: 0.4 on its own cell, 0.3 spread over the pictures, the rest on text.
 
     Word ``i`` has cell ``i + layer``; in head 1 it lies in the second picture.  The first token is a sink.
     """
     prompt = BEFORE + 2 * ROWS * COLS + AFTER
-    found = np.zeros((LAYERS, HEADS, len(TEXTS), prompt + len(TEXTS) - 1))
+    found = np.zeros((LAYERS, HEADS, words, prompt + words - 1))
     for layer in range(LAYERS):
         for head in range(HEADS):
-            for word in range(len(TEXTS)):
+            for word in range(words):
                 found[layer, head, word, BEFORE : prompt - AFTER] = 0.3 / (2 * ROWS * COLS)
                 found[layer, head, word, BEFORE + head * ROWS * COLS + word + layer] += 0.4
                 found[layer, head, word, 0] = 0.3
@@ -41,7 +41,7 @@ def weights() -> np.ndarray:
 def record(texts: tuple[str, ...] = TEXTS) -> Attention:
     """The attention alone."""
     made = make_attention(
-        weights(), grid=(2 * ROWS, COLS), before=BEFORE, after=AFTER, reply=len(texts), words=texts
+        weights(len(texts)), grid=(2 * ROWS, COLS), before=BEFORE, after=AFTER, reply=len(texts), words=texts
     )
     prompt = made.layout.length
     grids = tuple(
@@ -81,6 +81,19 @@ def answer(texts: tuple[str, ...] = TEXTS) -> Answer:
         images=pictures,
         captured=attention,
     )
+
+
+def direct_answer() -> Answer:
+    """The other mode's reply to the same question: no thought, one word of answer, `EVIL` as well."""
+    texts = ("</think>", EVIL, "<end>")
+    whole, attention = answer(), record(texts)
+    prompt = attention.layout.length
+    spans = {"thought": Span(0, 0), "answer": Span(prompt + 1, prompt + 2)}
+    return replace(
+        whole, text=EVIL, thought=None, mode="nothink", thought_tokens=0, answer_tokens=1,
+        token_ids=tuple(range(prompt + len(texts))), spans=spans,
+        captured=replace(attention, spans=spans),
+    )  # fmt: skip
 
 
 def pointing_answer() -> Answer:

@@ -8,6 +8,7 @@ import math
 import re
 import zlib
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from explorer_records import (
     TEXTS,
     TWO,
     answer,
+    direct_answer,
     pointing_answer,
     record,
 )
@@ -439,3 +441,62 @@ def test_hiding_without_a_box_or_a_model_is_told() -> None:
     assert explorer.again == ()
     reply, _ = asked(explorer, {"id": 1, "kind": "again", "number": 3})
     assert "IndexError" in reply["error"]
+
+
+def test_the_other_modes_reply_is_shown_alone_and_as_a_difference(tmp_path: Path) -> None:
+    explorer = AttentionExplorer(answer(), against=direct_answer(), layer=1, head=0, word=5)
+    own = answer().attention.map(explorer.words[5].span, 0, layers=[1], heads=[0])
+    prompt = direct_answer().layout.length
+    other = direct_answer().attention.map(prompt + 1, 0, layers=[1], heads=[0])  # its only answer word
+    assert np.abs(own - other).max() > 0.3
+    for shows, expected in (("this", own), ("against", other), ("difference", own - other)):
+        explorer.shows = shows
+        np.testing.assert_allclose(explorer.map(0), expected, atol=1e-6)
+    assert f"“{escape(EVIL)}” (think) minus “{escape(EVIL)}” (nothink)" in explorer.static()
+    explorer.opposite = 2
+    end = direct_answer().attention.map(prompt + 2, 0, layers=[1], heads=[0])
+    np.testing.assert_allclose(explorer.map(0), own - end, atol=1e-6)
+    info = explorer.info["against"]
+    assert info["names"] == ["think", "nothink"]
+    assert info["counterparts"] == [1] * len(explorer.words), "one answer word, whatever is compared with it"
+    reply, (data, _) = asked(
+        explorer,
+        {"id": 1, "kind": "map", "word": 1, "layer": 1, "head": 0, "sinks": True, "against": True},
+    )
+    values = np.frombuffer(data, np.uint8).reshape(2, ROWS, COLS) * (reply["peak"] / 255)
+    np.testing.assert_allclose(values[0], other, atol=reply["peak"] / 500)
+    page = explorer.save_html(tmp_path / "page.html").read_text()
+    assert EVIL not in page
+    data = page_data(page)
+    assert data["state"]["shows"] == "difference"
+    assert data["against"].keys() == data["maps"].keys()
+
+
+def test_it_opens_at_the_answer_where_another_reply_is_given() -> None:
+    alone = AttentionExplorer(answer())
+    compared = AttentionExplorer(answer(), against=direct_answer())
+    assert (alone.layer, alone.head) == (compared.layer, compared.head)
+    assert compared.words[compared.word].part == "answer"
+
+
+def test_replies_that_cannot_be_compared_are_refused() -> None:
+    other = direct_answer()
+    for against, says in (
+        (replace(other, question="Why?"), "a question of its own"),
+        (replace(other, images=other.images[::-1]), "pictures of its own"),
+        (replace(other, captured=None), "capture=True"),
+        (pointing_answer(), "pictures and patches and layers of its own"),
+        ("nothink", "an answer of type str"),
+    ):
+        with pytest.raises(InputError, match=says):
+            AttentionExplorer(answer(), against=against)
+    explorer = AttentionExplorer(answer())
+    with pytest.raises(InputError, match="shows='difference'.*one of this"):
+        explorer.shows = "difference"
+    with pytest.raises(InputError, match="no second reply"):
+        explorer.opposite = 0
+    compared = AttentionExplorer(answer(), against=other)
+    with pytest.raises(InputError, match="shows='both'"):
+        compared.shows = "both"
+    with pytest.raises(InputError, match="word=3"):
+        compared.opposite = 3

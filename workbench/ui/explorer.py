@@ -33,16 +33,20 @@ from ..names import verb
 from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
 from .again import AskedAgain, ask_again
+from .against import SHOWS, counterparts, name_of, refuse_unlike
 from .maps import Maps, Setting, Word, png, quantised, thumbnails
 from .widget import HasStatic, asset, write
 
 __all__ = ["AttentionExplorer", "page", "script", "settings_within", "style"]
 
 
-STATE = ("word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength")
+STATE = (
+    *("word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength"),
+    *("shows", "opposite"),
+)
 
 
-SCRIPTS = ("dom.js", "draw.js", "sources.js", "parts.js", "panels.js", "explorer.js")
+SCRIPTS = ("dom.js", "draw.js", "sources.js", "parts.js", "panels.js", "against.js", "explorer.js")
 MAX_BYTES = 64_000_000
 START = """
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -60,12 +64,15 @@ def style() -> str:
     return asset("explorer.css")
 
 
-def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bool]:
+def settings_within(
+    maps: Maps, max_bytes: int, against: Maps | None = None
+) -> tuple[list[Setting], bool, bool]:
     """The settings that a page can carry: all layers and heads, or all layers, or their mean alone.
 
     Args:
         maps: of the answer.
         max_bytes: most bytes of maps, before they are packed.
+        against: maps of the other reply, which take room as well.
 
     Returns:
         The settings, and whether layers and heads can be chosen.
@@ -75,7 +82,8 @@ def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bo
     """
     layers = [None, *range(maps.attention.n_layers)]
     heads = [None, *range(maps.attention.n_heads)]
-    one = len(maps.words) * sum(len(grid) for grids in maps.grids for grid in grids)
+    words = len(maps.words) + (0 if against is None else len(against.words))
+    one = words * sum(len(grid) for grids in maps.grids for grid in grids)
     for choice_of_layers, choice_of_heads in ((True, True), (True, False), (False, False)):
         found = [
             Setting(layer, head, sinks)
@@ -85,15 +93,14 @@ def settings_within(maps: Maps, max_bytes: int) -> tuple[list[Setting], bool, bo
         ]
         if len(found) * one <= max_bytes:
             return found, choice_of_layers, choice_of_heads
-    raise InputError(
-        f"max_bytes={max_bytes}", f"at least {2 * one}, the maps of {len(maps.words)} words", "allow more"
-    )
+    raise InputError(f"max_bytes={max_bytes}", f"at least {2 * one}, the maps of {words} words", "allow more")
 
 
 def page(
     maps: Maps,
     *,
     state: dict[str, Any],
+    against: Maps | None = None,
     again: Sequence[AskedAgain] = (),
     told: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
@@ -106,6 +113,7 @@ def page(
     Args:
         maps: of the answer.
         state: the traits to begin with.
+        against: maps of the other reply, that this one is compared with.
         again: what was asked again with a part hidden.
         told: of each sentence of the thought, what happens without it.
         max_bytes: most bytes of maps, before they are packed; see `settings_within`.
@@ -113,16 +121,17 @@ def page(
     Raises:
         InputError: if even the mean over layers and heads is too much.
     """
-    settings, layers, heads = settings_within(maps, max_bytes)
+    settings, layers, heads = settings_within(maps, max_bytes, against)
     if not layers:
         state = {**state, "layer": None}
     if not heads:
         state = {**state, "head": None}
     data = {
-        "info": _with_told(maps.info(layers=layers, heads=heads), told),
+        "info": _info(maps, against, told, layers=layers, heads=heads),
         "state": state,
         "pictures": [_base64(maps.picture(number)) for number in range(len(maps.grids))],
         "maps": dict(_packed(maps, settings)),
+        "against": None if against is None else dict(_packed(against, settings)),
         "heads": _packed_heads(maps) if heads else None,
         "again": [{**one.to_dict(), "picture": _base64(_altered(one))} for one in again],
     }
@@ -209,6 +218,8 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     Args:
         answer: made with ``capture=True``.
         attention: its attention, where it is kept apart from the answer.
+        against: a second reply to the same question about the same pictures, for example in the other mode:
+            a switch shows this reply's map, the other's, or the difference of the two.
         vlm: the model, to ask it again; None for the one that ``workbench.load`` gives for ``answer.source``.
         unit: "word", or "token" for each token apart.
         elements: what is known to be on the first picture (``sample.elements``), so that it can be named.
@@ -227,6 +238,10 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         box: (x1, y1, x2, y2) in pixels of that picture; None for none.
         crops: whether the maps of a picture's crops are shown, not that of the whole.
         strength: how much the map changes the picture, from 0 (not at all) to 1.
+        shows: "this", "against" or "difference": the map of this reply, of the other, or this one's minus
+            the other's.
+        opposite: number of the other reply's word that is compared; None for the answer word at the same
+            place.
         marked: numbers of the words that looked into the box, as the view shows them.
         again: what was asked again with a part hidden, oldest first.
 
@@ -253,6 +268,8 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     box = traitlets.Any(None, allow_none=True).tag(sync=True)
     crops = traitlets.Bool(False).tag(sync=True)
     strength = traitlets.Float(1.0, min=0.0, max=1.0).tag(sync=True)
+    shows = traitlets.Any("this").tag(sync=True)
+    opposite = traitlets.Any(None, allow_none=True).tag(sync=True)
     marked = traitlets.List(traitlets.Int()).tag(sync=True)
     asked = traitlets.Int(0).tag(sync=True)  # how many are in `again`: a view fetches those it has not
 
@@ -262,6 +279,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         answer: Answer,
         *,
         attention: Attention | None = None,
+        against: Answer | None = None,
         vlm: models.Model | None = None,
         unit: str = "word",
         elements: Sequence[Element] = (),
@@ -270,22 +288,24 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     ) -> None:
         if unknown := sorted(set(state) - set(STATE)):
             raise InputError(f"{unknown[0]}=", f"one of {', '.join(STATE)}")
-        if not isinstance(answer, Answer):
-            raise InputError(
-                f"an answer of type {type(answer).__name__}", "an Answer", "pass what vlm.ask returned"
-            )
-        self.answer = answer
+        self.answer = _checked_answer(answer)
         self._maps = Maps(
             answer,
             answer.attention if attention is None else attention,
             unit=unit,
             elements=elements,
         )
+        self._against: Maps | None = None
+        if against is not None:
+            other = _checked_answer(against)
+            self._against = Maps(other, other.attention, unit=unit, elements=elements)
+            refuse_unlike(self._maps, self._against)
         self._without = [] if thoughts is None else _without(thoughts, answer)
         self.again: tuple[AskedAgain, ...] = ()
         self._vlm, self._asking = vlm, threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="workbench-explorer")
-        opening = {} if "layer" in state or "head" in state else self._maps.opening()
+        parts = ("thought", "answer") if against is None else ("answer",)
+        opening = {} if "layer" in state or "head" in state else self._maps.opening(parts)
         if {"word", "box", "sentence"} & set(state):
             opening.pop("word", None)
         super().__init__(**opening, **state)
@@ -310,7 +330,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             image: which picture; None for the current one.
 
         Returns:
-            float32 ``[rows, cols]``.
+            float32 ``[rows, cols]``, shares of the attention; a difference of shares where ``shows`` says so.
 
         Raises:
             InputError: if no word is shown, or there is no such picture.
@@ -319,7 +339,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             raise InputError("no word is shown", "a word", "set explorer.word, or hover one")
         number = self.image if image is None else image
         self._maps.attention.grid(number)  # refuses a picture that is not there
-        return self._maps.on_overview(self._maps.cells(self._shown, self._setting).mean(axis=0), number)
+        return self._maps.on_overview(self._values, number)
 
     def looks(self) -> pd.DataFrame:
         """Which words looked into the box.
@@ -381,16 +401,15 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     def static(self) -> str:
         """What is shown now as HTML without a kernel: the word's map, else the reply's, and the words."""
         maps, setting = self._maps, self._setting
-        cells = maps.cells(self._shown, setting).mean(axis=0)
-        name = "the reply" if self.word is None else f"“{maps.words[self.word].shown}”"
-        name = name if self.sentence is None else f"“{self.sentences[self.sentence]}”"
+        name = self._shown_name
         pictures = []
-        shown = [maps.on_overview(cells, number) for number in range(len(maps.grids))]
-        peak = float(max(values.max() for values in shown))
+        shown = [maps.on_overview(self._values, number) for number in range(len(maps.grids))]
+        peak = float(max(np.abs(values).max() for values in shown))
+        label = ATTENTION if self.shows != "difference" else f"difference of the {ATTENTION}"
         for number, values in enumerate(shown):
             figure = overlay(
                 self.answer, values, image=number, elements=maps.elements_of(number), peak=peak,
-                strength=self.strength, label=ATTENTION,
+                strength=self.strength, label=label,
             )  # fmt: skip
             out = io.BytesIO()
             figure.savefig(out, format="png", dpi=150)
@@ -427,9 +446,15 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             InputError: if it cannot be written, or even the mean is more than ``max_bytes``.
         """
         state = {name: getattr(self, name) for name in STATE}
-        return write(
-            path, page(self._maps, state=state, again=self.again, told=self._without, max_bytes=max_bytes)
+        text = page(
+            self._maps,
+            state=state,
+            against=self._against,
+            again=self.again,
+            told=self._without,
+            max_bytes=max_bytes,
         )
+        return write(path, text)
 
     def __repr__(self) -> str:
         return f"AttentionExplorer({len(self.words)} words, {len(self._maps.grids)} pictures)"
@@ -442,6 +467,37 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         if self.sentence is not None:
             return self._maps.sentence(self.sentence)
         return range(len(self.words)) if self.word is None else [self.word]
+
+    @property
+    def _other_shown(self) -> Sequence[int]:
+        """The words of the other reply that are compared with those shown."""
+        assert self._against is not None, "there is another reply"
+        if self.opposite is not None:
+            return [self.opposite]
+        if self.word is None and self.sentence is None:
+            return range(len(self._against.words))
+        return [counterparts(self._maps, self._against)[self._shown[0]]]
+
+    @property
+    def _values(self) -> np.ndarray:
+        """Values of all cells, as they are shown ``[cells]``."""
+        own = self._maps.cells(self._shown, self._setting).mean(axis=0)
+        if self.shows == "this" or self._against is None:
+            return own
+        other = self._against.cells(self._other_shown, self._setting).mean(axis=0)
+        return other if self.shows == "against" else own - other
+
+    @property
+    def _shown_name(self) -> str:
+        """What is shown, in words: a word, a sentence or the reply, and what it is compared with."""
+        own = "the reply" if self.word is None else f"“{self._maps.words[self.word].shown}”"
+        own = own if self.sentence is None else f"“{self.sentences[self.sentence]}”"
+        if self._against is None:
+            return own
+        words = [self._against.words[word].shown for word in self._other_shown]
+        other = f"“{words[0]}”" if len(words) == 1 else "the reply"
+        own, other = f"{own} ({name_of(self.answer)})", f"{other} ({name_of(self._against.answer)})"
+        return {"this": own, "against": other, "difference": f"{own} minus {other}"}[self.shows]
 
     @property
     def _setting(self) -> Setting:
@@ -462,11 +518,28 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
 
     @traitlets.default("info")
     def _first_info(self) -> dict[str, Any]:
-        return _with_told(self._maps.info(), self._without)
+        return _info(self._maps, self._against, self._without)
 
     @traitlets.validate("word", "beside")
     def _check_word(self, proposal: Any) -> int | None:
         return None if proposal["value"] is None else self._maps.word(proposal["value"])
+
+    @traitlets.validate("shows")
+    def _check_shows(self, proposal: Any) -> str:
+        value = proposal["value"]
+        known = SHOWS if self._against is not None else SHOWS[:1]
+        if value not in known:
+            raise InputError(
+                f"shows={value!r}", f"one of {', '.join(known)}", "give a second reply: against=answer"
+            )
+        return value
+
+    @traitlets.validate("opposite")
+    def _check_opposite(self, proposal: Any) -> int | None:
+        number = proposal["value"]
+        if number is None:
+            return None
+        return self._other_maps().word(number)
 
     @traitlets.validate("sentence")
     def _check_sentence(self, proposal: Any) -> int | None:
@@ -522,7 +595,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             return {"told": one.to_dict()}, [_altered(one)]
         setting = maps.setting(content["layer"], content["head"], content["sinks"])
         if kind == "map":
-            return self._map_of(maps.word(content["word"]), setting)
+            return _map_of(self._other_maps() if content.get("against") else maps, content["word"], setting)
         if kind == "grid":
             word = None if content["word"] is None else maps.word(content["word"])
             small = thumbnails(maps.on_overview(maps.of_heads(word, setting.sinks), content["image"]))
@@ -534,12 +607,35 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             return {"heads": maps.heads_on(region)}, data
         raise ValueError(f"kind={kind!r}")
 
-    def _map_of(self, word: int, setting: Setting) -> tuple[dict[str, Any], list[bytes]]:
-        cells, slots = self._maps.cells([word], setting), self._maps.slots([word], setting)
-        (values, peaks), (texts, text_peaks) = quantised(cells), quantised(slots)
-        shares = [float(share) for share in self._maps.shares(cells)[0]]
-        told = {"peak": float(peaks[0]), "textPeak": float(text_peaks[0]), "shares": shares}
-        return told, [values.tobytes(), texts.tobytes()]
+    def _other_maps(self) -> Maps:
+        """Maps of the reply that this one is compared with.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self._against is None:
+            raise InputError(
+                "no second reply", "one to compare with", "AttentionExplorer(answer, against=...)"
+            )
+        return self._against
+
+
+def _checked_answer(answer: object) -> Answer:
+    if not isinstance(answer, Answer):
+        raise InputError(
+            f"an answer of type {type(answer).__name__}", "an Answer", "pass what vlm.ask returned"
+        )
+    return answer
+
+
+def _map_of(maps: Maps, word: object, setting: Setting) -> tuple[dict[str, Any], list[bytes]]:
+    """A word's map as a view gets it."""
+    words = [maps.word(word)]
+    cells, slots = maps.cells(words, setting), maps.slots(words, setting)
+    (values, peaks), (texts, text_peaks) = quantised(cells), quantised(slots)
+    shares = [float(share) for share in maps.shares(cells)[0]]
+    told = {"peak": float(peaks[0]), "textPeak": float(text_peaks[0]), "shares": shares}
+    return told, [values.tobytes(), texts.tobytes()]
 
 
 def _without(thoughts: ThoughtFaithfulness, answer: Answer) -> list[str]:
@@ -559,11 +655,25 @@ def _without(thoughts: ThoughtFaithfulness, answer: Answer) -> list[str]:
     )
 
 
-def _with_told(info: dict[str, Any], told: Sequence[str]) -> dict[str, Any]:
-    """What a view needs at the start, with what is told of each sentence."""
+def _info(
+    maps: Maps, against: Maps | None, told: Sequence[str], *, layers: bool = True, heads: bool = True
+) -> dict[str, Any]:
+    """What a view needs to know at the start, with what is told of each sentence, and of the other reply."""
+    info = maps.info(layers=layers, heads=heads)
     lines = [*told, *[""] * len(info["sentences"])]
     rows = [{**one, "told": line} for one, line in zip(info["sentences"], lines, strict=False)]
-    return {**info, "sentences": rows}
+    other = None if against is None else _other_info(maps, against)
+    return {**info, "sentences": rows, "against": other}
+
+
+def _other_info(maps: Maps, against: Maps) -> dict[str, Any]:
+    """What a view needs to know of the other reply."""
+    info = against.info()
+    return {
+        "names": [name_of(maps.answer), name_of(against.answer)],
+        "counterparts": counterparts(maps, against),
+        **{name: info[name] for name in ("words", "prompt")},
+    }
 
 
 def _static_text(word: Word) -> str:

@@ -372,10 +372,10 @@ class Maps:
         looks = (attention.layer_rows(layer, rows, None) for layer in attention.places())
         return np.stack([attention.drop_sinks(one, sinks)[..., self._cells].mean(axis=1) for one in looks])
 
-    def opening(self) -> dict[str, int]:
-        """Where to begin: the head that points best, and the word whose look there is the sharpest."""
+    def opening(self, parts: Sequence[str] = ("thought", "answer")) -> dict[str, int]:
+        """Where to begin: the head that points best, and the word of these parts that looks sharpest."""
         layer, head = self.heads.best
-        words = [n for n, word in enumerate(self.words) if word.part and word.text.strip()] or [0]
+        words = [n for n, word in enumerate(self.words) if word.part in parts and word.text.strip()] or [0]
         sharpest = self.cells(words, Setting(layer, head)).max(axis=1)
         return {"layer": layer, "head": head, "word": words[int(np.argmax(sharpest))]}
 

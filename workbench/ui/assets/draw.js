@@ -163,16 +163,17 @@ function stroke(context, colour, dashes) {
   context.restore();
 }
 
-/** The scale from nothing to the strongest, as it looks on a plain ground. */
-function paintBar(canvas, spotlight, dark) {
+/** The scale from nothing, or from the strongest below it, to the strongest, as it looks on a plain ground. */
+function paintBar(canvas, spotlight, dark, signed) {
   const ground = dark ? 0.12 : 1;
   const rest = dark ? spotlight.rest * ground : 1 - spotlight.rest * (1 - ground);
   const line = new ImageData(256, 1);
   for (let value = 0; value < 256; value++) {
-    const share = value / 255;
+    const at = signed ? (2 * value) / 255 - 1 : value / 255;
+    const share = Math.abs(at);
     const seen = rest + (ground - rest) * Math.min(1, spotlight.gain * share) ** spotlight.power;
     for (let c = 0; c < 3; c++) {
-      const tint = (dark ? spotlight.screen : spotlight.multiply)[0][c];
+      const tint = (dark ? spotlight.screen : spotlight.multiply)[at < 0 ? 1 : 0][c];
       const tinted = dark ? 1 - (1 - seen) * (1 - tint) : seen * tint;
       line.data[4 * value + c] = 255 * (seen + spotlight.tint * share * (tinted - seen));
     }

@@ -47,18 +47,18 @@ function mount(el, state, source) {
   if (info.question) make("div", "question", text, { textContent: info.question });
   const prompt = makePrompt(info, text);
   const sentences = makeSentences(info, state, text);
-  const words = makeWords(info, text);
+  const words = makeWords(info.words, text, "Words of the reply: arrow keys move, Enter keeps one, Escape lets go");
+  const others = makeOthers(info, state, text);
   const heads = makeHeads(info, state, text);
   const legend = make("div", "legend", root);
   const bar = make("canvas", "bar", legend, { ariaHidden: "true" });
   const scale = make("span", "scale", legend);
   const status = make("div", "status", root);
   status.setAttribute("role", "status");
-  paintBar(bar, info.spotlight, info.pictures[0].dark);
 
   const view = {
-    info, state, source, root, opening, prompt, words, heads, scale, status,
-    pinned: false, bare: false, map: null, other: null, looks: null, grid: null, of: "the reply",
+    info, state, source, root, opening, prompt, words, others, heads, bar, scale, status,
+    pinned: false, bare: false, map: null, other: null, opposite: null, oppositeMap: null, looks: null, grid: null, of: "the reply",
   };
   const boxPanel = makeBoxPanel(view, root);
   const again = makeAgain(root);
@@ -79,17 +79,20 @@ function mount(el, state, source) {
     const sentence = state.get("sentence") ?? null;
     const of = sentence === null ? (word === null ? [] : [word]) : info.sentences[sentence].words;
     const kept = state.get("beside") ?? null;
-    const mapOf = async (words) => (words.length ? meanMap(await Promise.all(words.map((one) => source.map({ word: one, ...setting })))) : null);
+    const opposite = oppositeOf(view, of);
+    const mapOf = async (words, more) =>
+      (words.length ? meanMap(await Promise.all(words.map((one) => source.map({ word: one, ...setting, ...more })))) : null);
     try {
-      const [map, other, looks] = await Promise.all([
+      const [map, other, oppositeMap, looks] = await Promise.all([
         mapOf(of),
         mapOf(kept === null ? [] : [kept]),
+        mapOf(opposite === null ? [] : [opposite], { against: true }),
         box === null ? null : source.looks({ image, box, ...setting }),
         ...view.pictures.map((picture) => picture.loaded),
       ]);
-      Object.assign(view, { map, other, looks, error: "" });
+      Object.assign(view, { map, other, opposite, oppositeMap, looks, error: "" });
     } catch (error) {
-      Object.assign(view, { map: null, other: null, looks: null, error: error.message });
+      Object.assign(view, { map: null, other: null, opposite: null, oppositeMap: null, looks: null, error: error.message });
     }
     if (gone) return;
     drawAll(view);
@@ -105,7 +108,7 @@ function mount(el, state, source) {
       return; // told where the map would be
     }
     if (gone || word !== state.get("word")) return;
-    view.of = word === null ? "the reply" : `“${shown(info.words[word])}”`;
+    view.of = `${word === null ? "the reply" : `“${shown(info.words[word])}”`}${info.against ? ` (${info.against.names[0]})` : ""}`;
     heads.draw(view.grid, view.of);
     root.dataset.grid = word ?? "reply";
   }
@@ -118,7 +121,7 @@ function mount(el, state, source) {
       delete root.dataset.busy;
     },
   });
-  const watched = ["word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength"];
+  const watched = ["word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength", "shows", "opposite"];
   const stops = [...watched.map((name) => state.on(name, plan)), state.on("asked", fetchAgain)];
   listenToWords(view);
   listenToKeys(view);
@@ -231,6 +234,7 @@ function drawAll(view) {
   drawPictures(view);
   drawWords(view);
   drawPrompt(view);
+  drawOthers(view);
   drawStatus(view);
   view.heads.draw(view.grid, view.of);
   view.boxPanel();
@@ -239,22 +243,26 @@ function drawAll(view) {
 }
 
 function drawPictures(view) {
-  const { pictures, twins, state, map, other, info } = view;
+  const { pictures, twins, state, other, info } = view;
+  const shownMap = chosenMap(view);
   const top = scaleOf(view);
   for (const picture of pictures) {
     const own = state.get("image") === picture.number ? state.get("box") : null;
-    drawOne(view, picture, picture.canvas, map, top, picture.draft ?? own);
+    drawOne(view, picture, picture.canvas, shownMap, top, picture.draft ?? own);
   }
   twins.forEach((twin, number) => {
-    twin.figure.hidden = !other;
-    if (!other) return;
+    twin.figure.hidden = !other || showsOf(state) !== "this";
+    if (twin.figure.hidden) return;
     twin.caption.textContent = `“${shown(info.words[state.get("beside")])}”${pictures.length > 1 ? ` on picture ${number}` : ""}`;
     drawOne(view, pictures[number], twin.canvas, other, top, null);
   });
 }
 
-/** What the strongest colour stands for: two maps beside each other share one scale. */
-const scaleOf = ({ map, other }) => Math.max(map ? map.peak : 0, other ? other.peak : 0);
+/** What the strongest colour stands for: maps that are compared share one scale; a difference has its own. */
+function scaleOf(view) {
+  if (showsOf(view.state) === "difference") return chosenMap(view)?.peak ?? 0;
+  return Math.max(...[view.map, view.other, view.oppositeMap].map((map) => map?.peak ?? 0));
+}
 
 function drawOne({ state, info, bare }, picture, canvas, map, top, box) {
   const unit = window.devicePixelRatio || 1;
@@ -340,7 +348,8 @@ function mostOn({ pictures }, { values, shares, peak }) {
 }
 
 /** In words what is shown: for readers who do not see the picture, and with the numbers. */
-function drawStatus({ info, state, map, other, looks, status, scale, error }) {
+function drawStatus(view) {
+  const { info, state, map, other, opposite, oppositeMap, looks, status, error } = view;
   const [word, image, box] = ["word", "image", "box"].map((name) => state.get(name));
   const sentence = info.sentences[state.get("sentence") ?? -1];
   const lines = [];
@@ -348,12 +357,20 @@ function drawStatus({ info, state, map, other, looks, status, scale, error }) {
     const where = shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
     return `“${name}”: ${where.join(", ")}`;
   };
+  const name = map && (sentence ? sentence.text : shown(info.words[word]));
+  if (map && oppositeMap) {
+    const [own, their] = info.against.names;
+    const named = shown(info.against.words[opposite]);
+    const shows = showsOf(state);
+    if (shows === "this") lines.push(`${own} ${told(name, map)}; ${mostOn(info, map)}`);
+    else if (shows === "against") lines.push(`${their} ${told(named, oppositeMap)}; ${mostOn(info, oppositeMap)}`);
+    else lines.push(`${own} “${name}” minus ${their} “${named}”: ${tellDifference(info, map, oppositeMap, chosenMap(view))}`);
+  } else if (map) lines.push(`${told(name, map)}; ${mostOn(info, map)}`);
   if (map) {
-    lines.push(`${told(sentence ? sentence.text : shown(info.words[word]), map)}; ${mostOn(info, map)}`);
     if (sentence?.told) lines.push(`This sentence: ${sentence.told}`);
     if (other) lines.push(`Beside it ${told(shown(info.words[state.get("beside")]), other)}; ${mostOn(info, other)}`);
-    const texts = onTexts(info, map);
-    if (texts.length) lines.push(`In the text: ${texts.join(", ")}`);
+    const texts = showsOf(state) === "against" ? onTexts(info.against, oppositeMap) : onTexts(info, map);
+    if (texts.length && showsOf(state) !== "difference") lines.push(`In the text: ${texts.join(", ")}`);
   }
   if (looks) {
     const marked = markedWords(looks);
@@ -364,7 +381,18 @@ function drawStatus({ info, state, map, other, looks, status, scale, error }) {
   if (!lines.length) lines.push("Point at a word to see where it looked; draw a box on the picture to see which words looked there.");
   status.textContent = error || lines.join("\n");
   status.classList.toggle("wbx-error", Boolean(error));
-  scale.textContent = map ? `0 to ${percent(scaleOf({ map, other }))} of the attention` : "share of the attention";
+  drawScale(view);
+}
+
+/** The scale below the pictures: what its ends stand for. */
+function drawScale(view) {
+  const { info, state, map, bar, scale } = view;
+  const signed = showsOf(state) === "difference";
+  paintBar(bar, info.spotlight, info.pictures[0].dark, signed);
+  const top = scaleOf(view);
+  if (!map) scale.textContent = "share of the attention";
+  else if (signed) scale.textContent = `${points(-top)} to ${points(top)} of the attention; in the middle no difference`;
+  else scale.textContent = `0 to ${percent(top)} of the attention`;
 }
 
 function render({ model, el }) {

@@ -21,14 +21,14 @@ function nameControl(element, word) {
   element.dataset.token = word.text.trim();
 }
 
-/** The reply's words in their blocks; returns their elements. */
-function makeWords(info, parent) {
+/** A reply's words in their blocks; returns their elements. */
+function makeWords(words, parent, label) {
   const list = make("div", "words", parent, { tabIndex: -1 });
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Words of the reply: arrow keys move, Enter keeps one, Escape lets go");
+  list.setAttribute("aria-label", label);
   let block = null;
   let part = null;
-  return info.words.map((word, number) => {
+  return words.map((word, number) => {
     if (word.part !== part) {
       part = word.part;
       block = make("div", `block wbx-${part || "control"}`, list);
@@ -129,6 +129,7 @@ function makeControls(info, state, parent) {
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));
   const some = info.pictures.some((picture) => picture.grids.length > 1);
   const beside = makeBeside(info, state, bar);
+  const shows = makeShows(info, state, bar);
   const crops = some && makeCheck("crops", "Show the attention on the picture's crops instead of on the whole picture",
     bar, (value) => state.set({ crops: value }));
   return () => {
@@ -137,6 +138,7 @@ function makeControls(info, state, parent) {
     sinks(state.get("sinks"));
     strength(state.get("strength"));
     beside();
+    shows();
     if (crops) crops(state.get("crops"));
   };
 }

@@ -1,5 +1,5 @@
 // Where maps come from: a kernel that is asked for each as it is needed, or a page that carries them.  Both have
-// map({word, layer, head, sinks}) -> {values, peak, shares, texts, textPeak}, looks({image, box, layer, head, sinks})
+// map({word, layer, head, sinks, against: true for the other reply}) -> {values, peak, shares, texts, textPeak}, looks({image, box, layer, head, sinks})
 // -> {share, lift (a number for each word), heads}, grid({word, image, sinks}) -> {shape, values},
 // picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}).
 
@@ -168,22 +168,25 @@ function thumbnailsOf(shares, grid, info) {
 function pageSource(data) {
   const grids = data.info.pictures.flatMap((picture) => picture.grids);
   const cells = grids.reduce((sum, grid) => sum + grid.rows * grid.cols, 0);
-  const setting = remember(async (key) => {
-    if (!(key in data.maps)) throw new Error("This page does not carry that layer or head.");
-    const { peaks, shares, packed, textPeaks, texts } = data.maps[key];
+  const setting = remember(async ([against, key]) => {
+    const maps = against ? data.against : data.maps;
+    if (!(key in maps)) throw new Error("This page does not carry that layer or head.");
+    const { peaks, shares, packed, textPeaks, texts } = maps[key];
     const [values, slots] = await Promise.all([inflate(packed), inflate(texts)]);
     return { peaks, shares, values, textPeaks, slots, bytes: values.length + slots.length };
   });
-  const slots = data.info.prompt.length + data.info.words.length;
   const heads = remember(async () => {
     const values = await inflate(data.heads.packed);
     return { values, peaks: data.heads.peaks, bytes: values.length };
   });
-  const at = ({ layer, head, sinks }) => setting(`${layer ?? "mean"}/${head ?? "mean"}/${sinks ? 1 : 0}`);
+  const at = ({ layer, head, sinks, against }) =>
+    setting([Boolean(against), `${layer ?? "mean"}/${head ?? "mean"}/${sinks ? 1 : 0}`]);
   return {
     map: async (request) => {
       const all = await at(request);
-      const { word } = request;
+      const { word, against } = request;
+      const { prompt, words } = against ? data.info.against : data.info;
+      const slots = prompt.length + words.length;
       return {
         values: all.values.subarray(word * cells, (word + 1) * cells),
         texts: all.slots.subarray(word * slots, (word + 1) * slots),
