@@ -14,6 +14,7 @@ import workbench
 from workbench.interpret import attribute, knockout, logit_lens
 from workbench.interpret.replay import Replay, ReplayWarning, forward, held
 from workbench.interpret.thought_tests import probabilities
+from workbench.models.generate import on_device
 from workbench.models.vlm import VLM
 
 
@@ -39,6 +40,24 @@ def test_a_greedy_reply_is_the_argmax_of_its_replay(name: str, request, tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error", ReplayWarning)
         knockout(vlm, answer, sources="images", targets="reply")
+
+
+@pytest.mark.parametrize("name", ["general", "paligemma"])
+def test_a_reply_goes_on_from_its_own_beginning_as_it_was_written(
+    name: str, request, tmp_path_factory
+) -> None:
+    """PaliGemma's prompt looks both ways and its reply does not: what is given of a reply is no prompt."""
+    vlm = request.getfixturevalue(name) if name == "paligemma" else tiny_vlm(name, tmp_path_factory)
+    answer = ask(vlm, tokens=6)
+    encoded = vlm.encode(answer.turns[:-1], mode=answer.mode, begun=[answer.reply_ids[:3]])
+    replay = Replay.of(vlm, answer)
+    for key in encoded.inputs.keys() & {"token_type_ids", "mm_token_type_ids"}:
+        assert encoded.inputs[key].tolist() == replay.inputs[key][:, :-3].tolist()
+    inputs = on_device(encoded.inputs, vlm.device, vlm.dtype)
+    with torch.no_grad():
+        found = vlm.model(**inputs, logits_to_keep=4).logits[0]
+    with held(vlm):
+        np.testing.assert_allclose(found, forward(vlm, replay, 7)[:4], atol=1e-4)
 
 
 def test_other_weights_are_told_once_with_figures(tmp_path_factory) -> None:

@@ -18,13 +18,12 @@ from weakref import WeakSet
 import torch
 from PIL import Image
 from torch import nn
-from transformers.utils import ModelOutput
 
 from ..answer import Answer
 from ..errors import CapabilityError, InputError, OutOfMemoryError, WorkbenchError, warn
 from ..models.device import is_out_of_memory, release_memory
 from ..models.families import Encoded
-from ..models.generate import on_device
+from ..models.generate import on_device, reply_type
 from ..models.vlm import VLM
 from ..types import TokenLayout, Turn
 from .targets import check_answer
@@ -144,7 +143,7 @@ class Prompt:
             if name == "input_ids":
                 tensor = torch.tensor([list(ids)])
             elif name == "attention_mask" or name.endswith("token_type_ids"):
-                fill = 1 if name == "attention_mask" else _reply_type(self.vlm, name, tensor)
+                fill = 1 if name == "attention_mask" else reply_type(self.vlm.model, name, tensor)
                 tensor = torch.cat([tensor, tensor.new_full((1, reply), fill)], dim=1)
             out[name] = tensor.repeat(count, *[1] * (tensor.dim() - 1))
         return on_device(out, self.vlm.device, self.vlm.dtype)
@@ -184,15 +183,6 @@ def _trimmed(vlm: VLM, encoded: Encoded) -> dict[str, torch.Tensor]:
         longest = int(inputs["spatial_shapes"].prod(dim=1).max())
         inputs |= {name: inputs[name][:, :longest] for name in _TRIMMED}
     return inputs
-
-
-def _reply_type(vlm: VLM, name: str, types: torch.Tensor) -> int:
-    """The type that generation gives to a token behind a prompt of these ``types [1, tokens]``.
-
-    The model's own step says it: 0 in most families; PaliGemma's 0 is the prompt, which looks both ways.
-    """
-    known: dict[str, Any] = {name: types, "attention_mask": torch.ones_like(types)}
-    return int(vlm.model._update_model_kwargs_for_generation(ModelOutput(), known)[name][0, -1])
 
 
 CHUNK = 256  # positions whose scores are turned into probabilities at a time
@@ -267,7 +257,7 @@ def _with_reply(vlm: VLM, inputs: dict[str, torch.Tensor], reply: Sequence[int])
     out["attention_mask"] = torch.ones_like(out["input_ids"])
     for name in inputs:
         if name.endswith("token_type_ids"):
-            fill = _reply_type(vlm, name, inputs[name])
+            fill = reply_type(vlm.model, name, inputs[name])
             out[name] = torch.cat([inputs[name], torch.full_like(ids, fill)], dim=1)
     return out
 

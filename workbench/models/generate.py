@@ -35,6 +35,7 @@ from transformers import (
     StoppingCriteria,
     StoppingCriteriaList,
 )
+from transformers.utils import ModelOutput
 
 from ..errors import InputError
 from ..types import Piece
@@ -500,6 +501,25 @@ def interruptible(model: torch.nn.Module, stop: threading.Event) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
+
+
+def reply_type(model: PreTrainedModel, name: str, types: torch.Tensor) -> int:
+    """The type that generation gives to a token behind a prompt of these ``types [1, tokens]``.
+
+    The model's own step says it: 0 in most families; PaliGemma's 0 is the prompt, which looks both ways.
+    """
+    known: dict[str, Any] = {name: types, "attention_mask": torch.ones_like(types)}
+    return int(model._update_model_kwargs_for_generation(ModelOutput(), known)[name][0, -1])
+
+
+def typed_as_reply(model: PreTrainedModel, encoded: Encoded) -> Encoded:
+    """Inputs in which what a reply is given to begin with has the type of a reply, as if it were written."""
+    for name, types in encoded.inputs.items():
+        if name.endswith("token_type_ids"):
+            for row, begun in zip(types, encoded.begun, strict=False):
+                if begun:
+                    row[-len(begun) :] = reply_type(model, name, row[None, : -len(begun)])
+    return encoded
 
 
 _PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")

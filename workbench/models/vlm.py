@@ -50,7 +50,7 @@ from .build import reading
 from .capture import ReplyCapture, check_capture
 from .device import available_memory, release_memory
 from .families import Encoded, FamilySpec
-from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation
+from .generate import DEFAULT_MAX_TOKENS, ReplyReader, Row, Settings, run_generation, typed_as_reply
 from .memory_plan import kv_cache
 from .modes import Modes
 from .outside import warn_outside
@@ -568,9 +568,10 @@ class VLM(Model):
             InputError: for a conversation that this model cannot take; ModeError for a mode that it lacks.
         """
         with self._encoding:
-            return self.family.encode(
+            encoded = self.family.encode(
                 self.processor, conversations, mode=Mode.of(mode), config=self.model.config, begun=begun
             )
+        return typed_as_reply(self.model, encoded)
 
     def _check(self, request: Request, *, capture: bool | str) -> None:
         self.family.check_mode(request.mode, self.name)
