@@ -204,6 +204,58 @@ def test_a_judges_stage_is_its_verdict_not_the_models_reply(tmp_path: Path) -> N
         load_results(run / "eval_inference_result_two" / "inference_result.jsonl")
 
 
+def _report(run: Path, name: str, report: Any) -> None:
+    (run / "eval_report").mkdir(exist_ok=True)
+    (run / "eval_report" / name).write_text(json.dumps(report), "utf-8")
+
+
+@pytest.mark.parametrize("stated", [0.5, 0.75])
+def test_eurekas_report_is_compared_with_its_judges_verdicts(tmp_path: Path, stated: float) -> None:
+    run = tmp_path / "MathVista_Pipeline" / "2026-01-01-10-00-00.1"
+    _eureka(run / "inference_result", ["5", "6", "7", "5"])
+    _eureka(run / "eval_inference_result", ["1", "0", "0", "1"], prompt="Judge")
+    _report(run, "averageaggregator_101010_MathVista_Score_report.json", {"score": stated})
+    _report(run, "averageaggregator_101011_By_Type_report.json", {"score": {"integer_task": 0.123}})
+    _report(run, "countaggregator_101012_on_answer_type_report.json", {"answer_type": {"integer": 4}})
+    told = [w for w in load_results(tmp_path).warnings if w.startswith("totals")]
+    assert len(told) == (stated != 0.5)
+    assert all("the mean of score" in w and "0.75, its rows give 0.5" in w for w in told)
+
+
+@pytest.mark.parametrize(("counts", "right"), [
+    ({"correct": 2, "incorrect": 1, "none": 1}, True),
+    ({"correct": 0.5, "incorrect": 0.25, "none": 0.25}, True),
+    ({"correct": 0.667, "incorrect": 0.333}, True),  # where failed requests were left out
+    ({"correct": 3, "incorrect": 1}, False),
+])  # fmt: skip
+def test_eurekas_metric_gives_each_row_its_score(
+    tmp_path: Path, counts: dict[str, float], right: bool
+) -> None:
+    run = tmp_path / "ChartQA_PIPELINE" / "M" / "2026-01-01-10-00-00.1"
+    _eureka(run / "inference_result", ["5", "6", "five", None])
+    lines = (run / "inference_result" / "inference_result.jsonl").read_text("utf-8").splitlines()
+    scored = [json.loads(line) | {"ExactMatch_result": said} for line, said in
+              zip(lines, ("correct", "incorrect", "correct", "none"), strict=True)]  # fmt: skip
+    (run / "eval_report").mkdir()
+    path = run / "eval_report" / "metric_results.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in scored), "utf-8")
+    _report(run, "countaggregator_101010_on_ExactMatch_result_report.json", {"ExactMatch_result": counts})
+    results = load_results(tmp_path)
+    frame = results.frame()
+    assert list(frame["logged"][:3]) == [1, 0, 1]
+    assert math.isnan(frame["logged"][3])  # and no row twice
+    told = [w for w in results.warnings if w.startswith("totals")]
+    explained = [w for w in told if "counting rows without a score as wrong gives the log's number" in w]
+    if right:
+        assert told == explained
+        assert len(told) == ("none" in counts)
+    else:
+        assert told
+        assert not explained
+    alone = load_results(path).frame()
+    assert list(alone["logged"][:3]) == [1, 0, 1]
+
+
 # -- VLMEvalKit -------------------------------------------------------------------------------------
 
 

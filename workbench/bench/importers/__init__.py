@@ -279,12 +279,14 @@ def _each_once(source: Path, notes: Notes) -> list[Path]:
 
 
 def _without_judges(found: list[tuple[Path, str]], notes: Notes) -> list[tuple[Path, str]]:
-    """Without a judge's stages of Eureka, and without EvalScope's replies that its reviews hold too."""
+    """Without a judge's stages of Eureka, and without what a file beside holds too: Eureka's rows with their
+    scores, EvalScope's replies that its reviews repeat."""
     judges = {file for file, kind in found if kind == "eureka" and eureka.is_judges(file)}
     if judges and len(judges) < len(found):
         notes.add(f"{len(judges)} files hold the replies of a judge; its verdicts are the logged values")
         found = [(file, kind) for file, kind in found if file not in judges]
-    return [(file, kind) for file, kind in found if not (kind == "evalscope" and _is_reviewed(file))]
+    twice = {"evalscope": _is_reviewed, "eureka": eureka.is_scored}
+    return [(file, kind) for file, kind in found if kind not in twice or not twice[kind](file)]
 
 
 def _is_reviewed(file: Path) -> bool:
