@@ -22,7 +22,16 @@ import numpy as np
 
 from .errors import InputError
 
-__all__ = ["build", "check_fields", "closest", "plain", "refuse_unknown", "with_format", "without_format"]
+__all__ = [
+    "build",
+    "check_fields",
+    "closest",
+    "plain",
+    "refuse_unknown",
+    "value_of",
+    "with_format",
+    "without_format",
+]
 
 T = TypeVar("T")
 
@@ -94,6 +103,22 @@ def build(kind: type[T], value: Any, where: str, *, complete: bool = False) -> T
     for name in value if complete else ():
         _same_fields(getattr(record, name), value[name], f"{where}, {name}")
     return record
+
+
+def value_of(kind: Any, value: Any, where: str) -> Any:
+    """A value of a type (of a field, say) from what `plain` made of it.
+
+    Raises:
+        InputError: for a value of another type.
+    """
+    try:
+        return msgspec.convert(_with_nan(kind, value), kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}", _named(kind)) from None
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
 
 
 def check_fields(record: T, where: str) -> T:

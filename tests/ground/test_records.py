@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import InputError
-from workbench.records import build, plain, with_format, without_format
+from workbench.records import build, plain, value_of, with_format, without_format
 from workbench.types import Mode
 
 
@@ -104,3 +104,11 @@ def test_a_complete_record_has_all_fields_inside_too() -> None:
     value["many"][0] |= {"extra": None, "more": 1}
     with pytest.raises(InputError, match=r"many\[0\] has no field 'more'"):
         build(Nest, value, "nest", complete=True)
+
+
+def test_a_value_is_of_its_fields_type_again() -> None:
+    assert value_of(tuple[int, ...] | None, [1, 2], "heads") == (1, 2)
+    assert value_of(tuple[int, ...] | None, None, "heads") is None
+    assert math.isnan(value_of(float, None, "score"))
+    with pytest.raises(InputError, match=r"score: Expected `float`, got `str`.*Expected: float"):
+        value_of(float, "much", "score")

@@ -210,7 +210,7 @@ def test_a_decision_is_saved_and_shown(nano: VLM, answer: Answer, tmp_path) -> N
     assert "think" in found._repr_html_()
     record = tmp_path / "decision" / "record.json"
     record.write_text(record.read_text(encoding="utf-8").replace('"bias"', '"lean"'), encoding="utf-8")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="has no field 'lean'"):
         DecisionAttribution.load(tmp_path / "decision")
     assert "nats" in found.plot().get_suptitle()
 

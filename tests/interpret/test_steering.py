@@ -309,6 +309,13 @@ def test_a_direction_is_saved_and_shown(thinking, tmp_path) -> None:
 
 def test_a_damaged_direction_is_told(thinking, tmp_path) -> None:
     record = thinking.save(tmp_path / "direction") / "record.json"
-    record.write_text(record.read_text(encoding="utf-8").replace('"positive"', '"plus"'), encoding="utf-8")
-    with pytest.raises(InputError, match="damaged"):
-        directions.Direction.load(tmp_path / "direction")
+    whole = record.read_text(encoding="utf-8")
+    for found, instead, message in (
+        ('"positive"', '"plus"', "has no field 'plus'"),
+        (f'"positive": {thinking.positive}', '"positive": "many"', r"positive: Expected `int`, got `str`"),
+        (f'"positive": {thinking.positive},', "", "damaged: TypeError.*positive"),
+    ):
+        assert found in whole
+        record.write_text(whole.replace(found, instead), encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            directions.Direction.load(tmp_path / "direction")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +10,8 @@ import pandas as pd
 
 from ..html import framed, table
 from ..names import later
-from ..records import check_fields
 from ..stats import Interval, bootstrap_mean, mean_interval
-from .record_file import load_numbers, making, save_record
+from .record_file import SavedByField
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +20,7 @@ __all__ = ["Direction", "Probe", "Steering"]
 
 
 @dataclass(frozen=True, eq=False)
-class Direction:
+class Direction(SavedByField):
     """Where one set of answers lies from another in the hidden states, at the token that decides.
 
     Args:
@@ -34,6 +32,8 @@ class Direction:
         positive, negative: number of answers in each set.
         model: name of the model.
     """
+
+    FORMAT = "workbench.direction"
 
     vectors: np.ndarray
     separation: np.ndarray
@@ -58,24 +58,6 @@ class Direction:
             }
         )
 
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        arrays = {name: getattr(self, name) for name in ("vectors", "separation", "norms")}
-        facts = {name: getattr(self, name) for name in ("positive", "negative", "model")}
-        return save_record(path, "workbench.direction", arrays=arrays, facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Direction:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        arrays, facts = load_numbers(path, "workbench.direction")
-        with making(path):
-            made = cls(**arrays, **facts)
-        return check_fields(made, f"path={str(path)!r}")
-
     def __repr__(self) -> str:
         apart = f"{self.separation[self.best]:.1f} standard deviations apart at layer {self.best}"
         sets, last = f"{self.positive} answers against {self.negative}", len(self.vectors) - 1
@@ -95,7 +77,7 @@ COLUMNS = ("p_think", "thinks", "thought_tokens", "right")
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class Steering(SavedByField):
     """What the same questions got when the model was pushed along a direction, strength by strength.
 
     Args:
@@ -105,6 +87,8 @@ class Steering:
         place: "decision" or "all".
         model: name of the model.
     """
+
+    FORMAT = "workbench.steering"
 
     table: pd.DataFrame
     layers: tuple[int, ...]
@@ -146,29 +130,6 @@ class Steering:
         """Thinking, its length and the accuracy against strength: `workbench.viz.steering`."""
         return later("viz", "steering")(self)
 
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        facts = {
-            "table": self.table.to_dict(orient="list"),
-            "layers": list(self.layers),
-            "place": self.place,
-            "model": self.model,
-        }
-        return save_record(path, "workbench.steering", facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Steering:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        _, facts = load_numbers(path, "workbench.steering")
-        with making(path):
-            table = pd.DataFrame(facts.pop("table"))
-            made = cls(table=table, layers=tuple(facts.pop("layers")), **facts)
-        return check_fields(made, f"path={str(path)!r}")
-
     def __repr__(self) -> str:
         questions, strengths = self.table["question"].nunique(), self.strengths
         return (
@@ -187,7 +148,7 @@ class Steering:
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class Probe(SavedByField):
     """Whether a line in the hidden states tells two sets of answers apart, layer by layer.
 
     Args:
@@ -200,6 +161,8 @@ class Probe:
         place: "decision" or "thought".
         model: name of the model.
     """
+
+    FORMAT = "workbench.probe"
 
     hits: np.ndarray
     shuffled: np.ndarray
@@ -244,24 +207,6 @@ class Probe:
     def plot(self) -> Figure:
         """Accuracy by layer beside shuffled labels, or layer by point: `workbench.viz.probe`."""
         return later("viz", "probe")(self)
-
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        arrays = {name: getattr(self, name) for name in ("hits", "shuffled", "labels", "questions")}
-        facts = {"points": list(self.points), "place": self.place, "model": self.model}
-        return save_record(path, "workbench.probe", arrays=arrays, facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Probe:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        arrays, facts = load_numbers(path, "workbench.probe")
-        with making(path):
-            made = cls(points=tuple(facts.pop("points")), **arrays, **facts)
-        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         where = f"layer {self.best[1]}"

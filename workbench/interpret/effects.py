@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..answer import Answer
-from ..files import local_path
 from ..html import framed, table
 from ..names import later
-from ..records import check_fields
 from ..types import Region
-from .record_file import load_record, making, save_record
+from .record_file import SavedByField, making
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +22,7 @@ __all__ = ["DecisionAttribution", "HeadEffects", "Knockout", "Patching"]
 
 
 @dataclass(frozen=True)
-class Patching:
+class Patching(SavedByField):
     """How the answer moves when a region's hidden states come from another picture, layer by layer.
 
     All log-probabilities are sums over the scored tokens, in nats, with the reply given.
@@ -40,6 +38,8 @@ class Patching:
         other_picture: (answer, other answer) with the whole other picture.
         model: name of the model.
     """
+
+    FORMAT = "workbench.patching"
 
     answer: Answer
     other: Answer
@@ -60,21 +60,6 @@ class Patching:
         """How far the answer moves, layer by layer: `workbench.viz.patching`."""
         return later("viz", "patching")(self)
 
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        facts = {
-            "region": {"box": list(self.region.box), "image": self.region.image},
-            "positions": list(self.positions),
-            "target": self.target,
-            "table": self.table.to_dict(orient="list"),
-            "own_picture": list(self.own_picture),
-            "other_picture": list(self.other_picture),
-            "model": self.model,
-        }
-        folder = save_record(path, "workbench.patching", answer=self.answer, facts=facts)
-        self.other.save(folder / "other")
-        return folder
-
     @classmethod
     def load(cls, path: str | Path) -> Patching:
         """Load what `save` wrote.
@@ -82,15 +67,9 @@ class Patching:
         Raises:
             InputError: if it is not there, damaged, or something else.
         """
-        answer, _, facts = load_record(path, "workbench.patching")
-        other = Answer.load(local_path(path) / "other")
+        made = super().load(path)
         with making(path):
-            facts["region"] = Region(tuple(facts["region"]["box"]), facts["region"]["image"])
-            facts["table"] = pd.DataFrame(facts["table"]).apply(pd.to_numeric)
-            for name in ("positions", "own_picture", "other_picture"):
-                facts[name] = tuple(facts[name])
-            made = cls(answer=answer, other=other, **facts)
-        return check_fields(made, f"path={str(path)!r}")
+            return replace(made, table=made.table.apply(pd.to_numeric))
 
     def __repr__(self) -> str:
         best = self.table["moved"].max()
@@ -115,7 +94,7 @@ class Patching:
 
 
 @dataclass(frozen=True)
-class Knockout:
+class Knockout(SavedByField):
     """What became of a reply when chosen positions could not see chosen positions.
 
     Args:
@@ -130,6 +109,8 @@ class Knockout:
         model: name of the model.
         heads: heads in which it was so; None for all.
     """
+
+    FORMAT = "workbench.knockout"
 
     answer: Answer
     sources: tuple[int, ...]
@@ -171,28 +152,6 @@ class Knockout:
         """What each token of the reply lost: `workbench.viz.knockout`."""
         return later("viz", "knockout")(self)
 
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        tuples = ("sources", "targets", "layers", "said", "words")
-        lists = {name: list(getattr(self, name)) for name in tuples}
-        heads = None if self.heads is None else list(self.heads)
-        arrays = {name: getattr(self, name) for name in ("positions", "before", "after")}
-        facts = {**lists, "model": self.model, "heads": heads}
-        return save_record(path, "workbench.knockout", answer=self.answer, arrays=arrays, facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Knockout:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        answer, arrays, facts = load_record(path, "workbench.knockout")
-        with making(path):
-            facts = {n: tuple(value) if isinstance(value, list) else value for n, value in facts.items()}
-            made = cls(answer=answer, **arrays, **facts)
-        return check_fields(made, f"path={str(path)!r}")
-
     def __repr__(self) -> str:
         return (
             f"Knockout({len(self.targets)} positions without {len(self.sources)}, {self._where()}: "
@@ -220,7 +179,7 @@ class Knockout:
 
 
 @dataclass(frozen=True, eq=False)
-class HeadEffects:
+class HeadEffects(SavedByField):
     """What replacing each head's output costs an answer: estimated from one gradient, and exactly.
 
     Args:
@@ -233,6 +192,8 @@ class HeadEffects:
         exact: ``[layers, heads]``, the fall as measured; NaN for heads that were not replaced.
         model: name of the model.
     """
+
+    FORMAT = "workbench.head_effects"
 
     answer: Answer
     target: str
@@ -261,24 +222,6 @@ class HeadEffects:
         """Layer by head, and estimated against exact: `workbench.viz.head_effects`."""
         return later("viz", "head_effects")(self)
 
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        facts = {name: getattr(self, name) for name in ("target", "baseline", "score", "model")}
-        arrays = {"estimated": self.estimated, "exact": self.exact}
-        return save_record(path, "workbench.head_effects", answer=self.answer, arrays=arrays, facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> HeadEffects:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        answer, arrays, facts = load_record(path, "workbench.head_effects")
-        with making(path):
-            made = cls(answer=answer, **arrays, **facts)
-        return check_fields(made, f"path={str(path)!r}")
-
     def __repr__(self) -> str:
         layers, heads = self.estimated.shape
         first = self.frame().iloc[0]
@@ -298,7 +241,7 @@ class HeadEffects:
 
 
 @dataclass(frozen=True, eq=False)
-class DecisionAttribution:
+class DecisionAttribution(SavedByField):
     """What each head and MLP writes towards thinking, at the position that decides it.
 
     All parts sum to the log-odds of thinking: the difference of the two tokens' scores, in nats.
@@ -313,6 +256,8 @@ class DecisionAttribution:
         think, other: the two tokens' texts.
         model: name of the model.
     """
+
+    FORMAT = "workbench.decision"
 
     answer: Answer
     heads: np.ndarray
@@ -345,25 +290,6 @@ class DecisionAttribution:
     def plot(self) -> Figure:
         """Layer by head and MLP: `workbench.viz.decision_attribution`."""
         return later("viz", "decision_attribution")(self)
-
-    def save(self, path: str | Path) -> Path:
-        """Save into the folder ``path``; it loads without a model."""
-        names = ("embedding", "bias", "log_odds", "think", "other", "model")
-        facts = {name: getattr(self, name) for name in names}
-        arrays = {"heads": self.heads, "mlp": self.mlp}
-        return save_record(path, "workbench.decision", answer=self.answer, arrays=arrays, facts=facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> DecisionAttribution:
-        """Load what `save` wrote.
-
-        Raises:
-            InputError: if it is not there, damaged, or something else.
-        """
-        answer, arrays, facts = load_record(path, "workbench.decision")
-        with making(path):
-            made = cls(answer=answer, **arrays, **facts)
-        return check_fields(made, f"path={str(path)!r}")
 
     def __repr__(self) -> str:
         first = self.frame().iloc[0]

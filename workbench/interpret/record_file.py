@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
+import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -17,9 +20,9 @@ from safetensors.numpy import save as save_arrays
 from ..answer import Answer
 from ..errors import InputError
 from ..files import local_path, own_folder, read_bytes, read_json, write_bytes, write_json
-from ..records import with_format, without_format
+from ..records import plain, refuse_unknown, value_of, with_format, without_format
 
-__all__ = ["load_numbers", "load_record", "making", "save_record"]
+__all__ = ["SavedByField", "load_numbers", "load_record", "making", "save_record"]
 
 NAME = "record.json"
 
@@ -96,3 +99,59 @@ def making(path: str | Path) -> Iterator[None]:
         raise InputError(
             f"path={str(path)!r} is damaged: {type(error).__name__}: {error}", "a record that was saved"
         ) from None
+
+
+class SavedByField:
+    """A frozen dataclass that lies on disk field by field, as each field's annotation says.
+
+    Arrays go into one file, a field ``answer`` and further answers into folders of their names, tables and
+    all else into the JSON.  A class names its ``FORMAT``.
+    """
+
+    FORMAT: ClassVar[str]
+
+    def save(self, path: str | Path) -> Path:
+        """Save into the folder ``path``; it loads without a model."""
+        kinds = _fields(type(self))
+        parts = {kind: [name for name, found in kinds.items() if found is kind] for kind in _OWN_FORM}
+        facts = {name: plain(getattr(self, name)) for name, kind in kinds.items() if kind not in _OWN_FORM}
+        facts |= {name: plain(getattr(self, name).to_dict(orient="list")) for name in parts[pd.DataFrame]}
+        arrays = {name: getattr(self, name) for name in parts[np.ndarray]}
+        answer: Answer | None = getattr(self, "answer", None)
+        folder = save_record(path, self.FORMAT, answer=answer, arrays=arrays, facts=facts)
+        for name in parts[Answer]:
+            if name != "answer":
+                getattr(self, name).save(folder / name)
+        return folder
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load what `save` wrote.
+
+        Raises:
+            InputError: if it is not there, damaged, or something else.
+        """
+        arrays, facts = load_numbers(path, cls.FORMAT)
+        kinds, where = _fields(cls), f"path={str(path)!r}"
+        with making(path):
+            refuse_unknown((*arrays, *facts), kinds, where)
+            made: dict[str, Any] = {}
+            for name, kind in kinds.items():
+                if kind is Answer:
+                    made[name] = Answer.load(local_path(path) / name)
+                elif kind is np.ndarray:
+                    made[name] = arrays[name]
+                elif name in facts:
+                    fact = facts[name]
+                    table = kind is pd.DataFrame
+                    made[name] = pd.DataFrame(fact) if table else value_of(kind, fact, f"{where}, {name}")
+            return cls(**made)
+
+
+_OWN_FORM = (Answer, np.ndarray, pd.DataFrame)
+
+
+def _fields(kind: type) -> dict[str, Any]:
+    """The fields of a dataclass with their types."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
