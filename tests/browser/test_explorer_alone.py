@@ -610,14 +610,14 @@ def test_think_against_nothink_is_shown_alone_and_as_a_difference_by_mouse_and_k
         explorer.shows = shows
         maps[shows] = explorer.map(0), max(np.abs(explorer.map(image)).max() for image in (0, 1))
     both = max(maps["this"][1], maps["against"][1])
-    buttons = page.locator(".wbx-shows .wbx-button")
+    buttons = page.locator(".wbx-choice .wbx-button")
     assert buttons.all_inner_texts() == ["think", "nothink", "think minus nothink"]
     for number, (shows, top) in enumerate(
         (("this", both), ("against", both), ("difference", maps["difference"][1]))
     ):
         buttons.nth(number).focus()
         page.keyboard.press("Enter")
-        page.wait_for_selector(f".wbx-shows .wbx-button:nth-child({number + 1})[aria-pressed='true']")
+        page.wait_for_selector(f".wbx-choice .wbx-button:nth-child({number + 1})[aria-pressed='true']")
         page.wait_for_selector(".wbx-explorer:not([data-busy])")
         light = 255 * lit(np.ones((3, 4, 3)), maps[shows][0] / top, dark=False)
         np.testing.assert_allclose(seen.cells(0), light, atol=5)
@@ -639,5 +639,59 @@ def test_think_against_nothink_is_shown_alone_and_as_a_difference_by_mouse_and_k
     assert "minus nothink “end”" in seen.status()
     page.keyboard.press("Escape")
     page.wait_for_function("(text) => document.querySelector('.wbx-status').innerText === text", arg=before)
+    assert page.title() != "owned"
+    assert not troubles
+
+
+def test_attribution_and_lens_of_the_same_answer_are_chosen_as_layers_of_the_picture(
+    blank: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    from explorer_records import answer, attribution, lens
+
+    from workbench.ui import AttentionExplorer
+    from workbench.viz.spotlight import lit
+
+    page, troubles = blank
+    explorer = AttentionExplorer(
+        answer(), overlays=[attribution(), lens()], layer=1, head=0, word=5, box=(0, 0, 40, 20)
+    )
+    page.goto(explorer.save_html(tmp_path / "attention.html").as_uri())
+    seen = Shown(page, troubles)
+    seen.ready()
+    buttons = page.locator(".wbx-choice .wbx-button")
+
+    def choose(number: int) -> None:
+        buttons.nth(number).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".wbx-choice .wbx-button:nth-child({number + 1})[aria-pressed='true']")
+        page.wait_for_selector(".wbx-explorer:not([data-busy])")
+
+    attention = seen.cells(0)
+    choose(1)
+    light = 255 * lit(np.ones((3, 4, 3)), attribution().map(0) / 3, dark=False)
+    bare = np.ones((3, 4), bool)
+    bare[0, :2] = False  # beneath the line of the box
+    np.testing.assert_allclose(seen.cells(0)[bare], light[bare], atol=5)
+    assert page.locator(".wbx-scale").inner_text() == "−3 to 3: evidence (nats); in the middle nothing"
+    assert (
+        "strongest for it in the middle of picture 0 (3); strongest against it at the bottom left"
+        in seen.status()
+    )
+    choose(2)
+    assert "logit lens after layer 1, what each patch says: most certain " in seen.status()
+    assert "in the box: “<img src=x onerror=document.title='owned'>” 66.7%, “p3l2” 66.7%" in seen.status()
+    page.locator("input[type=range]").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => /after layer 2/.test(document.querySelector('.wbx-status').innerText)")
+    assert "“p2l3” 100%" in seen.status()
+    place = page.locator(".wbx-picture canvas").first.bounding_box()
+    assert place
+    page.mouse.move(place["x"] + 0.9 * place["width"], place["y"] + 0.1 * place["height"])
+    assert page.locator(".wbx-picture canvas").first.get_attribute("title") == "“p5l3” 100%"
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => /after layer 1/.test(document.querySelector('.wbx-status').innerText)")
+    choose(0)
+    np.testing.assert_array_equal(seen.cells(0), attention)
+    assert "of the attention" in page.locator(".wbx-scale").inner_text()
     assert page.title() != "owned"
     assert not troubles

@@ -9,6 +9,9 @@ from PIL import Image
 
 from workbench.answer import Answer
 from workbench.attention import Attention, make_attention
+from workbench.interpret.attribution import Attribution
+from workbench.interpret.lens_record import LogitLens
+from workbench.interpret.targets import Scored, Target
 from workbench.types import PatchGrid, Span, TokenLayout
 
 EVIL = "<img src=x onerror=document.title='owned'>"
@@ -94,6 +97,27 @@ def direct_answer() -> Answer:
         token_ids=tuple(range(prompt + len(texts))), spans=spans,
         captured=replace(attention, spans=spans),
     )  # fmt: skip
+
+
+def attribution() -> Attribution:
+    """Evidence on the first picture: 3 for at row 1, column 2, and 1.5 against at row 2, column 0."""
+    maps = (np.zeros((ROWS, COLS)), np.zeros((ROWS, COLS)))
+    maps[0][1, 2], maps[0][2, 0] = 3.0, -1.5
+    whole = answer()
+    target = Target("answer", f"“{EVIL}”", (Scored(whole.token_ids, whole.spans["answer"]),))
+    return Attribution(whole, "occlusion", target, maps)
+
+
+def lens() -> LogitLens:
+    """Every position says its number and its layer, in layer ``n`` with the probability ``n / LAYERS``."""
+    whole = answer()
+    count = len(whole.token_ids)
+    ids = np.arange((LAYERS + 1) * count).reshape(LAYERS + 1, count, 1)
+    chances = np.broadcast_to(np.arange(LAYERS + 1)[:, None, None] / LAYERS, ids.shape)
+    words = {int(n): f" p{n % count}l{n // count}" for n in ids.ravel()} | {int(ids[2, BEFORE, 0]): EVIL}
+    return LogitLens(
+        whole, np.arange(count), ids, chances, np.zeros(ids.shape[:2]), np.zeros(ids.shape[:2], int), words
+    )
 
 
 def pointing_answer() -> Answer:

@@ -19,6 +19,7 @@ pytest.importorskip("anywidget")
 
 from explorer_records import (
     ANSWER,
+    BEFORE,
     CLOSING,
     COLS,
     EVIL,
@@ -28,7 +29,9 @@ from explorer_records import (
     TEXTS,
     TWO,
     answer,
+    attribution,
     direct_answer,
+    lens,
     pointing_answer,
     record,
 )
@@ -500,3 +503,52 @@ def test_replies_that_cannot_be_compared_are_refused() -> None:
         compared.shows = "both"
     with pytest.raises(InputError, match="word=3"):
         compared.opposite = 3
+
+
+def test_attribution_and_lens_are_layers_of_the_same_picture(tmp_path: Path) -> None:
+    explorer = AttentionExplorer(answer(), overlays=[attribution(), lens()], word=None, layer=1, head=None)
+    evidence, said = explorer.info["overlays"]
+    assert evidence == {
+        "name": f"occlusion of “{EVIL}”", "unit": "evidence (nats)", "byLayer": False, "signed": True,
+    }  # fmt: skip
+    assert (said["name"], said["byLayer"], said["signed"]) == ("logit lens", True, False)
+    explorer.overlay = 0
+    np.testing.assert_array_equal(explorer.map(0), attribution().map(0))
+    assert "evidence (nats)" in explorer.static()
+    assert EVIL not in explorer.static()
+    explorer.overlay = 1
+    np.testing.assert_allclose(explorer.map(1), 2 / LAYERS)  # what leaves layer 1 is the lens' layer 2
+    explorer.layer = None
+    np.testing.assert_allclose(explorer.map(1), 1)  # the last layer
+    request = {"id": 1, "kind": "overlay", "overlay": 1, "layer": 1}
+    reply, (values, says) = asked(explorer, request)
+    assert np.frombuffer(values, np.int8).tolist() == [127] * 2 * ROWS * COLS
+    words = [reply["words"][number] for number in np.frombuffer(says, "<u4")]
+    assert words == lens().says(2).words.ravel().tolist() + lens().says(2, image=1).words.ravel().tolist()
+    assert words[0] == EVIL
+    reply, (values, says) = asked(explorer, {"id": 2, "kind": "overlay", "overlay": 0, "layer": None})
+    grid = np.frombuffer(values, np.int8)[: ROWS * COLS].reshape(ROWS, COLS) * reply["peak"] / 127
+    np.testing.assert_allclose(grid, attribution().map(0), atol=3 / 254)
+    assert not says
+    page = explorer.save_html(tmp_path / "page.html").read_text()
+    assert EVIL not in page
+    assert [list(one) for one in page_data(page)["overlays"]] == [["mean"], ["mean", "0", "1", "2"]]
+
+
+def test_overlays_that_do_not_belong_are_refused() -> None:
+    whole = lens()
+    read = replace(whole, positions=whole.positions[BEFORE + 1 :], top_ids=whole.top_ids[:, BEFORE + 1 :])
+    bad = attribution()
+    bad.map(0)[0, 0] = np.nan
+    for overlay, says in (
+        (answer(), "overlays= with a Answer"),
+        (replace(attribution(), answer=direct_answer()), "of another answer"),
+        (read, "read more"),
+        (bad, "not finite"),
+    ):
+        with pytest.raises(InputError, match=says):
+            AttentionExplorer(answer(), overlays=[overlay])
+    with pytest.raises(InputError, match="overlay=0.*there are no overlays"):
+        AttentionExplorer(answer(), overlay=0)
+    with pytest.raises(InputError, match="overlay=1.*0 to 0"):
+        AttentionExplorer(answer(), overlays=[lens()], overlay=1)

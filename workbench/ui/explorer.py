@@ -12,7 +12,7 @@ import io
 import json
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -28,13 +28,16 @@ from ..answer import Answer
 from ..attention import Attention
 from ..errors import InputError, WorkbenchError
 from ..html import frame
+from ..interpret.attribution import Attribution
+from ..interpret.lens_record import LogitLens
 from ..interpret.thought_record import ThoughtFaithfulness
 from ..names import verb
 from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
 from .again import AskedAgain, ask_again
 from .against import SHOWS, counterparts, name_of, refuse_unlike
-from .maps import Maps, Setting, Word, png, quantised, thumbnails
+from .maps import Maps, Setting, Word, is_index, png, quantised, thumbnails
+from .overlays import Overlay
 from .widget import HasStatic, asset, write
 
 __all__ = ["AttentionExplorer", "page", "script", "settings_within", "style"]
@@ -42,11 +45,20 @@ __all__ = ["AttentionExplorer", "page", "script", "settings_within", "style"]
 
 STATE = (
     *("word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength"),
-    *("shows", "opposite"),
+    *("shows", "opposite", "overlay"),
 )
 
 
-SCRIPTS = ("dom.js", "draw.js", "sources.js", "parts.js", "panels.js", "against.js", "explorer.js")
+SCRIPTS = (
+    "dom.js",
+    "draw.js",
+    "sources.js",
+    "parts.js",
+    "panels.js",
+    "against.js",
+    "overlays.js",
+    "explorer.js",
+)
 MAX_BYTES = 64_000_000
 START = """
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -101,6 +113,7 @@ def page(
     *,
     state: dict[str, Any],
     against: Maps | None = None,
+    overlays: Sequence[Overlay] = (),
     again: Sequence[AskedAgain] = (),
     told: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
@@ -114,6 +127,7 @@ def page(
         maps: of the answer.
         state: the traits to begin with.
         against: maps of the other reply, that this one is compared with.
+        overlays: attributions and logit lenses of the answer.
         again: what was asked again with a part hidden.
         told: of each sentence of the thought, what happens without it.
         max_bytes: most bytes of maps, before they are packed; see `settings_within`.
@@ -127,11 +141,12 @@ def page(
     if not heads:
         state = {**state, "head": None}
     data = {
-        "info": _info(maps, against, told, layers=layers, heads=heads),
+        "info": _info(maps, against, overlays, told, layers=layers, heads=heads),
         "state": state,
         "pictures": [_base64(maps.picture(number)) for number in range(len(maps.grids))],
         "maps": dict(_packed(maps, settings)),
         "against": None if against is None else dict(_packed(against, settings)),
+        "overlays": [_packed_overlay(one, dict.fromkeys(s.layer for s in settings)) for one in overlays],
         "heads": _packed_heads(maps) if heads else None,
         "again": [{**one.to_dict(), "picture": _base64(_altered(one))} for one in again],
     }
@@ -183,6 +198,16 @@ def _packed_heads(maps: Maps) -> dict[str, Any]:
     return {"peaks": _rounded(peaks), "packed": _deflated(values)}
 
 
+def _packed_overlay(overlay: Overlay, layers: Iterable[int | None]) -> dict[str, dict[str, Any]]:
+    """An overlay's maps by layer, where it has one of each."""
+    found = {}
+    for layer in layers if overlay.by_layer else [None]:
+        told, (values, says) = overlay.at(layer).packed()
+        packed = {"values": _base64(zlib.compress(values, 9)), "says": _base64(zlib.compress(says, 9))}
+        found["mean" if layer is None else str(layer)] = {**told, **packed}
+    return found
+
+
 def _altered(one: AskedAgain) -> bytes:
     return png(one.found.after.images[one.found.region.image])
 
@@ -220,6 +245,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         attention: its attention, where it is kept apart from the answer.
         against: a second reply to the same question about the same pictures, for example in the other mode:
             a switch shows this reply's map, the other's, or the difference of the two.
+        overlays: attributions and logit lenses of the answer, to choose as layers of the same picture.
         vlm: the model, to ask it again; None for the one that ``workbench.load`` gives for ``answer.source``.
         unit: "word", or "token" for each token apart.
         elements: what is known to be on the first picture (``sample.elements``), so that it can be named.
@@ -242,6 +268,8 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             the other's.
         opposite: number of the other reply's word that is compared; None for the answer word at the same
             place.
+        overlay: number of an overlay that is shown instead of the attention; None for none.  A logit lens
+            shows what each patch says after the layer of ``layer``, or after the last one.
         marked: numbers of the words that looked into the box, as the view shows them.
         again: what was asked again with a part hidden, oldest first.
 
@@ -270,6 +298,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     strength = traitlets.Float(1.0, min=0.0, max=1.0).tag(sync=True)
     shows = traitlets.Any("this").tag(sync=True)
     opposite = traitlets.Any(None, allow_none=True).tag(sync=True)
+    overlay = traitlets.Any(None, allow_none=True).tag(sync=True)
     marked = traitlets.List(traitlets.Int()).tag(sync=True)
     asked = traitlets.Int(0).tag(sync=True)  # how many are in `again`: a view fetches those it has not
 
@@ -280,6 +309,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         *,
         attention: Attention | None = None,
         against: Answer | None = None,
+        overlays: Sequence[Attribution | LogitLens] = (),
         vlm: models.Model | None = None,
         unit: str = "word",
         elements: Sequence[Element] = (),
@@ -300,6 +330,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             other = _checked_answer(against)
             self._against = Maps(other, other.attention, unit=unit, elements=elements)
             refuse_unlike(self._maps, self._against)
+        self._overlays = [Overlay(record, self._maps) for record in overlays]
         self._without = [] if thoughts is None else _without(thoughts, answer)
         self.again: tuple[AskedAgain, ...] = ()
         self._vlm, self._asking = vlm, threading.Lock()
@@ -324,18 +355,20 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         return tuple(text for text, _ in self._maps.sentences)
 
     def map(self, image: int | None = None) -> np.ndarray:
-        """The map shown: of the current sentence or word, layer, head and sinks, on a picture as a whole.
+        """The map shown, on a picture as a whole: of the current sentence or word, layer, head and sinks, or
+        the overlay.
 
         Args:
             image: which picture; None for the current one.
 
         Returns:
-            float32 ``[rows, cols]``, shares of the attention; a difference of shares where ``shows`` says so.
+            ``[rows, cols]``: shares of the attention, a difference of shares where ``shows`` says so, or the
+            values of the overlay.
 
         Raises:
             InputError: if no word is shown, or there is no such picture.
         """
-        if self.word is None and self.sentence is None:
+        if self.word is None and self.sentence is None and self.overlay is None:
             raise InputError("no word is shown", "a word", "set explorer.word, or hover one")
         number = self.image if image is None else image
         self._maps.attention.grid(number)  # refuses a picture that is not there
@@ -405,17 +438,16 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         pictures = []
         shown = [maps.on_overview(self._values, number) for number in range(len(maps.grids))]
         peak = float(max(np.abs(values).max() for values in shown))
-        label = ATTENTION if self.shows != "difference" else f"difference of the {ATTENTION}"
         for number, values in enumerate(shown):
             figure = overlay(
                 self.answer, values, image=number, elements=maps.elements_of(number), peak=peak,
-                strength=self.strength, label=label,
+                strength=self.strength, label=self._shown_unit,
             )  # fmt: skip
             out = io.BytesIO()
             figure.savefig(out, format="png", dpi=150)
             data = base64.b64encode(out.getvalue()).decode("ascii")
             width = round(figure.get_size_inches()[0] * 100)
-            alt = f"where {name} looked on picture {number}"
+            alt = f"{self._shown_unit}: {name}, on picture {number}"
             pictures.append(f'<img alt="{escape(alt)}" width="{width}" src="data:image/png;base64,{data}">')
         layer = None if setting.layer is None else maps.attention.layers[setting.layer]
         which = ", ".join(
@@ -423,7 +455,9 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             for what, value in (("layer", layer), ("head", setting.head))
         )
         line = f"Attention of {name} ({which}{'' if setting.sinks else ', without sinks'}). "
-        if (setting.layer, setting.head) == maps.heads.best:
+        if self.overlay is not None:
+            line = f"{name}: {self._shown_unit}."
+        elif (setting.layer, setting.head) == maps.heads.best:
             line += maps.info()["opening"]
         asked = "".join(one._repr_html_() for one in self.again)
         return frame(
@@ -450,6 +484,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             self._maps,
             state=state,
             against=self._against,
+            overlays=self._overlays,
             again=self.again,
             told=self._without,
             max_bytes=max_bytes,
@@ -481,6 +516,8 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
     @property
     def _values(self) -> np.ndarray:
         """Values of all cells, as they are shown ``[cells]``."""
+        if self.overlay is not None:
+            return self._overlays[self.overlay].at(self.layer).values
         own = self._maps.cells(self._shown, self._setting).mean(axis=0)
         if self.shows == "this" or self._against is None:
             return own
@@ -489,7 +526,9 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
 
     @property
     def _shown_name(self) -> str:
-        """What is shown, in words: a word, a sentence or the reply, and what it is compared with."""
+        """What is shown, in words, and what it is compared with."""
+        if self.overlay is not None:
+            return self._overlays[self.overlay].name
         own = "the reply" if self.word is None else f"“{self._maps.words[self.word].shown}”"
         own = own if self.sentence is None else f"“{self.sentences[self.sentence]}”"
         if self._against is None:
@@ -498,6 +537,12 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         other = f"“{words[0]}”" if len(words) == 1 else "the reply"
         own, other = f"{own} ({name_of(self.answer)})", f"{other} ({name_of(self._against.answer)})"
         return {"this": own, "against": other, "difference": f"{own} minus {other}"}[self.shows]
+
+    @property
+    def _shown_unit(self) -> str:
+        if self.overlay is not None:
+            return self._overlays[self.overlay].unit
+        return f"difference of the {ATTENTION}" if self.shows == "difference" else ATTENTION
 
     @property
     def _setting(self) -> Setting:
@@ -518,7 +563,7 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
 
     @traitlets.default("info")
     def _first_info(self) -> dict[str, Any]:
-        return _info(self._maps, self._against, self._without)
+        return _info(self._maps, self._against, self._overlays, self._without)
 
     @traitlets.validate("word", "beside")
     def _check_word(self, proposal: Any) -> int | None:
@@ -540,6 +585,22 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         if number is None:
             return None
         return self._other_maps().word(number)
+
+    @traitlets.validate("overlay")
+    def _check_overlay(self, proposal: Any) -> int | None:
+        number = proposal["value"]
+        if number is None:
+            return None
+        if not is_index(number, len(self._overlays)):
+            there = (
+                f"None, or 0 to {len(self._overlays) - 1}"
+                if self._overlays
+                else "None: there are no overlays"
+            )
+            raise InputError(
+                f"overlay={number!r}", there, "AttentionExplorer(answer, overlays=[attribution])"
+            )
+        return int(number)
 
     @traitlets.validate("sentence")
     def _check_sentence(self, proposal: Any) -> int | None:
@@ -590,6 +651,9 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         if kind == "hide":
             self.hide(content["box"], content["image"])
             return {}, []
+        if kind == "overlay":
+            self._check_overlay({"value": content["overlay"]})
+            return self._overlays[content["overlay"]].at(maps.setting(content["layer"]).layer).packed()
         if kind == "again":
             one = self.again[content["number"]]
             return {"told": one.to_dict()}, [_altered(one)]
@@ -656,14 +720,20 @@ def _without(thoughts: ThoughtFaithfulness, answer: Answer) -> list[str]:
 
 
 def _info(
-    maps: Maps, against: Maps | None, told: Sequence[str], *, layers: bool = True, heads: bool = True
+    maps: Maps,
+    against: Maps | None,
+    overlays: Sequence[Overlay],
+    told: Sequence[str],
+    *,
+    layers: bool = True,
+    heads: bool = True,
 ) -> dict[str, Any]:
     """What a view needs to know at the start, with what is told of each sentence, and of the other reply."""
     info = maps.info(layers=layers, heads=heads)
     lines = [*told, *[""] * len(info["sentences"])]
     rows = [{**one, "told": line} for one, line in zip(info["sentences"], lines, strict=False)]
     other = None if against is None else _other_info(maps, against)
-    return {**info, "sentences": rows, "against": other}
+    return {**info, "sentences": rows, "against": other, "overlays": [one.info() for one in overlays]}
 
 
 def _other_info(maps: Maps, against: Maps) -> dict[str, Any]:

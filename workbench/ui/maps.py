@@ -35,6 +35,7 @@ __all__ = [
     "Setting",
     "UNITS",
     "Word",
+    "is_index",
     "prompt_words",
     "quantised",
     "split_words",
@@ -227,7 +228,7 @@ class Maps:
             ("layer", layer, self.attention.n_layers),
             ("head", head, self.attention.n_heads),
         ):
-            if value is not None and not _is_index(value, count):
+            if value is not None and not is_index(value, count):
                 raise InputError(f"{name}={value!r}", f"None for the mean, or 0 to {count - 1}")
         layer, head = (None if value is None else int(value) for value in (layer, head))
         return Setting(layer, head, bool(sinks))
@@ -251,7 +252,7 @@ class Maps:
         Raises:
             InputError: if there is no such sentence.
         """
-        if not _is_index(number, len(self.sentences)):
+        if not is_index(number, len(self.sentences)):
             there = f"0 to {len(self.sentences) - 1}" if self.sentences else "none: this reply has no thought"
             raise InputError(f"sentence={number!r}", there)
         return self.sentences[int(number)][1]
@@ -262,7 +263,7 @@ class Maps:
         Raises:
             InputError: if there is no such word.
         """
-        if not _is_index(number, len(self.words)):
+        if not is_index(number, len(self.words)):
             raise InputError(f"word={number!r}", f"0 to {len(self.words) - 1}")
         return int(number)
 
@@ -297,6 +298,13 @@ class Maps:
         grid = self.grids[image][0]
         start = self._starts[grid]
         return cells[..., start : start + len(grid)].reshape(*cells.shape[:-1], grid.rows, grid.cols)
+
+    def from_overviews(self, parts: Sequence[np.ndarray], blank: Any = 0.0) -> np.ndarray:
+        """Values on each picture's overview ``[rows, cols]`` as ``[cells]``; crops stay blank."""
+        found = np.full(len(self._cells), blank, dtype=np.result_type(*parts))
+        for part, (grid, *_) in zip(parts, self.grids, strict=True):
+            found[self._starts[grid] : self._starts[grid] + len(grid)] = part.ravel()
+        return found
 
     def shares(self, cells: np.ndarray) -> np.ndarray:
         """Attention on each picture, ``[words, pictures]``, from ``[words, cells]``."""
@@ -445,7 +453,7 @@ class Maps:
         Raises:
             InputError: if there is no such picture.
         """
-        if not _is_index(image, len(self.answer.images)):
+        if not is_index(image, len(self.answer.images)):
             raise InputError(f"image={image!r}", f"0 to {len(self.answer.images) - 1}")
         return png(self.answer.images[image])
 
@@ -524,7 +532,7 @@ def _word_info(word: Word) -> dict[str, str]:
     return {"text": word.text, "part": word.part, "name": word.name}
 
 
-def _is_index(value: object, count: int) -> bool:
+def is_index(value: object, count: int) -> bool:
     """Whether a value is a whole number from 0 to ``count - 1``."""
     return isinstance(value, SupportsIndex) and not isinstance(value, bool) and 0 <= value.__index__() < count
 

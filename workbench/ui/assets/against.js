@@ -1,24 +1,6 @@
-// A second reply to the same question, such as think against nothink: a switch, the other's words, and differences.
+// A second reply to the same question, such as think against nothink: the other's words, and differences.
 
-const SHOWS = ["this", "against", "difference"];
-
-/** The switch between this reply's map, the other's, and the difference; nothing where there is no other. */
-function makeShows(info, state, parent) {
-  if (!info.against) return () => {};
-  const bar = make("div", "buttons wbx-shows", parent);
-  bar.setAttribute("role", "group");
-  bar.setAttribute("aria-label", "Which reply's map is shown");
-  const [own, other] = info.against.names;
-  const titles = ["This reply's map", "The other reply's map", "Where this reply looked more than the other (orange), and less (blue)"];
-  const buttons = [own, other, `${own} minus ${other}`].map((textContent, number) => {
-    const button = make("button", "button", bar, { type: "button", textContent, title: titles[number] });
-    button.addEventListener("click", () => state.set({ shows: SHOWS[number] }));
-    return button;
-  });
-  return () => buttons.forEach((button, number) => button.setAttribute("aria-pressed", String(SHOWS[number] === showsOf(state))));
-}
-
-const showsOf = (state) => state.get("shows") ?? SHOWS[0];
+const showsOf = (state) => state.get("shows") ?? "this";
 
 /** The other reply's word that is compared: the chosen one, else the one that stands at the shown word's place. */
 function oppositeOf({ info, state }, shownWords) {
@@ -75,8 +57,9 @@ function differenceOf(map, other) {
   return { raw, peak, values: Int8Array.from(raw, (value) => (peak > 0 ? Math.round((127 * value) / peak) : 0)) };
 }
 
-/** What the picture shows: this reply's map, the other's, or their difference. */
-function chosenMap({ state, map, oppositeMap }) {
+/** What the picture shows: an overlay, or this reply's map, the other's, or their difference. */
+function chosenMap({ state, map, oppositeMap, overlayMap }) {
+  if (overlayMap) return overlayMap;
   if (!map || !oppositeMap || showsOf(state) === "this") return map;
   return showsOf(state) === "against" ? oppositeMap : differenceOf(map, oppositeMap);
 }

@@ -58,7 +58,7 @@ function mount(el, state, source) {
 
   const view = {
     info, state, source, root, opening, prompt, words, others, heads, bar, scale, status,
-    pinned: false, bare: false, map: null, other: null, opposite: null, oppositeMap: null, looks: null, grid: null, of: "the reply",
+    pinned: false, bare: false, map: null, other: null, opposite: null, oppositeMap: null, overlayMap: null, looks: null, grid: null, of: "the reply",
   };
   const boxPanel = makeBoxPanel(view, root);
   const again = makeAgain(root);
@@ -83,16 +83,18 @@ function mount(el, state, source) {
     const mapOf = async (words, more) =>
       (words.length ? meanMap(await Promise.all(words.map((one) => source.map({ word: one, ...setting, ...more })))) : null);
     try {
-      const [map, other, oppositeMap, looks] = await Promise.all([
+      const [map, other, oppositeMap, overlayMap, looks] = await Promise.all([
         mapOf(of),
         mapOf(kept === null ? [] : [kept]),
         mapOf(opposite === null ? [] : [opposite], { against: true }),
+        fetchOverlay(view),
         box === null ? null : source.looks({ image, box, ...setting }),
         ...view.pictures.map((picture) => picture.loaded),
       ]);
-      Object.assign(view, { map, other, opposite, oppositeMap, looks, error: "" });
+      Object.assign(view, { map, other, opposite, oppositeMap, overlayMap, looks, error: "" });
     } catch (error) {
-      Object.assign(view, { map: null, other: null, opposite: null, oppositeMap: null, looks: null, error: error.message });
+      const nothing = { map: null, other: null, opposite: null, oppositeMap: null, overlayMap: null, looks: null };
+      Object.assign(view, { ...nothing, error: error.message });
     }
     if (gone) return;
     drawAll(view);
@@ -121,11 +123,12 @@ function mount(el, state, source) {
       delete root.dataset.busy;
     },
   });
-  const watched = ["word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength", "shows", "opposite"];
+  const watched = ["word", "beside", "sentence", "layer", "head", "sinks", "image", "box", "crops", "strength", "shows", "opposite", "overlay"];
   const stops = [...watched.map((name) => state.on(name, plan)), state.on("asked", fetchAgain)];
   listenToWords(view);
   listenToKeys(view);
   listenToBare(view);
+  listenToPatches(view);
   listenToControls(root);
   const sizes = new ResizeObserver(() => drawPictures(view)); // also when the page puts a dropped canvas back
   view.pictures.forEach((picture) => sizes.observe(picture.canvas));
@@ -251,25 +254,25 @@ function drawPictures(view) {
     drawOne(view, picture, picture.canvas, shownMap, top, picture.draft ?? own);
   }
   twins.forEach((twin, number) => {
-    twin.figure.hidden = !other || showsOf(state) !== "this";
+    twin.figure.hidden = !other || shownMap !== view.map;
     if (twin.figure.hidden) return;
     twin.caption.textContent = `“${shown(info.words[state.get("beside")])}”${pictures.length > 1 ? ` on picture ${number}` : ""}`;
     drawOne(view, pictures[number], twin.canvas, other, top, null);
   });
 }
 
-/** What the strongest colour stands for: maps that are compared share one scale; a difference has its own. */
+/** What the strongest colour stands for: maps that are compared share one; a difference, an overlay has its own. */
 function scaleOf(view) {
-  if (showsOf(view.state) === "difference") return chosenMap(view)?.peak ?? 0;
+  if (view.overlayMap || showsOf(view.state) === "difference") return chosenMap(view)?.peak ?? 0;
   return Math.max(...[view.map, view.other, view.oppositeMap].map((map) => map?.peak ?? 0));
 }
 
-function drawOne({ state, info, bare }, picture, canvas, map, top, box) {
+function drawOne({ state, info, bare, overlayMap }, picture, canvas, map, top, box) {
   const unit = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round((canvas.clientWidth || SIDE) * unit));
   canvas.height = Math.max(1, Math.round((canvas.width * picture.height) / picture.width));
   const whole = picture.grids.length === 1;
-  const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(state.get("crops")));
+  const grids = picture.grids.filter((grid) => whole || grid.crop === Boolean(state.get("crops") && !overlayMap));
   const values = map ? onScale(map, top) : null;
   const strength = bare ? 0 : state.get("strength");
   paint(canvas, { ...picture, grids, values, spotlight: info.spotlight, strength, box });
@@ -357,6 +360,7 @@ function drawStatus(view) {
     const where = shares.map((share, i) => `${percent(share)} on ${info.pictures.length > 1 ? `picture ${i}` : "the picture"}`);
     return `“${name}”: ${where.join(", ")}`;
   };
+  if (view.overlayMap) lines.push(tellOverlay(view));
   const name = map && (sentence ? sentence.text : shown(info.words[word]));
   if (map && oppositeMap) {
     const [own, their] = info.against.names;
@@ -365,7 +369,7 @@ function drawStatus(view) {
     if (shows === "this") lines.push(`${own} ${told(name, map)}; ${mostOn(info, map)}`);
     else if (shows === "against") lines.push(`${their} ${told(named, oppositeMap)}; ${mostOn(info, oppositeMap)}`);
     else lines.push(`${own} “${name}” minus ${their} “${named}”: ${tellDifference(info, map, oppositeMap, chosenMap(view))}`);
-  } else if (map) lines.push(`${told(name, map)}; ${mostOn(info, map)}`);
+  } else if (map) lines.push(`${view.overlayMap ? "Attention of " : ""}${told(name, map)}; ${mostOn(info, map)}`);
   if (map) {
     if (sentence?.told) lines.push(`This sentence: ${sentence.told}`);
     if (other) lines.push(`Beside it ${told(shown(info.words[state.get("beside")]), other)}; ${mostOn(info, other)}`);
@@ -387,10 +391,12 @@ function drawStatus(view) {
 /** The scale below the pictures: what its ends stand for. */
 function drawScale(view) {
   const { info, state, map, bar, scale } = view;
-  const signed = showsOf(state) === "difference";
+  const { overlayMap: overlay } = view;
+  const signed = overlay ? overlay.about.signed : showsOf(state) === "difference";
   paintBar(bar, info.spotlight, info.pictures[0].dark, signed);
   const top = scaleOf(view);
-  if (!map) scale.textContent = "share of the attention";
+  if (overlay) scale.textContent = tellScale(overlay);
+  else if (!map) scale.textContent = "share of the attention";
   else if (signed) scale.textContent = `${points(-top)} to ${points(top)} of the attention; in the middle no difference`;
   else scale.textContent = `0 to ${percent(top)} of the attention`;
 }

@@ -129,7 +129,7 @@ function makeControls(info, state, parent) {
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));
   const some = info.pictures.some((picture) => picture.grids.length > 1);
   const beside = makeBeside(info, state, bar);
-  const shows = makeShows(info, state, bar);
+  const choice = makeChoice(info, state, bar);
   const crops = some && makeCheck("crops", "Show the attention on the picture's crops instead of on the whole picture",
     bar, (value) => state.set({ crops: value }));
   return () => {
@@ -138,7 +138,7 @@ function makeControls(info, state, parent) {
     sinks(state.get("sinks"));
     strength(state.get("strength"));
     beside();
-    shows();
+    choice();
     if (crops) crops(state.get("crops"));
   };
 }

@@ -1,7 +1,7 @@
 // Where maps come from: a kernel that is asked for each as it is needed, or a page that carries them.  Both have
 // map({word, layer, head, sinks, against: true for the other reply}) -> {values, peak, shares, texts, textPeak}, looks({image, box, layer, head, sinks})
 // -> {share, lift (a number for each word), heads}, grid({word, image, sinks}) -> {shape, values},
-// picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}).
+// overlay({overlay, layer}) -> {values (signed bytes), peak, words, says}, picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}).
 
 const KEPT = 64 * 1024 * 1024; // bytes of maps kept in the browser
 const PATIENCE = 600; // seconds until a silent kernel is given up
@@ -65,6 +65,12 @@ const onScale = ({ values, peak }, top) => (peak === top ? values : values.map((
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 const floatsOf = (view) => new Float32Array(bytesOf(view).slice().buffer); // a copy: aligned to four bytes
 
+/** An overlay from its bytes: values, and of a logit lens the number of each patch's word. */
+function overlayIn(peak, words, values, says) {
+  const numbers = new Uint32Array(says.slice().buffer); // a copy: aligned to four bytes
+  return { peak, words, values: new Int8Array(values.slice().buffer), says: numbers };
+}
+
 const pictureOf = (view) => createImageBitmap(new Blob([bytesOf(view)], { type: "image/png" }));
 
 /** Maps from the kernel, over custom messages of the widget. */
@@ -107,6 +113,7 @@ function kernelSource(model) {
       const [values, texts] = reply.buffers.map(bytesOf);
       return { values, texts, peak: reply.peak, textPeak: reply.textPeak, shares: reply.shares, bytes };
     }
+    if (request.kind === "overlay") return { ...overlayIn(reply.peak, reply.words, ...reply.buffers.map(bytesOf)), bytes };
     if (request.kind === "grid") return { shape: reply.shape, values: bytesOf(reply.buffers[0]), bytes };
     return { heads: reply.heads, share: floatsOf(reply.buffers[0]), lift: floatsOf(reply.buffers[1]), bytes };
   });
@@ -114,6 +121,7 @@ function kernelSource(model) {
     map: (request) => known({ kind: "map", ...request }),
     looks: (request) => known({ kind: "looks", ...request }),
     grid: (request) => known({ kind: "grid", layer: null, head: null, ...request }),
+    overlay: (request) => known({ kind: "overlay", ...request }),
     picture: async (image) => pictureOf((await ask({ kind: "picture", image })).buffers[0]),
     hide: (request) => ask({ kind: "hide", ...request }),
     again: async (number) => {
@@ -175,6 +183,10 @@ function pageSource(data) {
     const [values, slots] = await Promise.all([inflate(packed), inflate(texts)]);
     return { peaks, shares, values, textPeaks, slots, bytes: values.length + slots.length };
   });
+  const overlays = remember(async ({ overlay, layer }) => {
+    const { peak, words, values, says } = data.overlays[overlay][layer ?? "mean"];
+    return overlayIn(peak, words, ...(await Promise.all([inflate(values), inflate(says)])));
+  });
   const heads = remember(async () => {
     const values = await inflate(data.heads.packed);
     return { values, peaks: data.heads.peaks, bytes: values.length };
@@ -223,6 +235,7 @@ function pageSource(data) {
       }
       return thumbnailsOf(shares, grid, data.info);
     },
+    overlay: overlays,
     picture: (image) => pictureOf(fromBase64(data.pictures[image])),
     again: async (number) => ({ ...data.again[number], bitmap: await pictureOf(fromBase64(data.again[number].picture)) }),
     close: () => {},
