@@ -61,6 +61,38 @@ def test_a_study_goes_on_where_it_stopped_and_every_row_gives_its_run_again(
     assert "the same weights" in str(made)
 
 
+@pytest.mark.parametrize(("gain", "made"), [(0.1, 1), (0.3, 2), (float("nan"), 2)])
+def test_a_study_whose_first_runs_show_nothing_is_not_gone_on_with(
+    gain: float, made: int, tmp_path: Path, capsys
+) -> None:
+    first, second = (studies.Planned(recipe, {"share": number}) for number, recipe in enumerate(RUNS))
+    gate = studies.Gate({"share": 1}, lambda rows: gain, 0.2, "{found} points, not {least}")
+    gated = studies.Study("tiny", "Does it think?", (first, second), gate)
+    path = record(gated, tmp_path / "out", tmp_path / "runs")
+    assert pd.read_parquet(path)["share"].unique().tolist() == [1, 0][:made], "what is asked first is first"
+    told = "tiny: 1 runs are not made: +10.0 points, not 20"
+    assert (told in capsys.readouterr().out) == (made == 1)
+
+
+def test_shares_of_thoughts_need_a_model_that_learned_to_think() -> None:
+    rows = [
+        {"family": family, "mode": mode, "reasoning": 1.0, "n": 10, "accuracy": accuracy}
+        for family, direct, thinking in (
+            ("chain", 0.2, 0.5),
+            ("gui_links", 0.3, 0.7),
+            ("bar_value", 0.9, 0.1),
+        )
+        for mode, accuracy in (("nothink", direct), ("think", thinking), ("auto", 0.0))
+    ]
+    gate = studies.study("reasoning").gate
+    assert gate.closed(pd.DataFrame(rows)) == "", "look-ups do not count: 35 points"
+    for row in rows[:6]:
+        row["accuracy"] *= 0.5
+    assert "differ by +17.5 points" in gate.closed(pd.DataFrame(rows))
+    assert gate.closed(pd.DataFrame(rows).assign(reasoning=0.4)) == "", "not recorded yet"
+    assert [gate.asks(one) for one in studies.study("reasoning").runs].count(True) == 3
+
+
 def test_what_was_not_recorded_is_named(out: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'mixture'"):
         studies.study("mixtur")

@@ -33,6 +33,7 @@ import pandas as pd
 import typer
 from scipy.stats import t as student
 
+from .. import synth
 from ..errors import InputError
 from ..files import data_path
 from ..records import closest
@@ -95,11 +96,43 @@ class Study:
         name: of the study and its file.
         question: what is asked.
         runs: all runs, seeds among them.
+        gate: what the first of them must show for the others to be made.
     """
 
     name: str
     question: str
     runs: tuple[Planned, ...]
+    gate: Gate | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a study's first runs must show: where they do not, the others cannot answer, and are not made.
+
+    Args:
+        labels: of the runs that are made first.
+        measured: from the rows of these runs, a share; NaN where it cannot be told.
+        least: what it must reach.
+        missed: what to say of it, with ``{found}`` and ``{least}`` in points.
+    """
+
+    labels: Mapping[str, Any]
+    measured: Callable[[pd.DataFrame], float]
+    least: float
+    missed: str
+
+    def asks(self, one: Planned) -> bool:
+        """Whether a run is one of those that are made first."""
+        return all(one.labels.get(name) == value for name, value in self.labels.items())
+
+    def closed(self, table: pd.DataFrame) -> str:
+        """Why the other runs are not made, from a study's rows; "" where they are worth it, or unknown."""
+        rows = table
+        for name, value in self.labels.items():
+            rows = rows[rows[name] == value] if name in rows else rows.iloc[:0]
+        found = self.measured(rows) if len(rows) else math.nan
+        points = {"found": f"{100 * found:+.1f}", "least": f"{100 * self.least:.0f}"}
+        return self.missed.format(**points) if found < self.least else ""
 
 
 def _joined(**changes: Any) -> Recipe:
@@ -135,14 +168,37 @@ def mixture_study(seeds: int = 5) -> Study:
     )
 
 
+def _thoughts_gain(table: pd.DataFrame) -> float:
+    """How far a forced thought beats a forced direct answer on questions that take several steps."""
+    several = [name for name in set(table["family"]) if synth.family(name).several_steps]
+    rows = table[table["family"].isin(several) & table["mode"].isin(["think", "nothink"])]
+    if set(rows["mode"]) != {"think", "nothink"}:
+        return math.nan
+    right = (rows["accuracy"] * rows["n"]).groupby(rows["mode"]).sum() / rows.groupby("mode")["n"].sum()
+    return float(right["think"] - right["nothink"])
+
+
+#: Shares of thoughts tell nothing where thinking itself was not learned.
+LEARNED = Gate(
+    labels={"reasoning": 1.0},
+    measured=_thoughts_gain,
+    least=0.2,
+    missed=(
+        "with all data carrying thoughts, forced thoughts and direct answers differ by {found} points on "
+        "questions of several steps, where +{least} would show that thinking was learned: no share of "
+        "thoughts can be told from another by these runs"
+    ),
+)
+
+
 def reasoning_study(seeds: int = 3) -> Study:
-    """The share of records with a thought, from none to all."""
+    """The share of records with a thought, from none to all; all first, which must show that it pays."""
     runs = [
         Planned(_joined(reasoning=share, seed=seed), {"reasoning": share})
         for share in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
         for seed in range(1, seeds + 1)
     ]
-    return Study("reasoning", "How much of the data should carry a thought?", tuple(runs))
+    return Study("reasoning", "How much of the data should carry a thought?", tuple(runs), LEARNED)
 
 
 #: Pipeline -> share of thoughts in the text stage, and in the first and second half of the multimodal one.
@@ -254,14 +310,22 @@ def record(study: Study, out: Path, folder: Path, *, most: int | None = None) ->
         out: folder of ``NAME.parquet``.
         folder: of the runs.
         most: runs to add in this call, the first seed of every kind first; None for all.
+
+    The runs that a study's gate asks for are made before all others, which are left where it is closed.
     """
     path = out / f"{study.name}.parquet"
     table = pd.read_parquet(path) if path.exists() else pd.DataFrame({"run": []})
     planned = {p.recipe.hash: p for p in study.runs}
     table = table[table["run"].isin(planned)]  # what the study no longer asks for
-    missing = sorted((p for h, p in planned.items() if h not in set(table["run"])), key=_seed)[:most]
+    gate = study.gate
+    missing = [p for h, p in planned.items() if h not in set(table["run"])]
+    missing.sort(key=lambda one: (gate is not None and not gate.asks(one), one.recipe.seed))
+    missing = missing[:most]
     _refuse_other_start(table, missing, folder)
     for number, one in enumerate(missing):
+        if gate is not None and not gate.asks(one) and (why := gate.closed(table)):
+            print(f"{study.name}: {len(missing) - number} runs are not made: {why}", flush=True)
+            break
         done = run(one.recipe, folder, keep_model=False)
         new = rows(done, one.labels)
         table = pd.concat([table, new], ignore_index=True) if len(table) else new
@@ -289,10 +353,6 @@ def _refuse_other_start(table: pd.DataFrame, missing: Sequence[Planned], folder:
                 "runs of a study that begin with the same weights",
                 "record the study anew, with another --out and --folder",
             )
-
-
-def _seed(one: Planned) -> int:
-    return one.recipe.seed
 
 
 def rows(done: Run, labels: dict[str, Any]) -> pd.DataFrame:
@@ -616,12 +676,19 @@ def claims(study: str, table: pd.DataFrame | None = None) -> list[Finding]:
         InputError: for an unknown study, or one that has not been recorded.
     """
     if table is not None:
-        return judged(_CLAIMS[study](table), caveat="" if study == "feeding" else BEGUN)
+        return judged(_CLAIMS[study](table), caveat=_caveat(study, table))
     recorded(study)
     made = {name: _CLAIMS[name](recorded(name)) for name in _CLAIMS if _is_recorded(name)}
     every = iter(judged([one for differences in made.values() for one in differences]))
     found = {name: [next(every) for _ in differences] for name, differences in made.items()}[study]
-    return found if study == "feeding" else [replace(one, caveat=BEGUN) for one in found]
+    caveat = _caveat(study, recorded(study))
+    return [replace(one, caveat=caveat) for one in found]
+
+
+def _caveat(name: str, table: pd.DataFrame) -> str:
+    gate = STUDIES[name]().gate
+    told = ["" if name == "feeding" else BEGUN, gate.closed(table) if gate else ""]
+    return "; ".join(filter(None, told))
 
 
 def _is_recorded(name: str) -> bool:
