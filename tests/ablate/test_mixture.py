@@ -12,6 +12,7 @@ from workbench.ablate.mixture import (
     best,
     bounds,
     dirichlet_design,
+    effective_records,
     mixture_of,
     named_mixtures,
     onto,
@@ -128,6 +129,18 @@ def test_caps_on_repetition_are_records_times_passes() -> None:
             repetition_caps(bad, 1000)
     with pytest.raises(InputError, match="samples"):
         repetition_caps({"maths": 10}, 0)
+
+
+def test_further_passes_are_worth_less_and_never_more_than_the_bound() -> None:
+    assert effective_records(100, 0.5) == 50
+    assert effective_records(100, 1) == 100
+    assert effective_records(100, 4) == pytest.approx(373, abs=1)  # about as good as new
+    assert effective_records(100, 40) == pytest.approx(1517, abs=1)
+    gains = np.diff([effective_records(100, passes) for passes in range(1, 200)])
+    assert (np.diff(gains) < 0).all()
+    assert effective_records(100, 1e9) == pytest.approx(1639)
+    with pytest.raises(InputError, match="passes=-1"):
+        effective_records(100, -1)
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,22 @@ def test_caps_hold_and_are_named_where_they_bind(curved: Response) -> None:
     assert curved.next_point(caps={"maths": 0.25}).shares["maths"] <= 0.25 + 1e-9
 
 
+def test_floors_hold_for_every_advice(curved: Response) -> None:
+    assert curved.optimum(n_resamples=0).shares["computer_use"] < 0.3
+    floors = {"computer_use": 0.3}
+    found = curved.optimum(floors=floors, n_resamples=5)
+    assert found.shares["computer_use"] == pytest.approx(0.3, abs=0.02)
+    assert (found.refits["computer_use"] >= 0.3 - 1e-9).all()
+    assert curved.next_point(floors=floors).shares["computer_use"] >= 0.3 - 1e-9
+    together = agreement(
+        curved.shares, curved.metric, methods=["quadratic", "ridge"], goal="max", floors=floors
+    )
+    assert (together.optima["computer_use"] >= 0.3 - 1e-9).all()
+    assert together.compromise["computer_use"] >= 0.3 - 1e-9
+    with pytest.raises(InputError, match=r"floors\['computer_use'\] = 1.2"):
+        curved.optimum(floors={"computer_use": 1.2})
+
+
 def test_the_optimum_stays_within_what_was_run_unless_told() -> None:
     shares = mixtures(60)
     shares = shares[shares["maths"] < 0.4]

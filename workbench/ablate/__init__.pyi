@@ -10,6 +10,7 @@ from .microscope import Microscope as Microscope
 from .microscope import microscope as microscope
 from .mixture import Noise as Noise
 from .mixture import dirichlet_design as dirichlet_design
+from .mixture import effective_records as effective_records
 from .mixture import mixture_of as mixture_of
 from .mixture import named_mixtures as named_mixtures
 from .mixture import published_response as published_response

@@ -5,6 +5,7 @@ Besides: what repeating a domain's records allows, and the noise of runs of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ __all__ = [
     "checked_metric",
     "checked_shares",
     "dirichlet_design",
+    "effective_records",
     "groups",
     "mixture_of",
     "named_mixtures",
@@ -263,7 +265,7 @@ def blended(
     if room is None:
         raise InputError(
             "bounds that no blend of the runs' mixtures keeps",
-            "caps that overlap with what was tried",
+            "caps and floors that overlap with what was tried",
             "pass extrapolate=True to look beyond the runs",
         )
     # The blends outside are drawn towards one that is well inside, as far as they must be.
@@ -496,6 +498,31 @@ def repetition_caps(
         number(most, "passes", 1e-9, float("inf"))
         found[domain] = min(1.0, most * count / samples)
     return found
+
+
+#: Passes after the first at which what they add has fallen by a factor of e (arXiv 2305.16264, R*_D).
+FADES = 15.39
+
+
+def effective_records(records: float, passes: float) -> float:
+    """How many records, each seen once, are worth as much as some records seen several times.
+
+    Each further pass teaches a little less: ``records * (1 + R (1 - exp(-(passes - 1) / R)))`` with R =
+    `FADES`, as fitted to language models (Muennighoff et al. 2023, arXiv 2305.16264): four passes are worth
+    3.7 times the records, and no number of passes more than 16.4 times.
+
+    Args:
+        records: distinct records.
+        passes: over them; below one, only a part of them is seen.
+
+    Raises:
+        InputError: for negative numbers.
+    """
+    number(records, "records", 0, float("inf"))
+    number(passes, "passes", 0, float("inf"))
+    if passes <= 1:
+        return records * passes
+    return records * (1 + FADES * (1 - math.exp(-(passes - 1) / FADES)))
 
 
 @dataclass(frozen=True)

@@ -324,14 +324,20 @@ class NextPoint:
 
 
 def optimum(
-    response: Response, *, caps: Mapping[str, float] | None, n_resamples: int, level: float, extrapolate: bool
+    response: Response,
+    *,
+    caps: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
+    n_resamples: int,
+    level: float,
+    extrapolate: bool,
 ) -> Optimum:
     """See ``Response.optimum``."""
     if n_resamples < 0 or not 0 < level < 1:
         raise InputError(
             f"n_resamples={n_resamples}, level={level}", "draws of at least 0 and a level between 0 and 1"
         )
-    low, high = bounds(response.domains, caps)
+    low, high = bounds(response.domains, caps, floors)
     runs, sign = response.shares.to_numpy(), response.sign
 
     def find(surface: Surface, climbs: int, stream: int) -> np.ndarray:
@@ -376,13 +382,17 @@ def optimum(
 
 
 def next_point(
-    response: Response, *, caps: Mapping[str, float] | None = None, extrapolate: bool = False
+    response: Response,
+    *,
+    caps: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
+    extrapolate: bool = False,
 ) -> NextPoint:
     """Expected improvement (Jones, Schonlau and Welch 1998) with a plug-in for noisy runs (Picheny 2013).
 
     The surface's own error is used, not the noise of runs: a repetition of a known mixture improves nothing.
     """
-    low, high = bounds(response.domains, caps)
+    low, high = bounds(response.domains, caps, floors)
     runs, sign = response.shares.to_numpy(), response.sign
     incumbent = float((sign * response.surface.predict(runs)).max())
 
@@ -492,6 +502,7 @@ class Response:
         self,
         *,
         caps: Mapping[str, float] | None = None,
+        floors: Mapping[str, float] | None = None,
         n_resamples: int = 100,
         level: float = 0.95,
         extrapolate: bool = False,
@@ -500,22 +511,34 @@ class Response:
 
         Args:
             caps: highest share of some domains; `mixture.repetition_caps` makes them from records.
+            floors: lowest share of some domains.
             n_resamples: bootstrap resamples of the runs; 0 for none.
             level: of the region and of the interval.
             extrapolate: allow mixtures that are no blend of the runs' own, where the fit is a guess.
 
         Raises:
-            InputError: for a fit without a goal, caps of unknown domains, or caps that leave no mixture.
+            InputError: for a fit without a goal, bounds of unknown domains, or bounds that leave no mixture.
         """
-        return optimum(self, caps=caps, n_resamples=n_resamples, level=level, extrapolate=extrapolate)
+        return optimum(
+            self, caps=caps, floors=floors, n_resamples=n_resamples, level=level, extrapolate=extrapolate
+        )
 
-    def next_point(self, *, caps: Mapping[str, float] | None = None, extrapolate: bool = False) -> NextPoint:
+    def next_point(
+        self,
+        *,
+        caps: Mapping[str, float] | None = None,
+        floors: Mapping[str, float] | None = None,
+        extrapolate: bool = False,
+    ) -> NextPoint:
         """The mixture with the largest expected improvement over the best one so far.
+
+        Args:
+            caps, floors, extrapolate: as for `optimum`.
 
         Raises:
             InputError: as `optimum`.
         """
-        return next_point(self, caps=caps, extrapolate=extrapolate)
+        return next_point(self, caps=caps, floors=floors, extrapolate=extrapolate)
 
     def spread(self, x: np.ndarray) -> np.ndarray:
         """`error` at an array ``[mixtures, domains]``, unchecked."""
@@ -630,6 +653,7 @@ def agreement(
     methods: Iterable[str] | None = None,
     goal: str | None = None,
     caps: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
     folds: int = 5,
     seed: int = 0,
 ) -> Agreement:
@@ -637,7 +661,7 @@ def agreement(
 
     Args:
         methods: of `METHODS`; None for all that these runs can carry and that are installed.
-        caps: highest share of some domains.
+        caps, floors: highest and lowest share of some domains.
 
     Raises:
         InputError: as ``fit_response``; if not even two methods can be fitted.
@@ -649,10 +673,10 @@ def agreement(
         raise InputError(f"{len(fits)} methods that these {len(frame)} runs can carry", "at least two")
     names, first = list(fits), next(iter(fits.values()))
     checked = {name: fit.cross_validate(folds=folds) for name, fit in fits.items()}
-    best = {name: fit.optimum(caps=caps, n_resamples=0) for name, fit in fits.items()}
+    best = {name: fit.optimum(caps=caps, floors=floors, n_resamples=0) for name, fit in fits.items()}
     optima = pd.DataFrame({name: one.shares for name, one in best.items()}).T
     crossed = pd.DataFrame({name: fits[name].predict(optima) for name in names})
-    low, high = bounds(frame.columns, caps)
+    low, high = bounds(frame.columns, caps, floors)
     rng = np.random.default_rng([seed, 17])
     points = np.vstack([blended(2000, frame.to_numpy(), low, high, rng), optima.to_numpy()])
     told = pd.DataFrame({name: fit.surface.predict(points) for name, fit in fits.items()})
