@@ -24,14 +24,52 @@ from ..models.coordinates import parse_box, parse_point
 from ..types import Box
 from .results import Results
 
-__all__ = ["SCRIPT", "STYLE", "Case", "PATTERNS", "Reply", "SORTS", "case_html", "cases", "export_failures"]
+__all__ = [
+    "CASE_STYLE",
+    "SCRIPT",
+    "STYLE",
+    "Case",
+    "PATTERNS",
+    "Reply",
+    "SORTS",
+    "case_html",
+    "cases",
+    "export_failures",
+]
 
-STYLE = """
+CASE_STYLE = """
+.case{--ink:var(--jp-ui-font-color1,var(--vscode-editor-foreground,CanvasText))}
+.case{--paper:var(--jp-layout-color1,var(--vscode-editor-background,Canvas))}
+.case{--faint:color-mix(in srgb,var(--ink) 68%,var(--paper))}
+.case{--line:color-mix(in srgb,var(--ink) 20%,var(--paper))}
+.case{color:var(--ink);border:1px solid var(--line);border-radius:6px;padding:.8rem;margin:.8rem 0}
+.case{line-height:1.45}
+.case h3{font-size:.95rem;margin:0 0 .5rem;font-weight:600;color:var(--faint);overflow-wrap:anywhere}
+.case h4{font-size:.85rem;margin:0}
+.case .mark{color:color-mix(in srgb,var(--mark) 75%,var(--ink))}
+.case .row{display:flex;gap:1.2rem;flex-wrap:wrap}.case .words{flex:1 1 24rem;min-width:min(18rem,100%)}
+.case .pictures{max-width:100%}
+.case .pictures svg{display:block;max-width:100%;height:auto;margin-bottom:.5rem;border:1px solid var(--line)}
+.case svg.small image{image-rendering:pixelated}
+.case .question{white-space:pre-wrap;overflow-wrap:anywhere;max-height:14rem;overflow:auto;margin:0 0 .3rem}
+.case .gold{overflow-wrap:anywhere;max-height:7rem;overflow:auto;margin:.5rem 0}
+.case .replies{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(11rem,100%),1fr));gap:.6rem}
+.case .reply{border-left:4px solid var(--line);padding:.1rem .6rem;overflow-wrap:anywhere;min-width:0}
+.case .reply{background:color-mix(in srgb,var(--ink) 5%,var(--paper))}
+.case .reply.right{border-color:#009988}.case .reply.wrong{border-color:#BB5566}
+.case .said{white-space:pre-wrap;margin:.2rem 0;max-height:14rem;overflow:auto}
+.case .facts{color:var(--faint);font-size:.8rem;margin:0}
+.case .thought{white-space:pre-wrap;color:var(--faint);font-size:.85rem;max-height:14rem;overflow:auto}
+.case .missing{color:color-mix(in srgb,#BB5566 80%,var(--ink));font-size:.85rem;max-width:18rem}
+"""
+
+STYLE = (
+    """
 :root{color-scheme:light}
 body{font:15px/1.45 system-ui,sans-serif;color:#222;background:#fff}
 body{max-width:72rem;margin:0 auto;padding:1.5rem}
 h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
-h3{font-size:.95rem;margin:0 0 .5rem;font-weight:600;color:#555}h4{font-size:.85rem;margin:0}
+h3{font-size:.95rem;margin:0 0 .5rem;font-weight:600;color:#555}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 th{text-align:left;font-weight:600;border-bottom:2px solid #555;padding:.25rem .9rem .25rem 0}
 th{vertical-align:bottom}
@@ -39,19 +77,11 @@ td{border-bottom:1px solid #e5e5e5;padding:.25rem .9rem .25rem 0}td.right{text-a
 .scroll{overflow-x:auto}.note{color:#555;font-size:.9rem;max-width:60rem}
 .warnings{border-left:4px solid #DDAA33;padding:.3rem .8rem;background:#fdf8ec}
 .tools{position:sticky;top:0;background:#fff;padding:.5rem 0;border-bottom:1px solid #ddd;z-index:1}
-.tools label{margin-right:1rem}.case{border:1px solid #ddd;border-radius:6px;padding:.8rem;margin:.8rem 0}
-.row{display:flex;gap:1.2rem;flex-wrap:wrap}.words{flex:1 1 24rem;min-width:18rem}
-.pictures svg{display:block;max-width:100%;height:auto;margin-bottom:.5rem;border:1px solid #eee}
-svg.small image{image-rendering:pixelated}.question{white-space:pre-wrap;margin:0 0 .3rem}
-.replies{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.6rem}
-.reply{border-left:4px solid #bbb;padding:.1rem .6rem;background:#f7f7f7;overflow-wrap:anywhere}
-.reply.right{border-color:#009988}.reply.wrong{border-color:#BB5566}
-.said{white-space:pre-wrap;margin:.2rem 0;max-height:14rem;overflow:auto}
-.facts{color:#666;font-size:.8rem;margin:0}
-.thought{white-space:pre-wrap;color:#555;font-size:.85rem;max-height:14rem;overflow:auto}
-.missing{color:#BB5566;font-size:.85rem;max-width:18rem}
+.tools label{margin-right:1rem}
 @media print{.tools{display:none}.case{break-inside:avoid}}
 """
+    + CASE_STYLE
+)
 
 SCRIPT = """
 "use strict";
@@ -315,7 +345,8 @@ def case_html(results: Results, case: Case) -> str:
         f'<article class="case" data-benchmark="{escape(case.benchmark, quote=True)}" '
         f'data-pattern="{marks}" {keys}>'
         f"<h3>{escape(head)}</h3><div class=row><div class=pictures>{pictures}</div><div class=words>"
-        f"<p class=question>{escape(case.question)}</p><p>gold: <b>{escape(str(case.gold))}</b></p>"
+        f"<p class=question>{escape(case.question)}</p>"
+        f"<p class=gold>gold: <b>{escape(str(case.gold))}</b></p>"
         f"<div class=replies>{replies}</div></div></div></article>"
     )
 
@@ -336,7 +367,7 @@ def _reply_html(reply: Reply) -> str:
         inside = f"<div class=thought>{escape(reply.thought)}</div>"
         thought = f"<details><summary>thought</summary>{inside}</details>"
     said = "(no reply)" if reply.text is None else reply.text
-    mark = f'<span style="color:{MARKS[reply.mode]}">&#9632;</span>'
+    mark = f'<span class=mark style="--mark:{MARKS[reply.mode]}">&#9632;</span>'
     told = f'<p class=facts title="{escape(reply.why, quote=True)}">{escape(", ".join(facts))}</p>'
     return (
         f'<div class="reply {verdict.replace(" ", "-")}"><h4>{mark} {MODES[reply.mode]}</h4>'

@@ -6,3 +6,4 @@ from .live import LiveAnswer as LiveAnswer
 from .live import live as live
 from .microscope import ResolutionMicroscope as ResolutionMicroscope
 from .model import ModelPanel as ModelPanel
+from .results import ResultsExplorer as ResultsExplorer

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from ..bench.cases import PATTERNS, SORTS, STYLE, Case, case_html, cases
+from ..bench.cases import CASE_STYLE, PATTERNS, SORTS, Case, case_html, cases
 from ..bench.results import Results
 from ..html import frame
 from .widget import HasStatic
@@ -60,7 +60,7 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
         shown = self.found[:STATIC]
         told = f"{len(shown)} of {len(self.found)} items"
         inside = "".join(case_html(self._results, case) for case in shown)
-        return f'<div class="workbench-failures"><style>{_scoped()}</style><p>{told}</p>{inside}</div>'
+        return f'<div class="workbench-failures"><style>{CASE_STYLE}</style><p>{told}</p>{inside}</div>'
 
     def page(self) -> list[Case]:
         """The items on the page that is shown."""
@@ -95,7 +95,7 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
         first = self._at * self._per_page + 1 if shown else 0
         self._place.value = f"{first} to {first + len(shown) - bool(shown)} of {len(self.found)}"
         inside = "".join(case_html(self._results, case) for case in shown)
-        self._shown.value = frame(f'<div class="workbench-failures"><style>{_scoped()}</style>{inside}</div>')
+        self._shown.value = frame(f"<style>{CASE_STYLE}</style>{inside}")
 
     def __str__(self) -> str:
         return f"{len(self.found)} items"
@@ -104,18 +104,6 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
 def _choice(name: str, values: Sequence[str], value: str | None = None) -> ipywidgets.Dropdown:
     options = [("all", None), *((entry, entry) for entry in values)]
     return ipywidgets.Dropdown(options=options, value=value, description=name)
-
-
-def _scoped() -> str:
-    """The style of pages, for what stands inside a notebook's output alone."""
-    rules = [rule for rule in STYLE.replace("\n", "").split("}") if "{" in rule]
-    kept = [rule for rule in rules if not rule.startswith((":root", "body", "@media", "h1", "h2", ".tools"))]
-    scoped = []
-    for rule in kept:
-        selectors, _, body = rule.partition("{")
-        names = ",".join(f".workbench-failures {name}" for name in selectors.split(","))
-        scoped.append(f"{names}{{{body}}}")
-    return "".join(scoped)
 
 
 def failures(results: Results, **options: Any) -> FailureBrowser:

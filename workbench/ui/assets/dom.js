@@ -13,7 +13,8 @@ const plural = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const shown = ({ text, name }) => name || text.trim() || (text.includes("\n") ? "↵" : "␣");
 
 /**
- * Sliders by keyboard: JupyterLab keeps arrow keys from native controls, so that we move them ourselves.
+ * Sliders and lists of choices by keyboard: JupyterLab keeps arrow keys from native controls, so that we move them
+ * ourselves.
  * Escape leaves the widget.
  */
 function listenToControls(root) {
@@ -21,6 +22,10 @@ function listenToControls(root) {
     const input = event.target;
     if (event.key === "Escape") {
       document.activeElement?.blur();
+      return;
+    }
+    if (input.tagName === "SELECT") {
+      chooseByKey(input, event);
       return;
     }
     if (input.type !== "range" || input.disabled) return;
@@ -36,4 +41,15 @@ function listenToControls(root) {
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+/** The choice above or below in a closed list. */
+function chooseByKey(list, event) {
+  const last = list.options.length - 1;
+  const moved = { ArrowUp: list.selectedIndex - 1, ArrowDown: list.selectedIndex + 1, Home: 0, End: last }[event.key];
+  if (moved === undefined) return;
+  list.selectedIndex = Math.min(Math.max(moved, 0), last);
+  list.dispatchEvent(new Event("change", { bubbles: true }));
+  event.preventDefault();
+  event.stopPropagation();
 }

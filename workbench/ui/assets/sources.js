@@ -73,8 +73,8 @@ function overlayIn(peak, words, values, says) {
 
 const pictureOf = (view) => createImageBitmap(new Blob([bytesOf(view)], { type: "image/png" }));
 
-/** Maps from the kernel, over custom messages of the widget. */
-function kernelSource(model) {
+/** Questions to the kernel and its answers, over custom messages of the widget. */
+function asking(model) {
   const name = Math.random().toString(36).slice(2); // each view hears the answers to all of them
   const waiting = new Map();
   let count = 0;
@@ -106,6 +106,17 @@ function kernelSource(model) {
         failed();
       }
     });
+  const close = () => {
+    model.off("msg:custom", receive);
+    for (const asked of waiting.values()) clearTimeout(asked.timer);
+    waiting.clear();
+  };
+  return { ask, close };
+}
+
+/** Maps from the kernel. */
+function kernelSource(model) {
+  const { ask, close } = asking(model);
   const known = remember(async (request) => {
     const reply = await ask(request);
     const bytes = reply.buffers.reduce((sum, view) => sum + view.byteLength, 0);
@@ -128,11 +139,7 @@ function kernelSource(model) {
       const reply = await ask({ kind: "again", number });
       return { ...reply.told, bitmap: await pictureOf(reply.buffers[0]) };
     },
-    close: () => {
-      model.off("msg:custom", receive);
-      for (const asked of waiting.values()) clearTimeout(asked.timer);
-      waiting.clear();
-    },
+    close,
   };
 }
 
