@@ -16,6 +16,7 @@ from .mixture import named_mixtures as named_mixtures
 from .mixture import published_response as published_response
 from .mixture import repetition_caps as repetition_caps
 from .mixture import replicate_noise as replicate_noise
+from .mixture import with_reasoning as with_reasoning
 from .recipe import DOMAINS as DOMAINS
 from .recipe import Architecture as Architecture
 from .recipe import Budget as Budget

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq, linprog
+from scipy.optimize import brentq, linprog, nnls
 from scipy.stats import chi2, nct
 from scipy.stats import t as student
 
@@ -24,6 +24,7 @@ __all__ = [
     "Noise",
     "TOLERANCE",
     "best",
+    "beyond",
     "blended",
     "bounds",
     "checked_metric",
@@ -38,6 +39,7 @@ __all__ = [
     "repetition_caps",
     "replicate_noise",
     "spread_out",
+    "with_reasoning",
 ]
 
 #: How far from one shares may sum: published ones are rounded to a digit or three. They are then scaled.
@@ -296,6 +298,24 @@ def _most_room(runs: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
     return np.clip(found.x[:count] @ runs, low, high) if found.status == 0 else None
 
 
+def beyond(points: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """How far mixtures lie beyond all blends of some runs' mixtures; 0 for a blend.
+
+    Args:
+        points: ``[points, domains]``.
+        runs: ``[runs, domains]``.
+
+    Returns:
+        Share of the records by which each differs from a blend near it, ``[points]``: by least squares with
+        weights that are not negative (Lawson and Hanson 1974).
+    """
+    kinds = np.unique(runs.round(9), axis=0)
+    sure = 10.0  # the weights sum to one as closely as ten shares are met
+    sides = np.vstack([kinds.T, np.full(len(kinds), sure)])
+    weights = np.array([nnls(sides, np.r_[point, sure])[0] for point in points])
+    return np.abs(weights @ kinds - points).sum(axis=1) / 2
+
+
 def _climb(
     value: Callable[[np.ndarray], np.ndarray],
     low: np.ndarray,
@@ -411,6 +431,26 @@ def mixture_of(shares: Mapping[str, float] | pd.Series) -> Mixture:
     largest = max(parts, key=lambda domain: parts[domain])
     parts[largest] = 1.0 - sum(share for domain, share in parts.items() if domain != largest)
     return Mixture(**{domain: Domain(share=share) for domain, share in parts.items()})
+
+
+def with_reasoning(shares: pd.DataFrame, reasoning: object) -> pd.DataFrame:
+    """Shares in which records with a thought are a part of their own, so that a response covers both choices.
+
+    Args:
+        shares: of the domains, one row per run.
+        reasoning: share of each run's records that carry a thought: a number, or one per run.
+
+    Returns:
+        The shares, each times what is left of one, and the column "reasoning"; rows sum to one.
+
+    Raises:
+        InputError: for shares that are none, or anything but a share from 0 to 1 for each run.
+    """
+    frame = checked_shares(shares)
+    part = np.broadcast_to(np.asarray(reasoning, dtype=float), len(frame))
+    if not ((part >= 0) & (part <= 1)).all():
+        raise InputError(f"reasoning={reasoning!r}", "a share from 0 to 1, or one per run")
+    return frame.mul(1 - part, axis=0).assign(reasoning=part)
 
 
 def dirichlet_design(

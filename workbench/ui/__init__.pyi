@@ -5,5 +5,6 @@ from .failures import failures as failures
 from .live import LiveAnswer as LiveAnswer
 from .live import live as live
 from .microscope import ResolutionMicroscope as ResolutionMicroscope
+from .mixture import MixtureExplorer as MixtureExplorer
 from .model import ModelPanel as ModelPanel
 from .results import ResultsExplorer as ResultsExplorer
