@@ -42,7 +42,11 @@ def with_link(sample: workbench.synth.Sample, step: int, row: int) -> Image.Imag
     return picture
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "qwen3-vl"])
+LATER = ("qwen3-vl", "gemma4")
+"""Models that add to later blocks: features of the tower's blocks, or of each layer's own input."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in LATER])
 def test_the_whole_picture_at_layer_0_is_the_other_picture(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -57,10 +61,11 @@ def test_the_whole_picture_at_layer_0_is_the_other_picture(
     assert not any(m._forward_pre_hooks for m in vlm.model.modules())
 
 
-def test_deepstack_features_of_the_own_picture_still_come_in_later(
-    tmp_path_factory: pytest.TempPathFactory,
+@pytest.mark.parametrize("name", LATER)
+def test_features_of_the_own_picture_still_come_in_later(
+    name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    vlm = tiny_vlm("qwen3-vl", tmp_path_factory)  # adds features of its tower's blocks behind decoder blocks
+    vlm = tiny_vlm(name, tmp_path_factory)
     first, other = ask(vlm, tokens=6), ask(vlm, tokens=6).images[0].rotate(180)
     found = patch_region(vlm, first, region=(0, 0, 90, 70), other=other, other_answer=_another(first))
     assert found.table["own"].iloc[-1] == pytest.approx(found.own_picture[0], abs=1e-3)

@@ -93,11 +93,17 @@ def record(case: Case, capture: Capture, encoded, number: int, reply: int = REPL
     )
 
 
-def eager_row(weights: list[torch.Tensor], number: int, at: int, pad: int, positions: int) -> np.ndarray:
-    """The eager row of the query at padded position ``at``, without the padding ``[heads, positions]``."""
+def eager_row(
+    weights: list[torch.Tensor], read: list[int], number: int, at: int, pad: int, positions: int
+) -> np.ndarray:
+    """The eager row of the query at padded position ``at``, without the padding ``[heads, positions]``.
+
+    Args:
+        weights: of one layer, step by step, for the last positions that the step read.
+        read: how many each step read.
+    """
     end = 0
-    for step in weights:
-        new = step.shape[2]
+    for step, new in zip(weights, read, strict=True):
         end += new
         if at < end:
             row = step[number, :, at - end]
@@ -124,13 +130,20 @@ def test_rows_are_those_of_eager_attention_in_a_padded_batch(case, eager, cache)
             pad = padded - len(encoded.prompt_ids[number])
             assert attention.tokens.start == (1 if prompt_rows else len(encoded.prompt_ids[number]))
             got = attention.rows(attention.tokens)
+            modules = {layer.number: module for module, layer in capture.decoder.items()}
+            read = [step.shape[2] for step in rows[modules[min(modules)]]]
+            if case.name == "gemma4":  # its last two layers are asked for a prompt's last position alone
+                assert list(attention.layers) == ([0, 1] if prompt_rows else [0, 1, 2, 3])
             if case.name == "gemma3" and number == 1:
                 assert attention.masks, "longer than the sliding window"
             assert np.allclose(got.sum(-1), 1, atol=1e-5)
-            for i, module in enumerate(capture.decoder):
+            for i, layer in enumerate(attention.layers):
                 for j, token in enumerate(attention.tokens):
-                    want = eager_row(rows[module], number, token - 1 + pad, pad, attention.positions)
-                    assert np.abs(got[i, :, j] - want).max() < 1e-5, (number, i, token)
+                    own, at = rows[modules[layer]], token - 1 + pad
+                    want = eager_row(own, read, number, at, pad, attention.positions)
+                    # Gemma 4 multiplies its scores by nothing: they are larger, and so is what is rounded.
+                    near = 3e-5 if case.name == "gemma4" else 1e-5
+                    assert np.abs(got[i, :, j] - want).max() < near, (number, i, token)
 
 
 def test_logits_are_not_touched_and_nothing_is_left_behind(case):

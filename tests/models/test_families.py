@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tiny_families
+import torch
 from tiny_families import Case, picture
+from transformers import AutoModelForImageTextToText, Cache
 
 import workbench
+from workbench import interpret
 from workbench.attention.select import check_image
 from workbench.errors import CapabilityError, InputError, LoadError, ModeError
+from workbench.interpret.replay import Replay
 from workbench.models.build import torchvision_works
 from workbench.models.families import FAMILIES, GENERAL, family_named, family_of, register_family
+from workbench.models.memory_plan import kv_cache
 from workbench.types import Mode, TokenLayout, Turn
 
 WIDE, TALL = picture(150, 60), picture(45, 100, 1)
@@ -35,6 +42,7 @@ def test_family_is_the_one_it_says(case):
         "idefics3": "smolvlm",
         "general-switch": "general",
         "general-string": "general",
+        "glm-4.5v": "glm-4v",
     }
     assert case.spec.name == served.get(case.name, case.name)
 
@@ -49,9 +57,10 @@ def test_ids_are_the_processors_own_for_harmless_text(case):
         tokenize=False,
         add_generation_prompt=True,
     )
-    opened = case.name in ("qwen3-vl-thinking", "qwen3.5")  # what opens a reply is forced, and apart
-    text, _, _ = text.partition("<think>\n") if opened else (text, "", "")
-    more = {"add_special_tokens": False} if case.name == "gemma3" else {}
+    opened = {"qwen3-vl-thinking": "<think>\n", "qwen3.5": "<think>\n", "gemma4": "<|channel>"}
+    if case.name in opened:  # what opens a reply is forced, and apart
+        text, _, _ = text.partition(opened[case.name])
+    more = {"add_special_tokens": False} if case.name.startswith("gemma") else {}
     theirs = case.processor(text=[text], images=[[WIDE]], return_tensors="pt", **more)
     assert case.encode(turns).prompt_ids == theirs["input_ids"].tolist()
 
@@ -94,8 +103,9 @@ def test_control_tokens_in_a_batch_keep_the_other_rows(case):
     assert case.generate(both.inputs)[0] == case.generate(case.encode(plain).inputs)[0]
 
 
-THINKS = {"phi4-rv", "qwen3-vl-thinking", "qwen3.5", "glm-4v", "general-switch"}
-SWITCHES = {"phi4-rv", "qwen3.5", "general-switch"}
+THINKS = {"phi4-rv", "qwen3-vl-thinking", "qwen3.5", "glm-4v", "glm-4.5v", "gemma4", "general-switch"}
+SWITCHES = {"phi4-rv", "qwen3.5", "glm-4.5v", "gemma4", "general-switch"}
+TOLD = {("gemma4", Mode.THINK): "<|think|>", ("glm-4.5v", Mode.NOTHINK): "/nothink"}  # in the question
 DIRECT = {"qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "smolvlm", "llava-onevision", "internvl"}
 
 
@@ -108,7 +118,10 @@ def test_modes_are_expressed_or_refused(case):
                 case.encode(turns, mode=mode)
             continue
         asked = case.encode(turns, mode=mode)
-        assert asked.prompt_ids == auto.prompt_ids  # so that p_think can be read in every mode
+        told = case.processor.tokenizer.decode(asked.prompt_ids[0])
+        assert TOLD.get((case.name, mode), "") in told
+        if (case.name, mode) not in TOLD:
+            assert asked.prompt_ids == auto.prompt_ids  # so that p_think can be read in every mode
         assert len(case.generate(asked.inputs)[0]) >= 1
 
 
@@ -120,6 +133,12 @@ def test_forced_tokens(case):
         "qwen3-vl-thinking": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n"},
         "qwen3.5": {Mode.AUTO: "<think>\n", Mode.THINK: "<think>\n", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
         "glm-4v": {Mode.AUTO: "", Mode.THINK: "<think>"},
+        "glm-4.5v": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<think></think>\n"},
+        "gemma4": {
+            Mode.AUTO: "<|channel>thought\n<channel|>",  # its template's default
+            Mode.THINK: "",
+            Mode.NOTHINK: "<|channel>thought\n<channel|>",
+        },
         "general-switch": {Mode.AUTO: "", Mode.THINK: "<think>", Mode.NOTHINK: "<think>\n\n</think>\n\n"},
     }.get(case.name, {Mode.AUTO: ""})
     for mode, text in expected.items():
@@ -149,8 +168,10 @@ def test_split_of_replies(case):
     opening, closing = encoded.think_open, encoded.think_close
     reply = case.spec.split([*opening, *thought, *closing, *plain, *end], tokenizer)
     assert (reply.thought, reply.answer, reply.closed) == ("first look", "the answer is red", True)
-    assert list(reply.thought_span) == list(range(1, 1 + len(thought)))
-    assert list(reply.answer_span) == list(range(2 + len(thought), 2 + len(thought) + len(plain)))
+    first = len(opening)
+    assert list(reply.thought_span) == list(range(first, first + len(thought)))
+    last = first + len(thought) + len(closing)
+    assert list(reply.answer_span) == list(range(last, last + len(plain)))
     cut = case.spec.split([*opening, *thought], tokenizer)
     assert (cut.thought, cut.answer, cut.closed, len(cut.answer_span)) == ("first look", "", False, 0)
 
@@ -188,6 +209,14 @@ def test_too_many_pictures(case):
 def test_image_budget(case):
     big = [Turn("user", "x", [picture(400, 300)])]
     before = case.encode(big).layouts[0].image_tokens
+    if case.name == "gemma4":
+        with pytest.raises(CapabilityError, match="image budget.*at least 70 tokens.*70, 140, 280"):
+            case.spec.with_image_tokens(case.processor, 40)
+        more = case.spec.with_image_tokens(case.processor, 300)  # 280 of them
+        layout = case.spec.encode(more, [big], config=case.model.config).layouts[0]
+        assert 2 * before < layout.image_tokens <= 280
+        assert case.encode(big).layouts[0].image_tokens == before
+        return
     if case.name in ("gemma3", "llava-onevision", "general", "general-switch", "general-string"):
         with pytest.raises(CapabilityError, match="image budget"):
             case.spec.with_image_tokens(case.processor, 40)
@@ -241,18 +270,63 @@ def test_a_model_whose_layout_is_not_understood_is_asked_all_the_same(tmp_path):
     assert batch[1].layout is not None
 
 
-@pytest.mark.parametrize("name", [*tiny_families.OTHERS, *tiny_families.WITHOUT_LAYOUT])
+NOT_BUILT = {"mistral3": "PixtralProcessor requires the Torchvision", "llama4": "Llama4ImageProcessor"}
+"""Processors of Transformers that are there for torchvision alone, and what is said without it."""
+
+
+def opened(name: str, folder: Path) -> workbench.VLM:
+    """A model of no family here, ready to be asked."""
+    if name in NOT_BUILT and not torchvision_works():
+        with pytest.raises(LoadError, match=NOT_BUILT[name] + ".*that matches torch"):
+            workbench.load(folder, device="cpu", progress=False)
+        if name == "llama4":
+            return tiny_families.open_llama4(folder)
+        pytest.skip("Pixtral's processor imports torchvision; without it the plan alone is compared")
+    return workbench.load(folder, device="cpu", progress=False)
+
+
+def check_rows(vlm: workbench.VLM, answer: workbench.Answer) -> None:
+    """Captured rows are those of one eager pass over everything."""
+    vlm.model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        inputs = Replay.of(vlm, answer).inputs
+        eager = vlm.model(**inputs, output_attentions=True, use_cache=False).attentions
+    vlm.model.set_attn_implementation("sdpa")
+    assert list(answer.attention.layers) == list(range(len(eager)))
+    for token in answer.attention.tokens:
+        rows = answer.attention.rows(token)[:, :, 0]
+        whole = torch.stack([layer[0, :, token - 1] for layer in eager])
+        assert np.abs(rows - whole[..., : rows.shape[-1]].numpy()).max() < 1e-4, token
+
+
+def test_a_large_gemma4_sees_pictures_both_ways(tmp_path):
+    """Keys that are values, experts, no shared layers, and image tokens that see each other."""
+    more = {"use_bidirectional_attention": "vision", "attention_k_eq_v": True, "num_kv_shared_layers": 0}
+    more |= {"num_global_key_value_heads": 1, "hidden_size_per_layer_input": 0, "enable_moe_block": True}
+    more |= {"num_experts": 2, "top_k_experts": 1, "moe_intermediate_size": 16}
+    tiny_families._gemma4(tmp_path, **more)
+    vlm = workbench.load(tmp_path, device="cpu", progress=False)
+    answer = vlm.ask([WIDE, TALL], "Compare.", mode="think", max_tokens=4, capture="all")
+    check_rows(vlm, answer)
+    first = answer.layout.images[0]
+    ahead = answer.attention.rows(first.start + 1)[..., first.position(first.rows - 1, first.cols - 1)]
+    assert ahead.any()
+    alone = [vlm.ask(image, "Is it red?", mode="think", max_tokens=3) for image in (WIDE, TALL)]
+    batch = vlm.ask_many([WIDE, TALL], "Is it red?", mode="think", max_tokens=3, progress=False)
+    assert [one.token_ids for one in batch] == [one.token_ids for one in alone]
+
+
+OUTSIDE = [*tiny_families.OTHERS, *tiny_families.WITHOUT_LAYOUT]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
 def test_a_model_of_no_family_here_is_asked_as_any_other(tmp_path, name):
     """Real classes, tiny and random: alone, in a batch, without pictures, with several, with history."""
     folder = tiny_families.build(name, tmp_path)
-    if name == "mistral3" and not torchvision_works():
-        with pytest.raises(LoadError, match=r"PixtralProcessor requires the Torchvision.*that matches torch"):
-            workbench.load(folder, device="cpu", progress=False)
-        return
-    vlm = workbench.load(folder, device="cpu", progress=False)
+    vlm = opened(name, folder)
     assert vlm.family.name == "general"
     one = vlm.ask(WIDE, "Is it red?", max_tokens=3, capture=True)
-    assert one.attention.row(one.prompt_tokens, 0, 0).sum() == pytest.approx(1.0, abs=1e-3)
+    check_rows(vlm, one)
     two = vlm.ask([WIDE, TALL], "Compare.", max_tokens=3)
     assert two.image_tokens > one.image_tokens > 0
     alone, images, questions = [one, two], [WIDE, [WIDE, TALL]], ["Is it red?", "Compare."]
@@ -271,6 +345,55 @@ def test_a_model_of_no_family_here_is_asked_as_any_other(tmp_path, name):
     assert one.image_tokens <= workbench.memory_plan(folder, device="cpu").image_tokens
     for layout in (one.layout, two.layout):
         assert layout is None or all(grid.guessed for grid in layout.images)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_model_of_no_family_has_the_modes_and_maps_that_it_shows(tmp_path, name):
+    """No thinking in its template: one mode.  Pictures are altered anywhere, maps need a known grid."""
+    vlm = opened(name, tiny_families.build(name, tmp_path))
+    for mode in (Mode.THINK, Mode.NOTHINK):
+        with pytest.raises(ModeError, match="nothing in this checkpoint's chat template.*To do: "):
+            vlm.ask(WIDE, "Is it red?", mode=mode, max_tokens=3)
+    answer = vlm.ask(WIDE, "Is it red?", max_tokens=3)
+    if answer.layout is None:
+        with pytest.raises(CapabilityError, match="stand on no grid that is known.*register_family"):
+            interpret.attribute(vlm, answer, progress=False)
+        answer = vlm.ask(picture(32, 32), "Is it red?", max_tokens=3)  # a single tile
+    found = interpret.attribute(vlm, answer, method="occlusion", regions=(2, 2), progress=False)
+    assert np.isfinite(found.values).all()
+    assert found.values.any(), "a picture that is hidden in parts is another picture"
+    if any(grid.guessed for grid in answer.layout.images):
+        with pytest.raises(CapabilityError, match="only guessed"):
+            interpret.attribute(vlm, answer, method="attention", progress=False)
+    else:
+        assert interpret.attribute(vlm, answer, method="attention", progress=False).maps[0].any()
+
+
+def planned_bytes(cache: Cache) -> int:
+    """What a cache holds; a layer with a window or chunks, once full, is one position short between steps."""
+    total = 0
+    for layer in cache.layers:
+        if getattr(layer, "keys", None) is None:  # linear attention
+            continue
+        held = layer.keys.nbytes + layer.values.nbytes
+        full = layer.is_sliding and layer.get_seq_length() >= layer.sliding_window
+        total += held + (held // layer.keys.shape[2] if full else 0)
+    return total
+
+
+@pytest.mark.parametrize("name", [*tiny_families.FAMILIES, *OUTSIDE])
+def test_the_plan_is_what_the_model_caches(tmp_path, name):
+    folder = tiny_families.build(name, tmp_path)
+    made = workbench.memory_plan(folder, device="cpu")
+    assert not any("could not be estimated" in note for note in made.notes)
+    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    text = model.config.get_text_config()
+    for tokens in (20, 100):  # below and above every window
+        ids = torch.ones(1, tokens, dtype=torch.long)
+        with torch.inference_mode():
+            cache = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).past_key_values
+        assert cache.get_seq_length() == tokens
+        assert kv_cache(text, tokens, width=4) == planned_bytes(cache)
 
 
 class Told:

@@ -26,7 +26,9 @@ from workbench.models.families.llava import fine_grid
 from workbench.types import PatchGrid, Turn
 
 SIZES = [(150, 60), (66, 108)]
-_MIXING = re.compile(r"(self_attn|attn|attention)\.(out_proj|proj|projection_layer)\.(weight|bias)$")
+_MIXING = re.compile(
+    r"(self_attn|attn|attention)\.(out_proj|proj|projection_layer|o_proj\.linear)\.(weight|bias)$"
+)
 
 
 def decoder_input(case: Case, image: Image.Image) -> torch.Tensor:

@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast
+from transformers import AutoModelForImageTextToText, BatchFeature, PreTrainedTokenizerFast
+from transformers.image_processing_backends import PilBackend
+from transformers.image_transforms import resize
 
+from workbench.models import VLM
 from workbench.models.build import load_processor
 from workbench.models.families import FamilySpec, family_of
 from workbench.types import Mode, Turn
@@ -275,18 +278,25 @@ def _qwen3_5(folder: Path, kinds: list[str] | None = None) -> None:
     write(folder, Qwen3_5ForConditionalGeneration(config), tok, images, "Qwen3VLProcessor", template)
 
 
-@family("glm-4v")
-def _glm4v(folder: Path) -> None:
-    """GLM-4.1V-Thinking: nothing in its template tells that it thinks, its vocabulary does."""
-    from transformers import Glm4vConfig, Glm4vForConditionalGeneration
+GLM_TOKENS = [
+    "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|image|>",
+    "<|end_of_image|>", "<|begin_of_video|>", "<|video|>", "<|end_of_video|>",
+]  # fmt: skip
+GLM_MESSAGE = (
+    "{% if m['content'] is string %}{{ m['content'] }}"
+    "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
+    "<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ c['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}"
+)
+
+
+def _glm(folder: Path, config_class: Any, model_class: Any, template: str, **text: Any) -> None:
     from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 
-    special = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|image|>"]
-    special += ["<|end_of_image|>", "<|begin_of_video|>", "<|video|>", "<|end_of_video|>"]
     plain = ["<think>", "</think>", "<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>"]
-    tok = tokenizer(special, plain, eos_token="<|user|>", pad_token="<|endoftext|>")
+    tok = tokenizer(GLM_TOKENS, plain, eos_token="<|user|>", pad_token="<|endoftext|>")
     ids = tok.convert_tokens_to_ids
-    config = Glm4vConfig(
+    config = config_class(
         text_config={
             **TEXT,
             "vocab_size": len(tok),
@@ -295,6 +305,7 @@ def _glm4v(folder: Path) -> None:
                 "rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0,
                 "partial_rotary_factor": 1.0,
             },
+            **text,
         },
         vision_config={
             "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
@@ -308,13 +319,35 @@ def _glm4v(folder: Path) -> None:
         video_end_token_id=ids("<|end_of_video|>"),
     )  # fmt: skip
     images = Glm4vImageProcessorPil(size={"shortest_edge": 28 * 28 * 8, "longest_edge": 28 * 28 * 128})
+    write(folder, model_class(config), tok, images, "Glm4vProcessor", template)
+
+
+@family("glm-4v")
+def _glm4v(folder: Path) -> None:
+    """GLM-4.1V-Thinking: nothing in its template tells that it thinks, its vocabulary does."""
+    from transformers import Glm4vConfig, Glm4vForConditionalGeneration
+
     template = (
-        "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['content'] is string %}{{ m['content'] }}"
-        "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
-        "<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ c['text'] }}{% endif %}{% endfor %}"
-        "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+        "{% for m in messages %}<|{{ m['role'] }}|>\n" + GLM_MESSAGE + "{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     )
-    write(folder, Glm4vForConditionalGeneration(config), tok, images, "Glm4vProcessor", template)
+    _glm(folder, Glm4vConfig, Glm4vForConditionalGeneration, template)
+
+
+@family("glm-4.5v")
+def _glm4v_moe(folder: Path) -> None:
+    """GLM-4.5V: experts, and a switch that writes into the question, too."""
+    from transformers import Glm4vMoeConfig, Glm4vMoeForConditionalGeneration
+
+    off = "enable_thinking is defined and not enable_thinking"
+    template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n" + GLM_MESSAGE + "{% if m['role'] == 'user' and " + off
+    ) + (
+        " %}/nothink{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n"
+        "{% if " + off + " %}<think></think>\n{% endif %}{% endif %}"
+    )
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    _glm(folder, Glm4vMoeConfig, Glm4vMoeForConditionalGeneration, template, head_dim=8, **experts)
 
 
 @family("gemma3")
@@ -356,6 +389,62 @@ def _gemma3(folder: Path) -> None:
     images = Gemma3ImageProcessorPil(size={"height": 64, "width": 64}, image_seq_length=16)
     model = Gemma3ForConditionalGeneration(config)
     write(folder, model, tok, images, "Gemma3Processor", template, image_seq_length=16)
+
+
+@family("gemma4")
+def _gemma4(folder: Path, **text: Any) -> None:
+    """Layers of two widths, the last of which share the keys of others, and a picture's own shape."""
+    from transformers import Gemma4Config, Gemma4ForConditionalGeneration
+    from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
+
+    names = {
+        "boi_token": "<|image>", "image_token": "<|image|>", "eoi_token": "<image|>",
+        "boa_token": "<|audio>", "audio_token": "<|audio|>", "eoa_token": "<audio|>",
+    }  # fmt: skip
+    special = ["<pad>", "<eos>", "<bos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>"]
+    tok = tokenizer(
+        [*special, *names.values(), "<|video|>"],
+        bos_token="<bos>",
+        eos_token="<turn|>",
+        pad_token="<pad>",
+        extra_special_tokens=names,
+    )
+    ids = tok.convert_tokens_to_ids
+    config = Gemma4Config(
+        text_config={
+            **TEXT, "vocab_size": len(tok), "num_hidden_layers": 4, "head_dim": 8, "global_head_dim": 16,
+            "layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 64,
+            "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": len(tok), **_token_ids(tok), **text,
+        },
+        vision_config={
+            **VISION, "num_key_value_heads": 2, "head_dim": 16, "patch_size": 4, "pooling_kernel_size": 3,
+        },
+        image_token_id=ids("<|image|>"),
+        boi_token_id=ids("<|image>"),
+        eoi_token_id=ids("<image|>"),
+        video_token_id=ids("<|video|>"),
+        audio_token_id=ids("<|audio|>"),
+        boa_token_id=ids("<|audio>"),
+        eoa_token_index=ids("<audio|>"),
+    )  # fmt: skip
+    template = (
+        "{{ bos_token }}{% set on = enable_thinking is defined and enable_thinking %}"
+        "{% set given = messages[0]['role'] == 'system' %}"
+        "{% if on or given %}<|turn>system\n{% if on %}<|think|>{% endif %}"
+        "{% if given %}{{ messages[0]['content'][0]['text'] | trim }}{% endif %}<turn|>\n{% endif %}"
+        "{% for m in messages %}{% if m['role'] != 'system' %}"
+        "<|turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+        "{% for c in m['content'] %}{% if c['type'] == 'image' %}\n\n<|image|>\n\n"
+        "{% else %}{{ c['text'] | trim }}{% endif %}{% endfor %}<turn|>\n{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|turn>model\n"
+        "{% if not on %}<|channel>thought\n<channel|>{% endif %}{% endif %}"
+    )
+    images = Gemma4ImageProcessorPil(patch_size=4, max_soft_tokens=70, pooling_kernel_size=3)
+    write(folder, Gemma4ForConditionalGeneration(config), tok, images, "Gemma4Processor", template)
+    settings = {"feature_extractor_type": "Gemma4AudioFeatureExtractor"}
+    kept = json.loads((folder / "processor_config.json").read_text())
+    (folder / "processor_config.json").write_text(json.dumps({**kept, "feature_extractor": settings}))
 
 
 IDEFICS_TOKENS = [
@@ -688,7 +777,78 @@ def _paligemma(folder: Path) -> None:
     settings.write_text(settings.read_text().replace("{", '{"image_seq_length": 16,', 1))
 
 
-WITHOUT_LAYOUT = {"aya-vision": _aya_vision}
+def _llama4(folder: Path) -> None:
+    """Experts, attention in chunks, and tiles of one picture that stand in several pieces."""
+    from transformers import Llama4Config, Llama4ForConditionalGeneration
+
+    special = ["<|begin_of_text|>", "<|eot|>", "<|pad|>", "<|header_start|>", "<|header_end|>", "<|image|>"]
+    special += ["<|image_start|>", "<|image_end|>", "<|patch|>"]
+    special += ["<|tile_x_separator|>", "<|tile_y_separator|>"]
+    tok = tokenizer(special, bos_token="<|begin_of_text|>", eos_token="<|eot|>", pad_token="<|pad|>")
+    config = Llama4Config(
+        text_config={
+            **TEXT, "vocab_size": len(tok), "num_hidden_layers": 4, "head_dim": 8, **_token_ids(tok),
+            "attention_chunk_size": 32, "intermediate_size_mlp": 48, "num_local_experts": 2,
+        },
+        vision_config={
+            **VISION, "intermediate_size": 128, "image_size": 32, "patch_size": 4, "projector_input_dim": 32,
+            "projector_output_dim": 32, "vision_output_dim": 32,
+        },
+        image_token_index=tok.convert_tokens_to_ids("<|patch|>"),
+        boi_token_index=tok.convert_tokens_to_ids("<|image_start|>"),
+        eoi_token_index=tok.convert_tokens_to_ids("<|image_end|>"),
+    )  # fmt: skip
+    template = (
+        "{{ bos_token }}{% for m in messages %}<|header_start|>{{ m['role'] }}<|header_end|>\n\n"
+        "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
+        "{{ '<|image|>' if c['type'] == 'image' else c['text'] }}{% endfor %}{% endif %}<|eot|>{% endfor %}"
+        "{% if add_generation_prompt %}<|header_start|>assistant<|header_end|>\n\n{% endif %}"
+    )
+    images = Llama4Tiles(size={"height": 32, "width": 32}, max_patches=4)
+    model = Llama4ForConditionalGeneration(config)
+    write(folder, model, tok, images, "Llama4Processor", template, patch_size=4)
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace("Llama4Tiles", "Llama4ImageProcessor"))
+
+
+class Llama4Tiles(PilBackend):
+    """As Llama 4's image processor, which is there for torchvision alone; every tile is filled."""
+
+    do_resize = do_rescale = do_normalize = do_convert_rgb = True
+    resample = Image.Resampling.BILINEAR
+    image_mean = image_std = [0.5, 0.5, 0.5]
+    size = {"height": 32, "width": 32}
+    max_patches = 4
+
+    def _preprocess(self, images: list[np.ndarray], *, return_tensors: str | None, **_: Any) -> BatchFeature:
+        edge, tiles, shapes = self.size["height"], [], []
+        canvases = [(r, c) for r in (1, 2, 3, 4) for c in (1, 2, 3, 4) if r * c <= self.max_patches]
+        for image in images:
+            height, width = image.shape[-2:]
+            rows, cols = min(canvases, key=lambda one: abs(one[0] * width - one[1] * height))
+            shown = resize(image, (rows * edge, cols * edge)).reshape(3, rows, edge, cols, edge)
+            tiles += [shown[:, row, :, col] for row in range(rows) for col in range(cols)]
+            tiles += [resize(image, (edge, edge))] if rows * cols > 1 else []
+            shapes.append([rows, cols])
+        pixels = (np.stack(tiles).astype(np.float32) / 255 - 0.5) / 0.5
+        return BatchFeature({"pixel_values": pixels, "aspect_ratios": shapes}, tensor_type=return_tensors)
+
+
+def open_llama4(folder: Path) -> VLM:
+    """Llama 4 with the image processor above, where there is no torchvision."""
+    from transformers import Llama4Processor
+
+    processor = Llama4Processor(
+        image_processor=Llama4Tiles(),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(folder),
+        patch_size=4,
+        chat_template=(folder / "chat_template.jinja").read_text(),
+    )
+    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    return VLM(model=model, processor=processor, family=family_of(model.config), source=str(folder))
+
+
+WITHOUT_LAYOUT = {"aya-vision": _aya_vision, "llama4": _llama4}
 """Models of no known family, whose pictures have no grid here."""
 
 OTHERS = {"llava-next": _llava_next, "mistral3": _mistral3, "ovis2": _ovis2, "paligemma": _paligemma}

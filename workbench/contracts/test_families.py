@@ -229,7 +229,8 @@ def test_modes_are_reached_or_refused(case: Case) -> None:
                 case.encode(turns, mode=mode)
             continue
         asked = case.encode(turns, mode=mode)
-        assert asked.prompt_ids == case.encode(turns).prompt_ids, "p_think is read at one place in every mode"
+        if not case.spec.modes[mode].template:  # a template may tell the mode in its question
+            assert asked.prompt_ids == case.encode(turns).prompt_ids
         assert case.reply(asked.inputs)[0]
 
 

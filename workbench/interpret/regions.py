@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..answer import Answer
-from ..errors import InputError
+from ..errors import CapabilityError, InputError
 from ..images import open_image
 from ..models.layout import whole
 from ..types import Box, PatchGrid, Region
@@ -236,11 +236,18 @@ def make_regions(answer: Answer, regions: Any = "patches", *, superpixels: int =
 
     Raises:
         InputError: for anything else, an answer without pictures, or a box outside its picture.
+        CapabilityError: for an answer of a model whose image tokens have no known place.
     """
     if isinstance(regions, Regions):
         return regions
-    if answer.layout is None or not answer.layout.images:
+    if not answer.images or (answer.layout is not None and not answer.layout.images):
         raise InputError("an answer about no picture", "an answer to a question with a picture")
+    if answer.layout is None:
+        raise CapabilityError(
+            "a map of pictures whose tokens stand on no grid that is known here (a model of no known family)",
+            "a family that says where its image tokens stand",
+            "register one: workbench.models.register_family",
+        )
     grids = answer.layout.images
     if isinstance(regions, str):
         if regions == "patches":

@@ -375,7 +375,8 @@ def forward(vlm: VLM, replay: Replay, keep: int) -> torch.Tensor:
     """Scores of the last ``keep`` positions ``[keep, vocabulary]``; call it inside `held`."""
     options: dict[str, Any] = {"use_cache": False, "return_dict": True}
     if "logits_to_keep" in inspect.signature(vlm.model.forward).parameters:
-        options["logits_to_keep"] = keep
+        # As places and not as a number, with which Gemma 4's last layers read no other position.
+        options["logits_to_keep"] = torch.arange(replay.length)[-keep:].to(replay.inputs["input_ids"].device)
     with written_as_text(vlm, replay.inputs, replay.length - replay.prompt_tokens) as inputs:
         return vlm.model(**inputs, **options).logits[0, -keep:]
 

@@ -407,12 +407,14 @@ def torchvision_works() -> bool:
 def _unusable(source: object, error: Exception) -> LoadError:
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     given = f"the processor of {source}, which cannot be built here: {line}"
-    if isinstance(error, ImportError):
-        fix = "install the package named above"
-        if not torchvision_works():
-            fix += f"; if it is torchvision, {TORCHVISION}"
-        return LoadError(given, "all packages that this processor uses", fix)
-    return LoadError(given, "tokenizer and preprocessor files beside config.json")
+    missing = isinstance(error, ImportError)
+    wanted = "all packages that this processor uses"
+    if not missing:  # Transformers says so, too, where it has no class for what is installed
+        wanted = f"tokenizer and preprocessor files beside config.json, and {wanted}"
+    fix = "install the package named above" if missing else ""
+    if not torchvision_works():
+        fix = "; ".join(filter(None, [fix, f"if it is torchvision, {TORCHVISION}"]))
+    return LoadError(given, wanted, fix)
 
 
 def _without_video(source: object, error: Exception, kwargs: dict[str, Any]) -> Any:
@@ -439,7 +441,13 @@ def _pictures_only(cls: Any) -> Any:
     parts = cls.get_attributes()
     kept = [part for part in parts if part != "video_processor"]
 
-    class PicturesOnly(cls):
+    class Fewer(transformers.ProcessorMixin):  # stands between the class and the mixin that counts its parts
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            given = {**dict(zip(parts, args, strict=False)), **kwargs}
+            given.pop("video_processor", None)
+            super().__init__(**given)
+
+    class PicturesOnly(cls, Fewer):
         @classmethod
         def get_attributes(cls) -> list[str]:
             return kept

@@ -103,7 +103,8 @@ class DecoderLayer:
     """One layer of the decoder.
 
     A cache that keeps everything is only referred to: its last keys are all keys.  A layer with a
-    sliding window forgets, so its keys are kept as they come.
+    sliding window or chunks forgets, so its keys are kept as they come.  A layer that shares the keys of
+    another one may be asked for the last positions of a prompt alone (Gemma 4): it has no rows of the others.
 
     Args:
         scale: factor of the scores.
@@ -126,23 +127,39 @@ class DecoderLayer:
     _single: int = 0
 
     def take(
-        self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masks: StepMasks
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        mask: torch.Tensor | None,
+        masks: StepMasks,
+        *,
+        end: int | None = None,
     ) -> None:
-        """Keep one call: ``[batch, heads, tokens, width]`` and ``[batch, key heads, keys, width]``."""
-        new, there, end = query.shape[2], key.shape[2], self.past + query.shape[2]
-        kept = new if self.prompt_rows or self.past else 1 + self.given
-        self._add(query if kept == new else query[:, :, -kept:].clone())
-        if self.window is not None:
-            start = self.past if there >= end else there - new
-            self.pieces.append(key[:, :, start : start + new].clone())
-        elif there < end:
+        """Keep one call: ``[batch, heads, tokens, width]`` and ``[batch, key heads, keys, width]``.
+
+        Args:
+            query, key, mask: what the layer got.
+            masks: of this capture.
+            end: how many tokens were read after it; None where all that are new have a query.
+        """
+        asked, there = query.shape[2], key.shape[2]
+        end = self.past + asked if end is None else end
+        new = end - self.past
+        kept = asked if self.prompt_rows or self.past else min(asked, 1 + self.given)
+        self._add(query if kept == asked else query[:, :, -kept:].clone())
+        if self.window is None and there >= end:
+            self.keys = key
+        elif self.window is None and there == new:  # nothing came before
             raise CapabilityError(
                 f"a cache of {there} positions after {end} tokens",
                 "one sequence with a cache that keeps every position",
                 "open one capture for each sequence",
             )
         else:
-            self.keys = key
+            if self.keys is not None:  # up to here it had kept everything
+                self.pieces, self.keys = [self.keys[:, :, : self.past].clone()], None
+            start = self.past if there >= end else there - new
+            self.pieces.append(key[:, :, start : start + new].clone())
         rows = masks.rows(mask, kept, self.past)
         self.steps.append(Step(end - kept, kept, max(0, end - there), rows))
         self.past = end
@@ -345,7 +362,9 @@ class Capture:
                     scale, kwargs.get("sliding_window"), self.prompt_rows, self.given, number=number
                 )
                 self.decoder[id(module)] = layer
-            layer.take(query.detach(), key.detach(), mask, self._masks)
+            leading = next(iter(self.decoder.values()))  # the first layer reads all that is new
+            end = None if layer is leading else leading.past
+            layer.take(query.detach(), key.detach(), mask, self._masks, end=end)
         elif id(module) in self._in_tower:
             if id(module) not in self.tower:
                 self.tower[id(module)] = TowerLayer(scale)
@@ -412,8 +431,7 @@ def attention_record(
     Raises:
         CapabilityError: if no attention came by, or of a kind that is not understood.
     """
-    layers = list(capture.decoder.values())
-    if not layers:
+    if not capture.decoder:
         raise CapabilityError(
             "a model whose attention does not go through Transformers' AttentionInterface",
             "one of the families of workbench, or a model that runs under sdpa",
@@ -421,6 +439,8 @@ def attention_record(
     pad, positions = padded - prompt, prompt + reply - 1
     tokens = Span(1 if capture.prompt_rows else prompt, prompt + reply)
     first = tokens.start - 1 + pad  # position of the first row's query
+    # A layer that was not asked for the prompt (or a given beginning) is left out where its rows are kept.
+    layers = [layer for layer in capture.decoder.values() if layer.steps[0].first <= first]
     masks: list[np.ndarray] = []
     known: dict[tuple[Any, ...], int | None] = {}
     store = []

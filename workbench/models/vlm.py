@@ -485,7 +485,7 @@ class VLM(Model):
         self._model: PreTrainedModel | None = model
         self._processor: Any = processor
         self.name, self.source = name or family.name, source
-        self.family = family.for_processor(processor, self.name)
+        self.family = family.for_processor(processor, self.name).for_model(model)
         self._reload = reload
         # not while a decision is steered
         self.shares_prompts = self.family.shares_prompts and _sees_all(model)

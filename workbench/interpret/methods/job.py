@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ...attention.select import check_image
 from ...errors import InputError, OutOfMemoryError
 from ...models.device import is_out_of_memory, release_memory
 from ...types import PatchGrid, TokenLayout
@@ -115,7 +116,13 @@ def _per_region(elements: np.ndarray, atoms: np.ndarray, regions: Regions) -> np
 
 
 def _cells(positions: np.ndarray, layout: TokenLayout) -> tuple[np.ndarray, ...]:
-    """Values of prompt positions as maps; a crop's tokens count for the overview's cell at their centre."""
+    """Values of prompt positions as maps; a crop's tokens count for the overview's cell at their centre.
+
+    Raises:
+        CapabilityError: where a picture's grid is only guessed.
+    """
+    for number in range(len(layout.images)):
+        check_image(layout, number)
     maps = [np.zeros((grid.rows, grid.cols)) for grid in layout.images]
     grids: Sequence[PatchGrid] = layout.grids
     for grid in grids:

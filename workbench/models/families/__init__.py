@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InputError
 from ...plugins import Table
 from .base import Encoded, FamilySpec
+from .gemma import GEMMA4
 from .gemma import SPEC as GEMMA3
 from .general import SPEC as GENERAL
 from .idefics import SPEC as SMOLVLM
@@ -31,7 +32,7 @@ __all__ = [
     "register_family",
 ]
 
-_OURS = (PHI4_RV, QWEN2_5, QWEN3, QWEN3_5, GLM4V, GEMMA3, SMOLVLM, LLAVA_ONEVISION, INTERNVL, KIMI_VL)
+_OURS = (PHI4_RV, QWEN2_5, QWEN3, QWEN3_5, GLM4V, GEMMA3, GEMMA4, SMOLVLM, LLAVA_ONEVISION, INTERNVL, KIMI_VL)
 FAMILIES: Table[FamilySpec] = Table("family", {spec.name: spec for spec in _OURS})
 """All families by name, in the order in which they are looked up."""
 EXAMPLES: dict[str, Callable[[], tuple[Any, Any]]] = {}

@@ -28,7 +28,7 @@ from .prompt import (
 from .thinking import Thinking, read_thinking
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase, ProcessorMixin
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 __all__ = ["Encoded", "FamilySpec"]
 
@@ -248,6 +248,10 @@ class FamilySpec:
             modes = {m: replace(r, template={**template, **r.template}) for m, r in spec.modes.items()}
             spec = replace(spec, modes=modes)
         return replace(spec, settled=True)
+
+    def for_model(self, model: PreTrainedModel) -> FamilySpec:
+        """This spec with the places of a model's parts, where they are not the same for the whole family."""
+        return self
 
     def check_mode(self, mode: Mode, source_name: str = "") -> ModeRule:
         """The rule for a mode.

@@ -21,7 +21,7 @@ from .base import FamilySpec
 from .prompt import list_messages, string_messages, takes_parts
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, ProcessorMixin
+    from transformers import PretrainedConfig, PreTrainedModel, ProcessorMixin
 
 __all__ = ["SPEC", "General"]
 
@@ -29,6 +29,11 @@ __all__ = ["SPEC", "General"]
 @dataclass(frozen=True)
 class General(FamilySpec):
     """A family by what its checkpoint shows."""
+
+    def for_model(self, model: PreTrainedModel) -> FamilySpec:
+        paths = {id(module): path for path, module in model.named_modules()}
+        found = {"decoder": model.get_decoder(), "vision_tower": model.get_encoder("image")}
+        return replace(self, **{part: paths[id(m)] for part, m in found.items() if paths.get(id(m))})
 
     def messages(self, turns: Sequence[Turn], processor: ProcessorMixin = None) -> list[dict[str, Any]]:
         if processor is None or takes_parts(processor):
