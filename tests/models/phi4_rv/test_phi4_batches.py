@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -278,3 +279,23 @@ def test_generation_from_embeddings_with_pictures(model, processor, picture, cha
     embeds = model.get_input_embeddings()(inputs.pop("input_ids"))
     soft = model.generate(**inputs, inputs_embeds=embeds, max_new_tokens=6, do_sample=False)
     assert soft.tolist() == plain.tolist()
+
+
+def test_what_is_looked_up_in_the_prompt_is_text_and_the_reply_is_greedys(model, processor, picture, chat):
+    """The prompt ends as the question begins, which is where the placeholders stand."""
+    images = [picture(90, 60), picture(64, 64, 1)]
+    inputs = processor(text=[chat("Compare the two.", 2)], images=[images], return_tensors="pt")
+    own, looked_up = PromptLookupCandidateGenerator.get_candidates, []
+
+    def spy(self, ids, *args, **kwargs):
+        found = own(self, ids, *args, **kwargs)
+        looked_up.extend(found[0][0, ids.shape[1] :].tolist())
+        return found
+
+    greedy = model.generate(**inputs, do_sample=False, max_new_tokens=24)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PromptLookupCandidateGenerator, "get_candidates", spy)
+        quick = model.generate(**inputs, do_sample=False, max_new_tokens=24, prompt_lookup_num_tokens=5)
+    assert torch.equal(quick, greedy)
+    assert looked_up, "something of the prompt was tried"
+    assert model.config.image_token_id not in looked_up

@@ -18,9 +18,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Cache, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    Cache,
+    GenerationMixin,
+    LogitsProcessorList,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SuppressTokensLogitsProcessor,
+)
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
+from transformers.generation.candidate_generator import CandidateGenerator, PromptLookupCandidateGenerator
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import (
     BaseModelOutput,
@@ -38,6 +46,7 @@ from transformers.models.siglip2.modeling_siglip2 import (
 )
 from transformers.utils import cached_file
 from transformers.utils.generic import can_return_tuple
+from transformers.utils.import_utils import torch_compilable_check
 from transformers.utils.output_capturing import capture_outputs
 
 from ...errors import CheckpointError, InputError, LoadError
@@ -73,9 +82,40 @@ class Phi4RVVisionEmbeddings(Siglip2VisionEmbeddings):
         side = self.position_embedding_size
         # Called, not read from its weight: an offloaded weight is fetched by the call.
         grid = self.position_embedding(torch.arange(side**2, device=patches.device)).reshape(side, side, -1)
+        if torch.compiler.is_compiling():
+            return patches + resized_positions(grid, spatial_shapes.to(grid.device), pixel_values.shape[1])
         shapes, index = torch.unique(spatial_shapes, dim=0, return_inverse=True)
         positions = self.resize_positional_embeddings(grid, shapes, max_length=pixel_values.shape[1])
         return patches + positions[index.to(positions.device)]
+
+
+def resized_positions(grid: torch.Tensor, shapes: torch.Tensor, patches: int) -> torch.Tensor:
+    """Position embeddings resized to each picture's grid, without reading a size from the data.
+
+    The same as ``F.interpolate`` (bilinear, antialiased), whose weights are written out here: a patch's
+    row and column each have a triangle of weights over the rows and columns of the learned grid.
+
+    Args:
+        grid: ``[side, side, hidden]``.
+        shapes: ``[images, 2]``, rows and columns.
+        patches: the longest picture's number of patches.
+
+    Returns:
+        ``[images, patches, hidden]``, zeros behind a picture's last patch.
+    """
+    rows, cols = shapes[:, :1], shapes[:, 1:]
+    at = torch.arange(patches, device=grid.device)
+    down, across = _triangles(at // cols, rows, len(grid)), _triangles(at % cols, cols, len(grid))
+    return torch.einsum("nps,npt,sth->nph", down, across, grid.float()).to(grid.dtype)
+
+
+def _triangles(places: torch.Tensor, sizes: torch.Tensor, side: int) -> torch.Tensor:
+    """Weights ``[images, patches, side]`` of places ``[images, patches]`` on lines of ``[images, 1]``."""
+    scale = side / sizes
+    centres = (places + 0.5) * scale
+    distance = torch.arange(side, device=places.device) + 0.5 - centres[..., None]
+    weights = (1 - distance.abs() / scale.clamp(min=1)[..., None]).clamp(min=0)
+    return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
 class Phi4RVVisionTower(Siglip2PreTrainedModel):
@@ -191,6 +231,14 @@ class Phi4RVGenerationMixin(GenerationMixin):
             pictures = {name: tensor[index] for name, tensor in pictures.items()}
         return expanded, {**kwargs, **pictures}
 
+    def _get_candidate_generator(self, *args: Any, **kwargs: Any) -> CandidateGenerator:
+        """What is looked up in the prompt is text: a copied placeholder would be a patch of no picture."""
+        found = super()._get_candidate_generator(*args, **kwargs)
+        if isinstance(found, PromptLookupCandidateGenerator) and self.config.image_token_id is not None:
+            refused = SuppressTokensLogitsProcessor([self.config.image_token_id])
+            found.logits_processor = LogitsProcessorList([*(found.logits_processor or ()), refused])
+        return found
+
 
 def images_of_rows(
     input_ids: torch.Tensor, spatial_shapes: torch.Tensor, image_token_id: int | None
@@ -280,7 +328,10 @@ class Phi4RVModelOutput(BaseModelOutputWithPast):
 
 @dataclass
 class Phi4RVOutput(CausalLMOutputWithPast):
-    """Output of the model; ``image_hidden_states`` ``[patches, hidden]``, all pictures' features."""
+    """Output of the model; ``image_hidden_states`` ``[patches, hidden]``, all pictures' features.
+
+    A compiled or exported model leaves them out.
+    """
 
     image_hidden_states: torch.Tensor | None = None
 
@@ -379,6 +430,18 @@ class Phi4RVModel(Phi4RVPreTrainedModel):
         Raises:
             InputError: if they are not as many as there are patches.
         """
+        mask = self._places(input_ids, inputs_embeds)
+        if (places := int(mask.sum())) != patches:
+            raise InputError(
+                f"{places} image placeholders (id {self.config.image_token_id}) in input_ids for {patches} "
+                "image patches",
+                "one placeholder per patch, in the order of the pictures",
+                "let the processor build input_ids and pixel_values together",
+            )
+        return mask
+
+    def _places(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        """Positions ``[batch, tokens]`` that hold the placeholder."""
         token = self.config.image_token_id
         if token is None:
             raise InputError(
@@ -387,17 +450,36 @@ class Phi4RVModel(Phi4RVPreTrainedModel):
                 "set config.image_token_id to the id of a reserved token",
             )
         if input_ids is not None:
-            mask = input_ids == token
-        else:
-            embedded = self.get_input_embeddings()(torch.tensor(token, device=inputs_embeds.device))
-            mask = (inputs_embeds == embedded.to(inputs_embeds.dtype)).all(-1)
-        if (places := int(mask.sum())) != patches:
-            raise InputError(
-                f"{places} image placeholders (id {token}) in input_ids for {patches} image patches",
-                "one placeholder per patch, in the order of the pictures",
-                "let the processor build input_ids and pixel_values together",
-            )
-        return mask
+            return input_ids == token
+        embedded = self.get_input_embeddings()(torch.tensor(token, device=inputs_embeds.device))
+        return (inputs_embeds == embedded.to(inputs_embeds.dtype)).all(-1)
+
+    def _with_pictures(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor,
+        pixel_values: torch.Tensor,
+        pixel_attention_mask: torch.Tensor,
+        spatial_shapes: torch.Tensor,
+    ) -> torch.Tensor:
+        """Embeddings with the pictures' features in their places, for ``torch.compile`` and ``torch.export``.
+
+        No number of patches is read from the data, so that one graph serves pictures of any shape; padding
+        is encoded with them, and the checks are part of the graph.
+        """
+        seen = pixel_attention_mask.bool()
+        areas = spatial_shapes.prod(dim=1).to(seen.device)
+        torch_compilable_check(seen.sum(dim=1) == areas, "masks and grids disagree")
+        vision = self.vision_tower(
+            pixel_values, pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes
+        )
+        features = self.multi_modal_projector(vision.last_hidden_state).flatten(0, 1)
+        places = self._places(input_ids, inputs_embeds)
+        torch_compilable_check(places.sum() == seen.sum(), "placeholders and patches differ in number")
+        patches_first = torch.argsort((~seen).flatten().int(), stable=True)
+        number = (places.flatten().cumsum(dim=0) - 1).clamp(min=0, max=len(patches_first) - 1)
+        taken = features[patches_first[number]].view_as(inputs_embeds).to(inputs_embeds.dtype)
+        return torch.where(places.unsqueeze(-1), taken, inputs_embeds)
 
     @can_return_tuple
     def forward(
@@ -419,7 +501,11 @@ class Phi4RVModel(Phi4RVPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         features = None
-        if pixel_values is not None:
+        if pixel_values is not None and torch.compiler.is_compiling():
+            inputs_embeds = self._with_pictures(
+                input_ids, inputs_embeds, pixel_values, pixel_attention_mask, spatial_shapes
+            )
+        elif pixel_values is not None:
             found = self.get_image_features(
                 pixel_values, pixel_attention_mask, spatial_shapes, return_dict=True
             )
