@@ -110,11 +110,15 @@ def resized_positions(grid: torch.Tensor, shapes: torch.Tensor, patches: int) ->
 
 
 def _triangles(places: torch.Tensor, sizes: torch.Tensor, side: int) -> torch.Tensor:
-    """Weights ``[images, patches, side]`` of places ``[images, patches]`` on lines of ``[images, 1]``."""
+    """Weights ``[images, patches, side]`` of places ``[images, patches]`` on lines of ``[images, 1]``.
+
+    None are given to a place behind the end of its line.
+    """
     scale = side / sizes
     centres = (places + 0.5) * scale
     distance = torch.arange(side, device=places.device) + 0.5 - centres[..., None]
     weights = (1 - distance.abs() / scale.clamp(min=1)[..., None]).clamp(min=0)
+    weights = weights * (places < sizes)[..., None]
     return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
