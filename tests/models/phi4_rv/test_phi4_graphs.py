@@ -29,7 +29,7 @@ def prompts(processor, picture, chat):
 
 @pytest.mark.parametrize("side", [4, 16])
 def test_positions_are_resized_as_the_library_does(side):
-    shapes = torch.tensor([[1, 1], [1, 23], [23, 1], [3, 5], [4, 16], [16, 4], [16, 16], [17, 31], [60, 2]])
+    shapes = torch.tensor([[1, 1], [1, 23], [3, 5], [4, 16], [16, 4], [16, 16], [17, 31], [60, 2]])
     grid = torch.randn(side, side, 8, generator=torch.Generator().manual_seed(0))
     longest = int(shapes.prod(dim=1).max())
     theirs = Phi4RVVisionEmbeddings.resize_positional_embeddings(grid, shapes, max_length=longest)
@@ -37,6 +37,14 @@ def test_positions_are_resized_as_the_library_does(side):
     for own, their, count in zip(ours, theirs, shapes.prod(dim=1).tolist(), strict=True):
         torch.testing.assert_close(own[:count], their[:count], atol=1e-5, rtol=0)
         assert not own[count:].any()
+
+
+def test_a_picture_one_patch_wide_has_the_positions_of_one_patch_high_turned():
+    # PyTorch 2.13's antialiased F.interpolate on a CPU gives every row of a result one wide the first row.
+    grid = torch.randn(4, 4, 8, generator=torch.Generator().manual_seed(0))
+    high, wide = torch.tensor([[23, 1]]), torch.tensor([[1, 23]])
+    turned = resized_positions(grid.transpose(0, 1), wide, 23)
+    torch.testing.assert_close(resized_positions(grid, high, 23), turned, atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
