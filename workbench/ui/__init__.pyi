@@ -1,4 +1,5 @@
 from .ask import AskPanel as AskPanel
+from .attributions import AttributionExplorer as AttributionExplorer
 from .explorer import AttentionExplorer as AttentionExplorer
 from .failures import FailureBrowser as FailureBrowser
 from .failures import failures as failures

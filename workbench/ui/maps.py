@@ -38,6 +38,7 @@ __all__ = [
     "is_index",
     "prompt_words",
     "quantised",
+    "screen_sized",
     "split_words",
     "thumbnails",
 ]
@@ -519,12 +520,17 @@ def quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(scaled).astype(np.uint8), peaks
 
 
-def png(picture: Image.Image) -> bytes:
-    """A picture as PNG, made smaller where it is larger than a screen."""
+def screen_sized(picture: Image.Image) -> Image.Image:
+    """A copy of a picture, made smaller where it is larger than a screen."""
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return small
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as PNG, made smaller where it is larger than a screen."""
     out = io.BytesIO()
-    small.save(out, "PNG")
+    screen_sized(picture).save(out, "PNG")
     return out.getvalue()
 
 

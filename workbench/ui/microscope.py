@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from ..ablate.cost import Shape, cost
 from ..ablate.microscope import CRITERIA, Microscope, Reading, of_size
 from ..errors import InputError
 from ..files import data_path
-from ..html import frame, page, table, thumbnail
+from ..html import frame, table, thumbnail
 from ..html import text as html_text
 from ..images import open_image
 from ..types import ImageLike
 from ..viz import style
 from .maps import png
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, page_alone, write
 
 __all__ = ["BUDGETS", "REPLIES", "ResolutionMicroscope"]
 
@@ -109,13 +108,13 @@ class ResolutionMicroscope(HasStatic, anywidget.AnyWidget):
         """
         picture = base64.b64encode(self._png).decode("ascii")
         state = {"info": self.info, "budget": self.budget, "reply": self.reply}
-        # "<" is written as an escape, so that no text can end the element that holds it
-        data = json.dumps({"state": state, "picture": picture}).replace("<", "\\u003c")
-        module = str(self._esm).replace("export default { render };", "").replace("export ", "")
-        look = f"{self._css}\nbody {{ background: Canvas; color: CanvasText; color-scheme: light dark; }}"
-        script = f"{{ {module}\nopen(document.getElementById('here'), {data}); }}"
-        title = "The resolution microscope"
-        return write(path, page(title, '<div id="here"></div>', style=look, script=script))
+        told = page_alone(
+            "The resolution microscope",
+            module=str(self._esm),
+            style=str(self._css),
+            data={"state": state, "picture": picture},
+        )
+        return write(path, told)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..files import write_bytes
+from ..html import page
 
-__all__ = ["STATIC_VARIABLE", "HasStatic", "asset", "static_only", "write"]
+__all__ = ["STATIC_VARIABLE", "HasStatic", "asset", "page_alone", "static_only", "write"]
 
 
 STATIC_VARIABLE = "WORKBENCH_STATIC"
@@ -37,6 +39,23 @@ class HasStatic:
 def asset(name: str) -> str:
     """The text of a file in ``ui/assets``."""
     return (files("workbench.ui") / "assets" / name).read_text(encoding="utf-8")
+
+
+def page_alone(title: str, *, module: str, style: str, data: dict[str, Any]) -> str:
+    """A page on which a widget works without a kernel, for widgets that never need one.
+
+    Args:
+        title: text.
+        module: the widget's JavaScript, whose ``open(element, data)`` starts it.
+        style: its style sheet.
+        data: what it shows, as JSON values.
+    """
+    # "<" is written as an escape, so that no text can end the element that holds it
+    told = json.dumps(data).replace("<", "\\u003c")
+    code = module.replace("export default { render };", "").replace("export ", "")
+    look = f"{style}\nbody {{ background: Canvas; color: CanvasText; color-scheme: light dark; }}"
+    script = f"{{ {code}\nopen(document.getElementById('here'), {told}); }}"
+    return page(title, '<div id="here"></div>', style=look, script=script)
 
 
 def write(path: str | Path, text: str) -> Path:

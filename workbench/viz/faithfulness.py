@@ -131,7 +131,8 @@ def maps(
     """
     several = attributions if isinstance(attributions, Sequence) else [attributions]
     attributions = [record(one, Attribution, "workbench.interpret.attribute(vlm, answer)") for one in several]
-    if not attributions or len({id(one.answer) for one in attributions}) > 1:
+    answers = {(one.answer.token_ids, one.answer.text, one.answer.layout) for one in attributions}
+    if len(answers) != 1:
         raise InputError(f"{len(attributions)} maps, or maps of several answers", "maps of one answer")
     grid, picture = grid_of(attributions[0].answer, image), attributions[0].answer.images[image]
     wide = height * min(2.2, max(0.75, picture.width / picture.height))

@@ -183,3 +183,41 @@ function paintBar(canvas, spotlight, dark, signed) {
   canvas.height = 1;
   canvas.getContext("2d").putImageData(line, 0, 0);
 }
+
+/** How much the map changes the picture, and a button that shows it bare while it is held. */
+function makeStrength(parent, change) {
+  const label = make("label", "slider", parent);
+  make("span", "", label, { textContent: "strength" });
+  const input = make("input", "strength", label, { type: "range", min: 0, max: 1, step: 0.1 });
+  input.addEventListener("input", () => change(Number(input.value)));
+  const title = "Hold to see the picture without the map (or hold the key B)";
+  make("button", "bare", parent, { type: "button", textContent: "bare picture", title });
+  return (value) => {
+    input.value = value;
+    input.setAttribute("aria-valuetext", percent(value));
+  };
+}
+
+/** While the button of `makeStrength` or the key B is held, pictures are bare: `change(held)` draws them. */
+function listenToBare(root, change) {
+  const button = root.querySelector(".wbx-bare");
+  let now = false;
+  const bare = (held) => {
+    if (now === held) return;
+    now = held;
+    root.classList.toggle("wbx-held", held);
+    change(held);
+  };
+  button.addEventListener("pointerdown", () => bare(true));
+  for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(name, () => bare(false));
+  const key = (held) => (event) => {
+    const wanted = event.key.toLowerCase() === "b" || (event.target === button && (event.key === " " || event.key === "Enter"));
+    if (!wanted || event.ctrlKey || event.metaKey || event.altKey) return;
+    bare(held);
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  root.addEventListener("keydown", key(true));
+  root.addEventListener("keyup", key(false));
+  root.addEventListener("focusout", (event) => root.contains(event.relatedTarget) || bare(false));
+}

@@ -127,7 +127,10 @@ function mount(el, state, source) {
   const stops = [...watched.map((name) => state.on(name, plan)), state.on("asked", fetchAgain)];
   listenToWords(view);
   listenToKeys(view);
-  listenToBare(view);
+  listenToBare(root, (held) => {
+    view.bare = held;
+    drawPictures(view);
+  });
   listenToPatches(view);
   listenToControls(root);
   const sizes = new ResizeObserver(() => drawPictures(view)); // also when the page puts a dropped canvas back
@@ -206,30 +209,6 @@ function listenToKeys({ pictures, state }) {
       event.stopPropagation();
     });
   }
-}
-
-/** While the button or the key B is held, the pictures are bare. */
-function listenToBare(view) {
-  const { root } = view;
-  const button = root.querySelector(".wbx-bare");
-  const bare = (held) => {
-    if (view.bare === held) return;
-    view.bare = held;
-    root.classList.toggle("wbx-held", held);
-    drawPictures(view);
-  };
-  button.addEventListener("pointerdown", () => bare(true));
-  for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(name, () => bare(false));
-  const key = (held) => (event) => {
-    const wanted = event.key.toLowerCase() === "b" || (event.target === button && (event.key === " " || event.key === "Enter"));
-    if (!wanted || event.ctrlKey || event.metaKey || event.altKey) return;
-    bare(held);
-    event.preventDefault();
-    event.stopPropagation();
-  };
-  root.addEventListener("keydown", key(true));
-  root.addEventListener("keyup", key(false));
-  root.addEventListener("focusout", (event) => root.contains(event.relatedTarget) || bare(false));
 }
 
 function drawAll(view) {

@@ -63,20 +63,6 @@ function makeSlider(name, numbers, enabled, parent, change) {
   };
 }
 
-/** How much the map changes the picture, and a button that shows it bare while it is held. */
-function makeStrength(parent, change) {
-  const label = make("label", "slider", parent);
-  make("span", "", label, { textContent: "strength" });
-  const input = make("input", "strength", label, { type: "range", min: 0, max: 1, step: 0.1 });
-  input.addEventListener("input", () => change(Number(input.value)));
-  const title = "Hold to see the picture without the map (or hold the key B)";
-  make("button", "bare", parent, { type: "button", textContent: "bare picture", title });
-  return (value) => {
-    input.value = value;
-    input.setAttribute("aria-valuetext", percent(value));
-  };
-}
-
 function makeCheck(name, title, parent, change) {
   const label = make("label", "check", parent, { title });
   const input = make("input", "", label, { type: "checkbox" });
