@@ -226,6 +226,9 @@ function paintFilm(canvas, { info, state, bitmaps }) {
   context.setTransform(1, 0, 0, 1, 0, 0);
 }
 
+/** A score with two decimals; what rounds to zero has no sign. */
+const inNats = (score) => (Math.round(100 * score) / 100 || 0).toFixed(2);
+
 /** Where the film is, in words: what is hidden, and what the target's score then was, where it was measured. */
 function tell(info, state) {
   const [name, kind, count] = ["method", "kind", "count"].map((trait) => state.get(trait));
@@ -233,13 +236,13 @@ function tell(info, state) {
   const curve = curves[state.get("baseline")][kind].map;
   const at = counts.findIndex((measured) => measured >= count);
   const score = counts[at] === count
-    ? `${curve[at].toFixed(2)} nats${probability(info, curve[at])}`
-    : `between ${curve[at - 1].toFixed(2)} nats (${counts[at - 1]} regions) and ${curve[at].toFixed(2)} (${counts[at]}), `
+    ? `${inNats(curve[at])} nats${probability(info, curve[at])}`
+    : `between ${inNats(curve[at - 1])} nats (${counts[at - 1]} regions) and ${inNats(curve[at])} (${counts[at]}), `
       + "measured at the dots";
   const which = `${plural(count, "region")} that ${name} ranks first ${count === 1 ? "is" : "are"}`;
   const done = kind === "deletion" ? `The ${which} hidden` : `Only the ${which} shown`;
   return `${done}${onPicture(info, state)}. Log-probability of ${isolated(info.target)}: ${score}; with the whole picture `
-    + `${full.toFixed(2)}.`;
+    + `${inNats(full)}.`;
 }
 
 /** Of several pictures, how many of the regions lie on the one that is shown. */
