@@ -1,15 +1,17 @@
-"""Make the README's pictures in a real JupyterLab: the explorer, a question asked again, and the panel
+"""Make the README's pictures in a real JupyterLab: the explorer, a question asked again, the panel, a film
 
 python tools/readme_pictures.py   (needs Chromium and Playwright)
 """
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from pathlib import Path
 
 from lab_server import chromium, jupyter_lab, open_notebook, run_all_cells
+from PIL import Image
 from playwright.sync_api import Page
 
 import workbench
@@ -61,6 +63,52 @@ def explorer(page: Page) -> None:
     page.wait_for_selector(".wbx-again[data-count='1']")
 
 
+class Film:
+    """Frames of an element, each shown for a while, as one animated picture."""
+
+    def __init__(self, page: Page, selector: str, *, high: int) -> None:
+        self._page, self._selector, self._high = page, selector, high
+        self._frames: list[tuple[Image.Image, int]] = []
+
+    def shoot(self, milliseconds: int) -> None:
+        """Add what is seen now."""
+        self._page.wait_for_selector(f"{self._selector}:not([data-busy])")
+        place = self._page.locator(self._selector).bounding_box()
+        assert place
+        shot = self._page.screenshot(clip={**place, "height": min(place["height"], self._high)})
+        self._frames.append((Image.open(io.BytesIO(shot)).convert("RGB"), milliseconds))
+
+    def write(self, path: Path, *, wide: int) -> None:
+        """Write the frames, in one size, as a WebP that is played again and again."""
+        size = (wide, round(self._high * wide / self._frames[0][0].width))
+        page = Image.new("RGB", (self._frames[0][0].width, self._high), "white")
+        frames = []
+        for frame, _ in self._frames:
+            whole = page.copy()
+            whole.paste(frame)
+            frames.append(whole.resize(size, Image.Resampling.LANCZOS))
+        times = [time for _, time in self._frames]
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0, quality=80)
+
+
+def film(page: Page) -> None:
+    """From word to word, then the box, then the question once more: docs/explorer.webp."""
+    page.wait_for_selector(".wbx-explorer[data-ready='1']:not([data-busy])")
+    page.wait_for_selector(".wbx-explorer[data-grid]")
+    first = page.locator(".wbx-explorer").get_attribute("data-word")
+    taken = Film(page, ".wbx-explorer", high=975)
+    taken.shoot(1200)
+    words = page.locator(".wbx-thought .wbx-word")
+    for number in range(words.count()):
+        words.nth(number).hover()
+        taken.shoot(450)
+    page.locator(f".wbx-explorer .wbx-word[data-word='{first}']").hover()
+    explorer(page)
+    page.wait_for_timeout(300)  # milliseconds, until the marks are drawn
+    taken.shoot(3500)
+    taken.write(PLACE / "explorer.webp", wide=700)
+
+
 def ask(page: Page) -> None:
     """Ask in all modes, in the dark theme."""
     page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
@@ -71,12 +119,12 @@ def ask(page: Page) -> None:
 
 
 def main() -> None:
-    """Open, run, use, and write docs/explorer.png and docs/ask.png."""
+    """Open, run, use, and write docs/explorer.png, docs/explorer.webp and docs/ask.png."""
     with tempfile.TemporaryDirectory() as folder:
         for name, sources in BOOKS.items():
             (Path(folder) / f"{name}.ipynb").write_text(notebook(sources), encoding="utf-8")
         with jupyter_lab(Path(folder)) as server, chromium() as browser:
-            for name, use, height in (("explorer", explorer, 1260), ("ask", ask, 840)):
+            for name, use, height in (("explorer", film, 1260), ("ask", ask, 840)):
                 page = browser.new_page(viewport={"width": 1000, "height": height})
                 page.set_default_timeout(120_000)
                 open_notebook(page, server, f"{name}.ipynb")
