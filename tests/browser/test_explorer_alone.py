@@ -695,3 +695,71 @@ def test_attribution_and_lens_of_the_same_answer_are_chosen_as_layers_of_the_pic
     assert "of the attention" in page.locator(".wbx-scale").inner_text()
     assert page.title() != "owned"
     assert not troubles
+
+
+def test_a_page_with_chosen_layers_heads_and_words_offers_these_alone(
+    blank: tuple[Page, list[str]], explorer: Any, tmp_path: Path
+) -> None:
+    page, troubles = blank
+    page.goto(explorer.save_html(tmp_path / "x.html", layers=[0, 2], heads=[1], words=[2, 5]).as_uri())
+    seen = Shown(page, troubles)
+    seen.ready()
+    assert page.locator("output").all_inner_texts() == ["0", "1"]
+    assert page.locator("input[type=range]:disabled").count() == 1, "one head"
+    explorer.layer, explorer.head = 2, 1
+    page.locator("input[type=range]").first.focus()
+    page.keyboard.press("End")
+    assert page.locator("output").all_inner_texts() == ["2", "1"]
+    seen.hover(2)
+    explorer.word = 2
+    assert f"{100 * explorer.map(1).sum():.1f}% on picture 1" in seen.status()
+    page.locator(".wbx-word").nth(3).hover()  # its map is not here
+    assert page.locator(".wbx-explorer").get_attribute("data-word") == "2"
+    page.locator(".wbx-word").nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".wbx-explorer[data-word='5'][data-grid='5']:not([data-busy])")
+    assert page.locator(".wbx-absent").count() == len(explorer.words) - 2
+    seen.drag(1, (2.0, 2.0, 19.0, 19.0))
+    explorer.image, explorer.box = 1, [2.0, 2.0, 19.0, 19.0]
+    share = explorer.looks()["share"]
+    told = float(seen.status().rpartition("” ")[2].rstrip("%\n ")) / 100
+    assert told == pytest.approx(share[2], abs=0.01)  # bytes of a peak, summed
+    assert seen.marked() == [2]
+    box = (12.0, 12.0, 38.0, 19.0)
+    seen.drag(1, box)
+    expected = explorer._maps.heads_on(explorer._maps.region(box, 1))
+    buttons = page.locator(".wbx-buttons .wbx-button").all_inner_texts()
+    assert len(expected) == 3
+    assert [text.split(" · ")[0] for text in buttons] == ["L0 H1", "L2 H1"], "layer 1 is not carried"
+    grid = page.locator(".wbx-grid")
+    grid.focus()
+    page.keyboard.press("ArrowUp")
+    assert page.locator("output").all_inner_texts() == ["0", "1"]
+    assert page.locator(".wbx-save").count() == 0, "a saved page has no kernel to write another"
+    assert not troubles
+
+
+def test_save_page_gives_a_file_with_what_its_form_names(live: Shown, explorer: Any, tmp_path: Path) -> None:
+    page = live.page
+    live.hover(2)
+    page.locator(".wbx-save summary").focus()
+    page.keyboard.press("Enter")
+    layers = page.get_by_label("layers", exact=True)
+    layers.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("the best")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "() => /layers='the best'/.test(document.querySelector('.wbx-save .wbx-note').innerText)"
+    )
+    layers.fill("0, 2")
+    page.get_by_role("button", name="the shown one").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save", exact=True).click()
+    download.value.save_as(tmp_path / "got.html")
+    explorer.word = 2
+    expected = explorer.save_html(tmp_path / "expected.html", layers=[0, 2], words=[2])
+    size = expected.stat().st_size
+    assert abs((tmp_path / "got.html").stat().st_size - size) < 200  # but for the traits to begin with
+    assert " kB" in page.locator(".wbx-save .wbx-note").inner_text()
+    assert not live.troubles

@@ -255,7 +255,7 @@ def test_a_page_carries_as_much_as_it_may(
     one = len(explorer.words) * 2 * ROWS * COLS
     data = page_data(explorer.save_html(tmp_path / "x.html", max_bytes=settings * one).read_text())
     assert len(data["maps"]) == settings
-    assert tuple(data["info"]["choices"].values()) == choices
+    assert tuple(len(data["info"]["choices"][name]) > 1 for name in ("layers", "heads")) == choices
     with pytest.raises(InputError, match=f"at least {2 * one}"):
         explorer.save_html(tmp_path / "x.html", max_bytes=2 * one - 1)
 
@@ -552,3 +552,62 @@ def test_overlays_that_do_not_belong_are_refused() -> None:
         AttentionExplorer(answer(), overlay=0)
     with pytest.raises(InputError, match="overlay=1.*0 to 0"):
         AttentionExplorer(answer(), overlays=[lens()], overlay=1)
+
+
+def test_a_page_carries_the_layers_heads_and_words_that_are_chosen_and_is_smaller(tmp_path: Path) -> None:
+    explorer = AttentionExplorer(
+        answer(TWO),
+        against=direct_answer(),
+        overlays=[replace(lens(), answer=answer(TWO))],
+        layer=1,
+        head=0,
+        word=1,
+    )
+    whole = explorer.save_html(tmp_path / "whole.html")
+    small = explorer.save_html(tmp_path / "small.html", layers=[0, 2], heads=[1], words="answer")
+    assert small.stat().st_size < whole.stat().st_size
+    data = page_data(small.read_text())
+    answers = [number for number, word in enumerate(explorer.words) if word.part == "answer"]
+    assert data["info"]["choices"] == {"layers": [0, 2], "heads": [1], "words": answers, "others": [1]}
+    assert sorted(data["maps"]) == sorted(data["against"]) == ["0/1/0", "0/1/1", "2/1/0", "2/1/1"]
+    assert [list(one) for one in data["overlays"]] == [["0", "2"]]
+    state = {name: data["state"][name] for name in ("layer", "head", "word")}
+    assert state == {"layer": 0, "head": 1, "word": answers[0]}, "what was shown is not carried"
+    one = data["maps"]["2/1/1"]
+    values = np.frombuffer(zlib.decompress(base64.b64decode(one["packed"])), np.uint8)
+    expected = explorer.answer.attention.map(explorer.words[answers[1]].span, 1, layers=[2], heads=[1])
+    own = values.reshape(len(answers), 2, ROWS, COLS)[1, 1] * one["peaks"][1] / 255
+    np.testing.assert_allclose(own, expected, atol=one["peaks"][1] / 500)
+    assert len(data["info"]["words"]) == len(explorer.words), "the text stays whole"
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"layers": [LAYERS]}, f"layer={LAYERS}.*0 to {LAYERS - 1}"),
+        ({"heads": [HEADS]}, f"head={HEADS}"),
+        ({"heads": []}, "heads=.*at least one"),
+        ({"layers": 1}, "layers=1.*a list of numbers"),
+        ({"words": [99]}, "word=99"),
+        ({"words": "prompt"}, "words='prompt'.*answer, thought"),
+        ({"words": []}, "words=.*at least one"),
+        ({"layers": [0, 1], "max_bytes": 10}, "max_bytes=10.*choose fewer layers, heads or words"),
+    ],
+)
+def test_a_choice_for_a_page_that_makes_no_sense_is_refused(
+    explorer: AttentionExplorer, tmp_path: Path, choice: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        explorer.save_html(tmp_path / "x.html", **choice)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_view_gets_the_page_that_its_form_asks_for(explorer: AttentionExplorer) -> None:
+    request = {"id": 1, "kind": "save", "layers": "mean, 0-1, 1", "heads": " ALL", "words": [2]}
+    _, (page,) = asked(explorer, request)
+    choices = page_data(page.decode())["info"]["choices"]
+    assert choices == {"layers": [None, 0, 1], "heads": [None, 0, 1], "words": [2], "others": []}
+    for layers, says in (("first", "layers='first'"), ("1-9", "layer=3"), ("-1", "layers='-1'")):
+        reply, pages = asked(explorer, {**request, "layers": layers})
+        assert says in reply["error"]
+        assert not pages

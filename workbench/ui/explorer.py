@@ -36,11 +36,12 @@ from ..synth.sample import Element
 from ..viz.overlay import ATTENTION, overlay
 from .again import AskedAgain, ask_again
 from .against import SHOWS, counterparts, name_of, refuse_unlike
+from .carried import Carried, Numbers, chosen, everything, read_numbers
 from .maps import Maps, Setting, Word, is_index, png, quantised, thumbnails
 from .overlays import Overlay
 from .widget import HasStatic, asset, write
 
-__all__ = ["AttentionExplorer", "page", "script", "settings_within", "style"]
+__all__ = ["AttentionExplorer", "page", "script", "style"]
 
 
 STATE = (
@@ -76,47 +77,15 @@ def style() -> str:
     return asset("explorer.css")
 
 
-def settings_within(
-    maps: Maps, max_bytes: int, against: Maps | None = None
-) -> tuple[list[Setting], bool, bool]:
-    """The settings that a page can carry: all layers and heads, or all layers, or their mean alone.
-
-    Args:
-        maps: of the answer.
-        max_bytes: most bytes of maps, before they are packed.
-        against: maps of the other reply, which take room as well.
-
-    Returns:
-        The settings, and whether layers and heads can be chosen.
-
-    Raises:
-        InputError: if even the mean is too much.
-    """
-    layers = [None, *range(maps.attention.n_layers)]
-    heads = [None, *range(maps.attention.n_heads)]
-    words = len(maps.words) + (0 if against is None else len(against.words))
-    one = words * sum(len(grid) for grids in maps.grids for grid in grids)
-    for choice_of_layers, choice_of_heads in ((True, True), (True, False), (False, False)):
-        found = [
-            Setting(layer, head, sinks)
-            for layer in (layers if choice_of_layers else [None])
-            for head in (heads if choice_of_heads else [None])
-            for sinks in (True, False)
-        ]
-        if len(found) * one <= max_bytes:
-            return found, choice_of_layers, choice_of_heads
-    raise InputError(f"max_bytes={max_bytes}", f"at least {2 * one}, the maps of {words} words", "allow more")
-
-
 def page(
     maps: Maps,
     *,
+    carried: Carried,
     state: dict[str, Any],
     against: Maps | None = None,
     overlays: Sequence[Overlay] = (),
     again: Sequence[AskedAgain] = (),
     told: Sequence[str] = (),
-    max_bytes: int = MAX_BYTES,
 ) -> str:
     """The whole page as text.
 
@@ -125,29 +94,21 @@ def page(
 
     Args:
         maps: of the answer.
-        state: the traits to begin with.
+        carried: the layers, heads and words whose maps are inside.
+        state: the traits to begin with, as far as they are carried.
         against: maps of the other reply, that this one is compared with.
         overlays: attributions and logit lenses of the answer.
         again: what was asked again with a part hidden.
         told: of each sentence of the thought, what happens without it.
-        max_bytes: most bytes of maps, before they are packed; see `settings_within`.
-
-    Raises:
-        InputError: if even the mean over layers and heads is too much.
     """
-    settings, layers, heads = settings_within(maps, max_bytes, against)
-    if not layers:
-        state = {**state, "layer": None}
-    if not heads:
-        state = {**state, "head": None}
     data = {
-        "info": _info(maps, against, overlays, told, layers=layers, heads=heads),
-        "state": state,
+        "info": _info(maps, against, overlays, told, carried),
+        "state": carried.nearest(state, maps),
         "pictures": [_base64(maps.picture(number)) for number in range(len(maps.grids))],
-        "maps": dict(_packed(maps, settings)),
-        "against": None if against is None else dict(_packed(against, settings)),
-        "overlays": [_packed_overlay(one, dict.fromkeys(s.layer for s in settings)) for one in overlays],
-        "heads": _packed_heads(maps) if heads else None,
+        "maps": dict(_packed(maps, carried.settings, carried.words)),
+        "against": None if against is None else dict(_packed(against, carried.settings, carried.others)),
+        "overlays": [_packed_overlay(one, carried.layers) for one in overlays],
+        "heads": _packed_heads(maps, *carried.apart),
         "again": [{**one.to_dict(), "picture": _base64(_altered(one))} for one in again],
     }
     code, look = (
@@ -174,8 +135,9 @@ def page(
     )
 
 
-def _packed(maps: Maps, settings: list[Setting]) -> Iterator[tuple[str, dict[str, Any]]]:
-    words = range(len(maps.words))
+def _packed(
+    maps: Maps, settings: list[Setting], words: Sequence[int]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for setting in settings:
         cells = maps.cells(words, setting)
         values, peaks = quantised(cells)
@@ -192,8 +154,11 @@ def _packed(maps: Maps, settings: list[Setting]) -> Iterator[tuple[str, dict[str
         )
 
 
-def _packed_heads(maps: Maps) -> dict[str, Any]:
-    cells = maps.heads.cells
+def _packed_heads(maps: Maps, layers: list[int], heads: list[int]) -> dict[str, Any] | None:
+    """Small maps of the heads that are carried apart; None where there are none."""
+    if not layers or not heads:
+        return None
+    cells = maps.heads.cells[np.ix_(layers, heads)]
     values, peaks = quantised(cells.reshape(-1, cells.shape[-1]))
     return {"peaks": _rounded(peaks), "packed": _deflated(values)}
 
@@ -465,11 +430,24 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             f"<div>{''.join(pictures)}</div><div>{escape(line)}</div>{self._static_words()}{asked}</div>"
         )
 
-    def save_html(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> Path:
+    def save_html(
+        self,
+        path: str | Path,
+        *,
+        layers: Numbers | None = None,
+        heads: Numbers | None = None,
+        words: Sequence[int] | str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Path:
         """Save it as one file that works offline: hovering, boxes, layers and heads as here.
 
         Args:
             path: of the file; one that is there is replaced.
+            layers: numbers of the decoder's layers that the page carries, and None for their mean; None for
+                all and the mean.
+            heads: likewise.
+            words: numbers of the words whose maps it carries, "thought" or "answer"; None for all.  The text
+                stays whole.
             max_bytes: most bytes of maps, before they are packed.  Where all layers and heads are more,
                 the page carries all layers with the mean of their heads, or the mean of all.
 
@@ -477,24 +455,32 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
             The path.
 
         Raises:
-            InputError: if it cannot be written, or even the mean is more than ``max_bytes``.
+            InputError: for a layer, head or word that is not there, or more than ``max_bytes``.
+            DiskError: if it cannot be written there.
         """
-        state = {name: getattr(self, name) for name in STATE}
-        text = page(
-            self._maps,
-            state=state,
-            against=self._against,
-            overlays=self._overlays,
-            again=self.again,
-            told=self._without,
-            max_bytes=max_bytes,
-        )
-        return write(path, text)
+        return write(path, self._page(layers, heads, words, max_bytes))
 
     def __repr__(self) -> str:
         return f"AttentionExplorer({len(self.words)} words, {len(self._maps.grids)} pictures)"
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _page(
+        self, layers: Numbers | None, heads: Numbers | None, words: Sequence[int] | str | None, max_bytes: int
+    ) -> str:
+        """The page that `save_html` writes, as text."""
+        carried = chosen(
+            self._maps, self._against, layers=layers, heads=heads, words=words, max_bytes=max_bytes
+        )
+        return page(
+            self._maps,
+            carried=carried,
+            state={name: getattr(self, name) for name in STATE},
+            against=self._against,
+            overlays=self._overlays,
+            again=self.again,
+            told=self._without,
+        )
 
     @property
     def _shown(self) -> Sequence[int]:
@@ -563,7 +549,9 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
 
     @traitlets.default("info")
     def _first_info(self) -> dict[str, Any]:
-        return _info(self._maps, self._against, self._overlays, self._without)
+        return _info(
+            self._maps, self._against, self._overlays, self._without, everything(self._maps, self._against)
+        )
 
     @traitlets.validate("word", "beside")
     def _check_word(self, proposal: Any) -> int | None:
@@ -651,6 +639,10 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         if kind == "hide":
             self.hide(content["box"], content["image"])
             return {}, []
+        if kind == "save":
+            layers, heads = (read_numbers(content[name], name) for name in ("layers", "heads"))
+            text = self._page(layers, heads, content["words"], MAX_BYTES)
+            return {}, [text.encode("utf-8", "replace")]
         if kind == "overlay":
             self._check_overlay({"value": content["overlay"]})
             return self._overlays[content["overlay"]].at(maps.setting(content["layer"]).layer).packed()
@@ -724,16 +716,21 @@ def _info(
     against: Maps | None,
     overlays: Sequence[Overlay],
     told: Sequence[str],
-    *,
-    layers: bool = True,
-    heads: bool = True,
+    carried: Carried,
 ) -> dict[str, Any]:
     """What a view needs to know at the start, with what is told of each sentence, and of the other reply."""
-    info = maps.info(layers=layers, heads=heads)
+    info = maps.info()
     lines = [*told, *[""] * len(info["sentences"])]
     rows = [{**one, "told": line} for one, line in zip(info["sentences"], lines, strict=False)]
     other = None if against is None else _other_info(maps, against)
-    return {**info, "sentences": rows, "against": other, "overlays": [one.info() for one in overlays]}
+    choices = carried.to_dict()
+    return {
+        **info,
+        "choices": choices,
+        "sentences": rows,
+        "against": other,
+        "overlays": [one.info() for one in overlays],
+    }
 
 
 def _other_info(maps: Maps, against: Maps) -> dict[str, Any]:

@@ -390,12 +390,8 @@ class Maps:
 
     # -- for a view ------------------------------------------------------------------------------
 
-    def info(self, *, layers: bool = True, heads: bool = True) -> dict[str, Any]:
-        """What a view needs to know at the start, as plain JSON values.
-
-        Args:
-            layers, heads: whether these can be chosen.
-        """
+    def info(self) -> dict[str, Any]:
+        """What a view needs to know at the start, as plain JSON values."""
         return {
             "words": [_word_info(word) for word in self.words],
             "prompt": [_word_info(word) for word in self.prompt],
@@ -405,7 +401,6 @@ class Maps:
             "layers": self.attention.n_layers,
             "numbers": list(self.attention.layers),
             "heads": self.attention.n_heads,
-            "choices": {"layers": layers, "heads": heads},
             "best": list(self.heads.best),
             "opening": self._opening_words(),
             "spotlight": asdict(SPOTLIGHT),

@@ -13,10 +13,14 @@ function makeOthers(info, state, parent) {
   if (!info.against) return [];
   const { names: [own, other], words } = info.against;
   make("div", "label", parent, { textContent: `compared with ${other}: choose a word here, or the one at the same place of the answer is taken` });
-  const elements = makeWords(words, parent, `Words of the reply ${other}: arrow keys choose the one that is compared with ${own}, Escape lets go`);
+  const elements = makeWords(words, info.choices.others, parent, `Words of the reply ${other}: arrow keys choose the one that is compared with ${own}, Escape lets go`);
+  const carried = info.choices.others;
   const list = elements[0].closest(".wbx-words");
   list.classList.add("wbx-others");
-  const of = (event) => elements.indexOf(event.target.closest?.(".wbx-word"));
+  const of = (event) => {
+    const found = elements.indexOf(event.target.closest?.(".wbx-word"));
+    return carried.includes(found) ? found : -1;
+  };
   list.addEventListener("click", (event) => {
     const word = of(event);
     if (word >= 0) state.set({ opposite: state.get("opposite") === word ? null : word });
@@ -25,10 +29,10 @@ function makeOthers(info, state, parent) {
     const word = of(event);
     if (word < 0) return;
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    const target = { Home: 0, End: words.length - 1, Enter: word, " ": word }[event.key] ?? (step && word + step);
+    const target = { Home: carried[0], End: carried.at(-1), Enter: word, " ": word }[event.key] ?? stepped(carried, word, step);
     if (event.key === "Escape") state.set({ opposite: null });
-    else if (target === undefined) return;
-    else if (elements[target]) {
+    else if (target === undefined && !step) return;
+    else if (target !== undefined) {
       state.set({ opposite: target });
       elements[target].focus();
     }
@@ -43,7 +47,7 @@ function drawOthers({ info, others, opposite, oppositeMap: map }) {
   others.forEach((element, word) => {
     element.classList.toggle("wbx-kept", word === opposite);
     element.setAttribute("aria-selected", String(word === opposite));
-    element.tabIndex = word === (opposite ?? 0) ? 0 : -1;
+    element.tabIndex = word === (opposite ?? info.choices.others[0]) ? 0 : -1;
     shadeWord(element, slotShare(map, info.against.prompt.length + word), map ? map.textPeak : 0);
   });
 }

@@ -212,7 +212,7 @@ function listenToBare(root, change) {
   for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(name, () => bare(false));
   const key = (held) => (event) => {
     const wanted = event.key.toLowerCase() === "b" || (event.target === button && (event.key === " " || event.key === "Enter"));
-    if (!wanted || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!wanted || event.target.type === "text" || event.ctrlKey || event.metaKey || event.altKey) return;
     bare(held);
     event.preventDefault();
     event.stopPropagation();

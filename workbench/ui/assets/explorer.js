@@ -47,7 +47,7 @@ function mount(el, state, source) {
   if (info.question) make("div", "question", text, { textContent: info.question });
   const prompt = makePrompt(info, text);
   const sentences = makeSentences(info, state, text);
-  const words = makeWords(info.words, text, "Words of the reply: arrow keys move, Enter keeps one, Escape lets go");
+  const words = makeWords(info.words, info.choices.words, text, "Words of the reply: arrow keys move, Enter keeps one, Escape lets go");
   const others = makeOthers(info, state, text);
   const heads = makeHeads(info, state, text);
   const legend = make("div", "legend", root);
@@ -62,6 +62,7 @@ function mount(el, state, source) {
   };
   const boxPanel = makeBoxPanel(view, root);
   const again = makeAgain(root);
+  makeSave(view, root);
   view.boxPanel = boxPanel;
   view.pictures = info.pictures.map((_, number) => makePicture(info, number, source, album, setBox));
   view.twins = view.pictures.map((picture) => makeTwin(picture, album));
@@ -103,7 +104,7 @@ function mount(el, state, source) {
   }
   async function glance() {
     const [word, image, sinks] = ["word", "image", "sinks"].map((name) => state.get(name));
-    if (!info.choices.heads || gone) return;
+    if (!heads.shown || gone) return;
     try {
       view.grid = await source.grid({ word, image, sinks });
     } catch {
@@ -151,7 +152,7 @@ function listenToWords(view) {
   const { root, state, words } = view;
   const list = root.querySelector(".wbx-words");
   const of = (event) => {
-    const found = event.target.closest?.(".wbx-word");
+    const found = event.target.closest?.(".wbx-word[data-word]");
     return found ? Number(found.dataset.word) : null;
   };
   const show = (word) => word !== state.get("word") && state.set({ word });
@@ -182,14 +183,15 @@ function listenToWords(view) {
     const word = of(event);
     if (word === null) return;
     const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    const target = { Home: 0, End: words.length - 1 }[event.key] ?? (step && word + step);
+    const carried = view.info.choices.words;
+    const target = { Home: carried[0], End: carried.at(-1) }[event.key] ?? stepped(carried, word, step);
     if (event.key === "Enter" || event.key === " ") pin(word);
     else if (event.key.toLowerCase() === "p") keepBeside(state, word);
     else if (event.key === "Escape") {
       view.pinned = false;
       state.set({ word: null, sentence: null });
-    } else if (target === undefined) return;
-    else if (words[target]) {
+    } else if (target === undefined && !step) return;
+    else if (target !== undefined) {
       view.pinned = false;
       words[target].focus();
     }
@@ -272,7 +274,7 @@ function drawWords(view) {
     element.classList.toggle("wbx-kept", word === kept);
     element.classList.toggle("wbx-spoken", spoken.has(word));
     element.setAttribute("aria-selected", String(word === current));
-    element.tabIndex = word === (current ?? 0) ? 0 : -1;
+    element.tabIndex = word === (current ?? info.choices.words[0]) ? 0 : -1;
     shadeWord(element, looks ? looks.share[word] : slotShare(map, info.prompt.length + word), most);
   });
   root.dataset.word = current ?? "";

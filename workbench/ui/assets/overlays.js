@@ -13,7 +13,7 @@ function makeChoice(info, state, parent) {
     ...info.overlays.map(({ name, unit }, overlay) => ({ name, title: `${name}: ${unit}`, chosen: { overlay } })),
   ];
   if (entries.length < 2) return () => {};
-  const bar = make("div", "buttons wbx-choice", parent);
+  const bar = make("div", "choice", parent);
   bar.setAttribute("role", "group");
   bar.setAttribute("aria-label", "Which map lies on the picture");
   const buttons = entries.map(({ name, title, chosen }) => {

@@ -11,18 +11,20 @@ function makeHeads(info, state, parent) {
   canvas.setAttribute("aria-label", "Every head, layers down and heads across: arrow keys choose one, M shows the mean of all");
   const mean = make("button", "button", panel, { type: "button", textContent: "mean of all heads" });
   mean.addEventListener("click", () => state.set({ layer: null, head: null }));
-  if (!info.choices.heads) {
+  const { layers, heads } = apart(info);
+  if (!layers.length || !heads.length) {
     panel.hidden = true;
-    return { draw: () => {} };
+    return { shown: false, draw: () => {} };
   }
-  const side = Math.max(9, Math.min(46, Math.floor(WIDEST / info.heads)));
+  mean.hidden = info.choices.layers[0] !== null || info.choices.heads[0] !== null;
+  const side = Math.max(9, Math.min(46, Math.floor(WIDEST / heads.length)));
   const left = 22;
   const top = 14;
   const at = (event) => {
     const { left: x, top: y } = canvas.getBoundingClientRect();
-    const head = Math.floor((event.clientX - x - left) / side);
-    const layer = Math.floor((event.clientY - y - top) / side);
-    return layer >= 0 && head >= 0 && layer < info.layers && head < info.heads ? { layer, head } : null;
+    const head = heads[Math.floor((event.clientX - x - left) / side)];
+    const layer = layers[Math.floor((event.clientY - y - top) / side)];
+    return layer !== undefined && head !== undefined ? { layer, head } : null;
   };
   canvas.addEventListener("click", (event) => at(event) && state.set(at(event)));
   canvas.addEventListener("pointermove", (event) => {
@@ -31,29 +33,35 @@ function makeHeads(info, state, parent) {
   });
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (event.key.toLowerCase() === "m") state.set({ layer: null, head: null });
+    if (event.key.toLowerCase() === "m" && !mean.hidden) state.set({ layer: null, head: null });
     else if (step) {
-      const clip = (value, count) => Math.min(Math.max(value, 0), count - 1);
+      const moved = (there, from, by) => there[Math.min(Math.max(there.indexOf(from) + by, 0), there.length - 1)];
       const [layer, head] = [state.get("layer") ?? info.best[0], state.get("head") ?? info.best[1]];
-      state.set({ layer: clip(layer + step[0], info.layers), head: clip(head + step[1], info.heads) });
+      state.set({ layer: moved(layers, layer, step[0]), head: moved(heads, head, step[1]) });
     } else return;
     event.preventDefault();
     event.stopPropagation();
   });
   const draw = (grid, of) => {
     const unit = window.devicePixelRatio || 1;
-    canvas.style.width = `${left + side * info.heads + 2}px`;
-    canvas.style.height = `${top + side * info.layers + 2}px`;
-    canvas.width = Math.round((left + side * info.heads + 2) * unit);
-    canvas.height = Math.round((top + side * info.layers + 2) * unit);
+    canvas.style.width = `${left + side * heads.length + 2}px`;
+    canvas.style.height = `${top + side * layers.length + 2}px`;
+    canvas.width = Math.round((left + side * heads.length + 2) * unit);
+    canvas.height = Math.round((top + side * layers.length + 2) * unit);
     const context = canvas.getContext("2d");
     context.scale(unit, unit);
     paintNumbers(context, canvas, info, { left, top, side });
     if (grid) paintHeads(context, grid, { left, top, side });
-    frameHead(context, canvas, state, { left, top, side });
+    frameHead(context, canvas, info, state, { left, top, side });
     caption.textContent = `every head: ${of}`;
   };
-  return { draw };
+  return { shown: true, draw };
+}
+
+/** The layers and heads that can be chosen one by one. */
+function apart({ choices }) {
+  const [layers, heads] = [choices.layers, choices.heads].map((all) => all.filter((one) => one !== null));
+  return { layers, heads };
 }
 
 /** Numbers of layers and heads along the edges, as many as have room. */
@@ -62,13 +70,14 @@ function paintNumbers(context, canvas, info, { left, top, side }) {
   context.font = "10px system-ui, sans-serif";
   context.textBaseline = "middle";
   const every = Math.max(1, Math.ceil(18 / side));
-  for (let head = 0; head < info.heads; head += every) {
+  const { layers, heads } = apart(info);
+  for (let head = 0; head < heads.length; head += every) {
     context.textAlign = "center";
-    context.fillText(head, left + (head + 0.5) * side, top / 2);
+    context.fillText(heads[head], left + (head + 0.5) * side, top / 2);
   }
-  for (let layer = 0; layer < info.layers; layer += every) {
+  for (let layer = 0; layer < layers.length; layer += every) {
     context.textAlign = "right";
-    context.fillText(info.numbers[layer], left - 5, top + (layer + 0.5) * side);
+    context.fillText(info.numbers[layers[layer]], left - 5, top + (layer + 0.5) * side);
   }
 }
 
@@ -93,14 +102,15 @@ function paintHeads(context, { shape, values }, { left, top, side }) {
 }
 
 /** A frame round the chosen head, or along the chosen layer or head where the other is the mean. */
-function frameHead(context, canvas, state, { left, top, side }) {
+function frameHead(context, canvas, info, state, { left, top, side }) {
   const [layer, head] = [state.get("layer"), state.get("head")];
   context.strokeStyle = getComputedStyle(canvas).color;
   context.lineWidth = 2;
   const wide = canvas.clientWidth - left - 2;
   const tall = canvas.clientHeight - top - 2;
-  const x = head === null ? left : left + head * side;
-  const y = layer === null ? top : top + layer * side;
+  const { layers, heads } = apart(info);
+  const x = head === null ? left : left + heads.indexOf(head) * side;
+  const y = layer === null ? top : top + layers.indexOf(layer) * side;
   context.strokeRect(x - 1, y - 1, head === null ? wide : side, layer === null ? tall : side);
 }
 
@@ -203,4 +213,50 @@ function makeAgain(parent) {
     }
     list.dataset.count = count;
   };
+}
+
+/** A small form: which layers, heads and words a page carries; the kernel writes it, the browser keeps it. */
+function makeSave({ info, state, source }, parent) {
+  if (!source.save) return;
+  const fold = make("details", "save", parent);
+  make("summary", "", fold, { textContent: "Save page" });
+  const form = make("form", "form", fold);
+  const fields = ["layers", "heads"].map((name) => {
+    const label = make("label", "slider", form, { textContent: name });
+    return make("input", "field", label, { type: "text", name, value: "all", size: 12, title: "all, or numbers and ranges: 0, 2-4, mean" });
+  });
+  const parts = ["all", ...new Set(info.words.map(({ part }) => part).filter(Boolean)), "the shown one"];
+  let words = 0;
+  const group = make("div", "parts", form, { textContent: "words" });
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", "Words whose maps the page carries");
+  const buttons = parts.map((textContent, number) => {
+    const button = make("button", "button", group, { type: "button", textContent });
+    button.addEventListener("click", () => press(number));
+    return button;
+  });
+  const press = (number) => {
+    words = number;
+    buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === number)));
+  };
+  press(0);
+  const save = make("button", "button", form, { type: "submit", textContent: "Save" });
+  const note = make("span", "note", form);
+  note.setAttribute("role", "status");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const wanted = [null, ...parts.slice(1, -1), [state.get("word")].filter((word) => word !== null)][words];
+    save.disabled = true;
+    note.textContent = "Saving …";
+    try {
+      const page = await source.save({ layers: fields[0].value, heads: fields[1].value, words: wanted });
+      const link = make("a", "", null, { href: URL.createObjectURL(new Blob([page], { type: "text/html" })), download: "attention.html" });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      note.textContent = `attention.html, ${Math.ceil(page.length / 1000)} kB`;
+    } catch (error) {
+      note.textContent = error.message;
+    }
+    save.disabled = false;
+  });
 }

@@ -21,8 +21,9 @@ function nameControl(element, word) {
   element.dataset.token = word.text.trim();
 }
 
-/** A reply's words in their blocks; returns their elements. */
-function makeWords(words, parent, label) {
+/** A reply's words in their blocks, those without a map faint; returns their elements. */
+function makeWords(words, carried, parent, label) {
+  const there = new Set(carried);
   const list = make("div", "words", parent, { tabIndex: -1 });
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", label);
@@ -39,9 +40,10 @@ function makeWords(words, parent, label) {
     const before = /^\s*/.exec(word.text)[0];
     const after = word.text.trim() ? /\s*$/.exec(word.text)[0] : "";
     if (word.text.trim() && before) block.append(before);
-    const element = make("span", "word", block, { textContent: shown(word), tabIndex: number ? -1 : 0 });
+    const element = make("span", "word", block, { textContent: shown(word), tabIndex: number === carried[0] ? 0 : -1 });
     element.setAttribute("role", "option");
-    element.dataset.word = number;
+    if (there.has(number)) element.dataset.word = number;
+    else Object.assign(element, { title: "This page carries no map of this word" }).classList.add("wbx-absent");
     if (word.name) nameControl(element, word);
     if (!word.text.trim()) element.classList.add("wbx-blank");
     if (after || word.text.includes("\n")) block.append(word.text.includes("\n") ? "\n" : after);
@@ -49,15 +51,18 @@ function makeWords(words, parent, label) {
   });
 }
 
-/** A slider from "mean" over the numbers 0 to count - 1; null stands for the mean. */
-function makeSlider(name, numbers, enabled, parent, change) {
+/** A slider over what can be chosen, of which null stands for the mean; numbers are what it tells of the others. */
+function makeSlider(name, choices, numbers, parent, change) {
+  const least = choices[0] === null ? -1 : 0; // so that a value is a number where all can be chosen
   const label = make("label", "slider", parent);
   make("span", "", label, { textContent: name });
-  const input = make("input", "", label, { type: "range", min: -1, max: numbers.length - 1, step: 1, disabled: !enabled });
+  const input = make("input", "", label, {
+    type: "range", min: least, max: least + choices.length - 1, step: 1, disabled: choices.length < 2,
+  });
   const output = make("output", "", label);
-  input.addEventListener("input", () => change(Number(input.value) < 0 ? null : Number(input.value)));
+  input.addEventListener("input", () => change(choices[Number(input.value) - least]));
   return (value) => {
-    input.value = value ?? -1;
+    input.value = least + choices.indexOf(value);
     output.textContent = value === null ? "mean" : numbers[value];
     input.setAttribute("aria-valuetext", output.textContent);
   };
@@ -80,6 +85,7 @@ function makeSentences(info, state, parent) {
   const buttons = info.sentences.map(({ text }, number) => {
     const button = make("button", "button", bar, { type: "button", textContent: `${number + 1}`, title: text });
     button.setAttribute("aria-label", `Sentence ${number + 1}: ${text}`);
+    button.disabled = !info.sentences[number].words.every((word) => info.choices.words.includes(word));
     button.addEventListener("click", () =>
       state.set(state.get("sentence") === number ? { sentence: null } : { sentence: number, word: null }));
     return button;
@@ -87,6 +93,9 @@ function makeSentences(info, state, parent) {
   make("span", "note", bar, { textContent: "sentences of the thought" });
   return () => buttons.forEach((button, number) => button.setAttribute("aria-pressed", String(state.get("sentence") === number)));
 }
+
+/** The word that lies some steps among those that have a map; undefined beyond their ends, or for no step. */
+const stepped = (carried, word, step) => (step ? carried[carried.indexOf(word) + step] : undefined);
 
 /** The button that puts the shown word's map beside whatever is shown next, or takes it away. */
 function makeBeside(info, state, parent) {
@@ -108,8 +117,8 @@ function keepBeside(state, word) {
 
 function makeControls(info, state, parent) {
   const bar = make("div", "controls", parent);
-  const layer = makeSlider("layer", info.numbers, info.choices.layers, bar, (value) => state.set({ layer: value }));
-  const head = makeSlider("head", [...Array(info.heads).keys()], info.choices.heads, bar, (value) => state.set({ head: value }));
+  const layer = makeSlider("layer", info.choices.layers, info.numbers, bar, (value) => state.set({ layer: value }));
+  const head = makeSlider("head", info.choices.heads, [...Array(info.heads).keys()], bar, (value) => state.set({ head: value }));
   const sinks = makeCheck("sinks", "Positions that draw attention whatever is asked; without them the rest is shared out anew",
     bar, (value) => state.set({ sinks: value }));
   const strength = makeStrength(bar, (value) => state.set({ strength: value }));

@@ -1,7 +1,8 @@
 // Where maps come from: a kernel that is asked for each as it is needed, or a page that carries them.  Both have
 // map({word, layer, head, sinks, against: true for the other reply}) -> {values, peak, shares, texts, textPeak}, looks({image, box, layer, head, sinks})
 // -> {share, lift (a number for each word), heads}, grid({word, image, sinks}) -> {shape, values},
-// overlay({overlay, layer}) -> {values (signed bytes), peak, words, says}, picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}).
+// overlay({overlay, layer}) -> {values (signed bytes), peak, words, says}, picture(image) -> ImageBitmap, again(number) -> what was asked again, and close(); a kernel has hide({image, box}) and
+// save({layers, heads, words}) -> bytes of a page.
 
 const KEPT = 64 * 1024 * 1024; // bytes of maps kept in the browser
 const PATIENCE = 600; // seconds until a silent kernel is given up
@@ -135,6 +136,7 @@ function kernelSource(model) {
     overlay: (request) => known({ kind: "overlay", ...request }),
     picture: async (image) => pictureOf((await ask({ kind: "picture", image })).buffers[0]),
     hide: (request) => ask({ kind: "hide", ...request }),
+    save: async (request) => bytesOf((await ask({ kind: "save", ...request })).buffers[0]),
     again: async (number) => {
       const reply = await ask({ kind: "again", number });
       return { ...reply.told, bitmap: await pictureOf(reply.buffers[0]) };
@@ -153,12 +155,13 @@ async function inflate(text) {
 /** The heads that look at some cells most, beyond what they look at the picture anyway; as `Maps.heads_on`. */
 function headsOn({ values, peaks }, inside, grids, info, cells) {
   const area = grids.reduce((sum, grid) => sum + grid.rows * grid.cols, 0);
+  const { layers, heads } = apart(info);
   const found = peaks.map((peak, at) => {
     const value = (cell) => (values[at * cells + cell] * peak) / 255;
     const share = inside.reduce((sum, cell) => sum + value(cell), 0);
     let total = 0;
     for (const grid of grids) for (let cell = grid.start; cell < grid.start + grid.rows * grid.cols; cell++) total += value(cell);
-    return { layer: Math.floor(at / info.heads), head: at % info.heads, share, score: share - (total * inside.length) / area };
+    return { layer: layers[Math.floor(at / heads.length)], head: heads[at % heads.length], share, score: share - (total * inside.length) / area };
   });
   return found.filter(({ score }) => score > BEYOND).sort((a, b) => b.score - a.score).slice(0, BUTTONS);
 }
@@ -176,7 +179,8 @@ function thumbnailsOf(shares, grid, info) {
     }));
   const most = largest.reduce((a, b) => Math.max(a, b), 0) || 1;
   const values = Uint8Array.from(largest, (share) => Math.round(255 * Math.sqrt(share / most)));
-  return { shape: [info.layers, info.heads, down, across], values };
+  const { layers, heads } = apart(info);
+  return { shape: [layers.length, heads.length, down, across], values };
 }
 
 /** Maps that a page carries: data.maps[setting] = {peaks, shares, packed}; each is unpacked when it is needed. */
@@ -190,6 +194,7 @@ function pageSource(data) {
     const [values, slots] = await Promise.all([inflate(packed), inflate(texts)]);
     return { peaks, shares, values, textPeaks, slots, bytes: values.length + slots.length };
   });
+  const rowOf = ({ word, against }) => data.info.choices[against ? "others" : "words"].indexOf(word);
   const overlays = remember(async ({ overlay, layer }) => {
     const { peak, words, values, says } = data.overlays[overlay][layer ?? "mean"];
     return overlayIn(peak, words, ...(await Promise.all([inflate(values), inflate(says)])));
@@ -203,7 +208,8 @@ function pageSource(data) {
   return {
     map: async (request) => {
       const all = await at(request);
-      const { word, against } = request;
+      const word = rowOf(request);
+      const { against } = request;
       const { prompt, words } = against ? data.info.against : data.info;
       const slots = prompt.length + words.length;
       return {
@@ -219,11 +225,11 @@ function pageSource(data) {
       const own = data.info.pictures[request.image].grids;
       const inside = own.flatMap((grid) => cellsInside(grid, request.box).map((cell) => grid.start + cell));
       const area = inside.length / own.reduce((sum, grid) => sum + grid.rows * grid.cols, 0);
-      const share = peaks.map((peak, word) =>
-        inside.reduce((sum, cell) => sum + (values[word * cells + cell] * peak) / 255, 0));
-      const lift = share.map((part, word) => {
-        const whole = shares[word][request.image];
-        return whole > 0 && area > 0 ? part / whole / area : 0;
+      const [share, lift] = [data.info.words.map(() => 0), data.info.words.map(() => 0)]; // none of a word without a map
+      data.info.choices.words.forEach((word, row) => {
+        const whole = shares[row][request.image];
+        share[word] = inside.reduce((sum, cell) => sum + (values[row * cells + cell] * peaks[row]) / 255, 0);
+        lift[word] = whole > 0 && area > 0 ? share[word] / whole / area : 0;
       });
       return { share, lift, heads: data.heads ? headsOn(await heads(), inside, own, data.info, cells) : [] };
     },
@@ -231,10 +237,11 @@ function pageSource(data) {
       if (!data.heads) throw new Error("This page does not carry the heads apart.");
       const grid = data.info.pictures[image].grids[0];
       const shares = [];
-      for (let layer = 0; layer < data.info.layers; layer++) {
-        for (let head = 0; head < data.info.heads; head++) {
+      const there = apart(data.info);
+      for (const layer of there.layers) {
+        for (const head of there.heads) {
           const from = word === null ? await heads() : await at({ layer, head, sinks });
-          const row = word === null ? layer * data.info.heads + head : word;
+          const row = word === null ? shares.length : rowOf({ word });
           const start = row * cells + grid.start;
           const values = from.values.subarray(start, start + grid.rows * grid.cols);
           shares.push(Float32Array.from(values, (value) => (value * from.peaks[row]) / 255));
