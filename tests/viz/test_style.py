@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from workbench.errors import InputError
-from workbench.viz.style import DPI, MODES, SERIES, columns, panels, titled, wrapped
+from workbench.viz.style import DPI, MODES, SERIES, columns, panels, titled, token_text, wrapped
 
 
 def lightness(colour: str) -> float:
@@ -60,3 +60,19 @@ def test_a_table_without_a_column_or_a_row_is_refused_with_the_call_that_makes_i
     with pytest.raises(InputError, match="without rows"):
         columns(pd.DataFrame(columns=["family"]), ("family",), "summarise(scored)")
     assert len(columns([{"family": "chain"}], ("family",), "summarise(scored)")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<|dummy_84|>", "‹control›"),
+        ("<unused12>", "‹control›"),
+        ("</think>", "</think>"),
+        (" Mail", "Mail"),
+        ("\n", "↵"),
+        (" ", "·"),
+        ("incomprehensible", "incomprehe…"),
+    ],
+)
+def test_tokens_are_shown_in_one_line_and_reserved_ones_have_no_name(text: str, shown: str) -> None:
+    assert token_text(text, 11) == shown

@@ -10,6 +10,7 @@ layout and texts in the header.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,7 @@ __all__ = [
     "rolled",
     "save_attention",
     "sink_table",
+    "tag_name",
     "unpack",
 ]
 
@@ -890,6 +892,18 @@ def _names(attention: Attention, tokens: Span) -> dict[str, Any]:
 
 FORMAT = "workbench.attention"
 VERSION = 1
+
+
+TAG = re.compile(r"<[|/]*([^<>|]+)\|?>")
+
+
+def tag_name(text: str) -> str:
+    """What a control token is called: its own word where it has one, else "control"; "" for other text."""
+    found = TAG.fullmatch(text.strip())
+    if not found:
+        return ""
+    name = found[1].strip("_/ ")
+    return "control" if re.fullmatch(r"(dummy|reserved|unused|extra|special).*\d+", name) else name
 
 
 def save_attention(attention: Attention, path: str | Path) -> Path:

@@ -7,7 +7,6 @@ prompt or of the reply that can be looked at.
 from __future__ import annotations
 
 import io
-import re
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -22,6 +21,7 @@ from PIL import Image
 
 from ..answer import Answer
 from ..attention import Attention
+from ..attention.record import tag_name
 from ..attention.select import as_region
 from ..errors import CapabilityError, InputError
 from ..sentences import sentence_spans
@@ -131,7 +131,7 @@ def prompt_words(attention: Attention) -> tuple[Word, ...]:
     """The words of the prompt, without what stands for pictures."""
     pictures = {p for grid in attention.layout.grids for p in range(grid.start, grid.stop)}
     texts = [p for p in range(attention.layout.length) if p not in pictures]
-    return _joined(attention, texts, "word", lambda attention, token: _tag_name(attention.texts[token]))
+    return _joined(attention, texts, "word", lambda attention, token: tag_name(attention.texts[token]))
 
 
 def _joined(attention: Attention, tokens: Sequence[int], unit: str, name_of: Any) -> tuple[Word, ...]:
@@ -150,18 +150,6 @@ def _joined(attention: Attention, tokens: Sequence[int], unit: str, name_of: Any
     return tuple(words)
 
 
-TAG = re.compile(r"<[|/]*([^<>|]+)\|?>")
-
-
-def _tag_name(text: str) -> str:
-    """What a control token of the prompt is called: its own word, where it has one."""
-    found = TAG.fullmatch(text.strip())
-    if not found:
-        return ""
-    name = found[1].strip("_/ ")
-    return "control" if re.fullmatch(r"(dummy|reserved|unused|extra|special).*\d+", name) else name
-
-
 def _control_name(attention: Attention, token: int) -> str:
     """What a token between the reply's parts does: "think" opens, "answer" ends the thought, "end" ends."""
     if attention.part(token) or not attention.texts[token].strip():
@@ -171,7 +159,7 @@ def _control_name(attention: Attention, token: int) -> str:
         return "think"
     if len(answer) and token >= answer.stop:
         return "end"
-    return "answer" if len(thought) or len(answer) else _tag_name(attention.texts[token])
+    return "answer" if len(thought) or len(answer) else tag_name(attention.texts[token])
 
 
 def _continues(before: str, after: str) -> bool:

@@ -23,7 +23,7 @@ from ..synth.sample import Element
 from ..types import PatchGrid
 from .overlay import colour_bar, draw_map, grid_of, sheet_colours
 from .spotlight import cell_names, is_dark, most_on, shade
-from .style import FAINT, INK, SERIES, Figure, columns, panels, plain, record, titled
+from .style import FAINT, INK, SERIES, Figure, columns, named, panels, plain, record, titled, token_text
 from .thinking import percent
 
 __all__ = ["difference", "sheet", "timeline", "token_strip"]
@@ -173,7 +173,7 @@ def _name_tokens(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlabel("token of the reply", fontsize=9)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     if "text" in rows and len(rows) <= 60:
-        names = [str(t).replace("\n", "↵").strip()[:14] or "·" for t in rows["text"]]
+        names = [token_text(str(text), 14) for text in rows["text"]]
         axes.set_xticks(range(len(rows)), names, rotation=90, fontsize=8)
         for text in axes.get_xticklabels():
             text.set_parse_math(False)
@@ -353,7 +353,7 @@ def _flow(texts: Sequence[str], per_line: int, breaks: set[int]) -> tuple[list[t
     """(line, column, shown text) of each token in lines of ``per_line`` letters, and the number of lines."""
     line, at, places = 0, 0, []
     for number, text in enumerate(texts):
-        shown = text.replace("\n", "↵").replace("\t", " ")[:per_line] or "·"
+        shown = named(text).replace("\n", "↵").replace("\t", " ")[:per_line] or "·"
         if at and (at + len(shown) > per_line or number in breaks):
             line, at = line + 1, 0
         places.append((line, at, shown))

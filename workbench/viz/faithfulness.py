@@ -148,7 +148,8 @@ def maps(
         frames(panel, [r.box for r in regions if r.image == image])
         panel.set_title(one.method, fontsize=9, color=INK)
         below = [found[number].finding.kind] if number < len(found) else []
-        panel.set_xlabel("\n".join([*below, f"strongest: {top:.2g}"]), fontsize=8, color=INK)
+        told = "\n".join([*below, f"strongest: {top:.2g}"])
+        panel.set_xlabel(told, fontsize=8, color=INK, labelpad=14)  # below the bar of known length
     label = attributions[0].target.label
     good = sum(one.finding.kind == "better than random" for one in found)
     finding = f": {good} of {len(found)} maps are better than random" if found else ""

@@ -21,7 +21,20 @@ from ..types import Box
 from .attention import difference
 from .overlay import ATTENTION, _picture, frames, grid_of, sheet_colours
 from .spotlight import SPOTLIGHT
-from .style import FAINT, INK, SERIES, Figure, by_group, columns, panels, plain, record, titled, wrapped
+from .style import (
+    FAINT,
+    INK,
+    SERIES,
+    Figure,
+    by_group,
+    columns,
+    panels,
+    plain,
+    record,
+    titled,
+    token_text,
+    wrapped,
+)
 from .thinking import percent
 
 __all__ = ["knockout", "knockout_matrix", "mode_pair", "patching", "thought"]
@@ -98,9 +111,7 @@ def knockout(cut: Knockout, *, width: float = 8.0) -> Figure:
         )  # fmt: skip
     axes.set_ylim(top=1.15 * top)
     if len(rows) <= 60:
-        axes.set_xticks(
-            places, [t.replace("\n", "↵").strip()[:14] or "·" for t in rows["token"]], rotation=90
-        )
+        axes.set_xticks(places, [token_text(text, 14) for text in rows["token"]], rotation=90)
         for text in axes.get_xticklabels():
             text.set_parse_math(False)
     axes.set_xlim(-0.6, len(rows) - 0.4)

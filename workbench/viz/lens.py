@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from ..attention.record import tag_name
 from ..errors import InputError
 from ..interpret.lens_record import LogitLens, Says
 from ..names import verb
 from ..stats import bootstrap_mean
 from .overlay import _picture, colour_bar, sheet_colours
 from .spotlight import shade
-from .style import FAINT, INK, SERIES, Figure, by_group, panels, plain, record, titled
+from .style import FAINT, INK, SERIES, Figure, by_group, panels, plain, record, titled, token_text
 from .thinking import percent
 
 if TYPE_CHECKING:
@@ -106,9 +107,16 @@ def lens_table(lens: LogitLens, *, tokens: Sequence[int] | None = None, width: f
         for column, word in enumerate(table["says"]):
             ink = "white" if values[row, column] > 0.55 else INK
             axes.text(
-                column, row, _shown(word), fontsize=7.5, ha="center", va="center", color=ink, parse_math=False
+                column,
+                row,
+                token_text(word, SHORT),
+                fontsize=7.5,
+                ha="center",
+                va="center",
+                color=ink,
+                parse_math=False,
             )
-    names = [_shown(lens.words[lens.answer.token_ids[token]]) for token in chosen]
+    names = [token_text(lens.words[lens.answer.token_ids[token]], SHORT) for token in chosen]
     axes.set_yticks(range(len(chosen)), names, fontsize=8)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
@@ -157,6 +165,7 @@ def decision(lenses: LogitLens | Mapping[str, Sequence[LogitLens]], *, width: fl
     assert first.decision is not None, "checked in _odds"
     think, other = first.decision["think"].iloc[0], first.decision["other"].iloc[0]
     axes.set_ylabel("log-odds of thinking (nats)", fontsize=9)
+    other = "an answer at once" if tag_name(other) else token_text(other, SHORT)
     for align, word in (("bottom", f"above: {think}"), ("top", f"below: {other}")):
         axes.text(
             0.99, 0, word, transform=axes.get_yaxis_transform(), ha="right", va=align, fontsize=8,
@@ -186,7 +195,7 @@ def _words(axes: Axes, picture: Image.Image, said: Says, least: float, wide: flo
     for row, start, stop, _ in [run for run in runs if run[3] >= least][:MOST]:
         x1, y1, _, y2 = said.grid.box(row, start)
         x2 = said.grid.box(row, stop - 1)[2]
-        word = _shown(said.words[row, start])
+        word = token_text(said.words[row, start], SHORT)
         fits = 1.7 * points * (x2 - x1) / max(3, len(word))
         size = min(9.0, 0.62 * points * (y2 - y1), fits)
         if size < 3.0:
@@ -213,11 +222,6 @@ def _spread(last: int) -> list[int]:
 
 def _layer_name(layer: int, last: int) -> str:
     return f"layer {layer}" + (" (projector)" if layer == 0 else " (last)" if layer == last else "")
-
-
-def _shown(word: str) -> str:
-    word = word.replace("\n", "↵").strip() or "·"
-    return word if len(word) <= SHORT else word[: SHORT - 1] + "…"
 
 
 def _odds(lens: LogitLens) -> np.ndarray:

@@ -13,6 +13,7 @@ from matplotlib import figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from ..attention.record import tag_name
 from ..errors import InputError
 
 __all__ = [
@@ -23,10 +24,12 @@ __all__ = [
     "Look",
     "by_group",
     "columns",
+    "named",
     "panels",
     "plain",
     "record",
     "titled",
+    "token_text",
     "wrapped",
 ]
 
@@ -113,6 +116,17 @@ def titled(drawn: Figure, text: str) -> None:
 def wrapped(text: str, per_line: int) -> str:
     """Text in lines of at most ``per_line`` characters; its own line breaks are kept."""
     return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, per_line) or [""])
+
+
+def named(text: str) -> str:
+    """A token's text, or "‹control›" for a control token whose name says nothing ("<|dummy_84|>")."""
+    return "‹control›" if tag_name(text) == "control" else text
+
+
+def token_text(text: str, most: int) -> str:
+    """A token as it is shown: `named`, in one line, cut after ``most`` characters."""
+    text = named(text).replace("\n", "↵").strip() or "·"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def record(given: object, kind: type[R], made_by: str) -> R:
