@@ -81,6 +81,25 @@ def test_the_lens_draws_what_thinking_helps_and_hurts() -> None:
     assert title(drawn) == f"{said}points over auto"
 
 
+def test_a_count_of_none_hurt_stands_clear_of_the_names_of_the_rows() -> None:
+    drawn = figures.mode_lens(statistics.mode_lens(rows()).assign(hurts=0))
+    drawn.draw_without_rendering()
+    left = drawn.axes[0]
+    edge = left.get_window_extent().x0
+    zeros = [text for text in left.texts if text.get_text() == "0" and text.get_ha() == "right"]
+    assert len(zeros) == 2
+    assert all(text.get_window_extent().x0 > edge for text in zeros)
+
+
+def test_a_legend_is_not_wider_than_its_figure() -> None:
+    one = [row for row in rows() if row["benchmark"] == rows()[0]["benchmark"]]
+    drawn = figures.router(statistics.router_curve(one), statistics.router_gain(one))
+    drawn.draw_without_rendering()
+    legend = drawn.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= drawn.bbox.x1
+
+
 def test_a_lens_without_auto_is_drawn_too() -> None:
     table = statistics.mode_lens([row for row in rows() if row["mode"] != "auto"])
     assert table["auto"].isna().all()

@@ -8,6 +8,7 @@ import pytest
 from workbench.ablate.studies import interval
 from workbench.errors import InputError
 from workbench.viz import ablate as figures
+from workbench.viz.style import MODES
 
 VALUES = pd.DataFrame(
     [
@@ -31,6 +32,25 @@ def test_lines_go_through_the_means_and_every_run_is_a_dot() -> None:
     assert line.get_ydata() == pytest.approx([0.21, 0.46, 0.71])
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["thinking", "direct"]
     assert "It rises" in drawn._suptitle.get_text()
+
+
+def test_lines_stand_beside_one_another_and_keep_to_their_amount() -> None:
+    drawn = figures.runs_by_amount(VALUES, "share", value="accuracy", line="mode", label="share", title="x")
+    first, second = (bars[0].get_xdata() for bars in drawn.axes[0].containers)
+    assert (second - first > 0.02).all()
+    assert abs((first + second) / 2 - [0.0, 0.5, 1.0]).max() < 1e-9
+    assert (second - first < 0.25).all(), "nearer to its own amount than to the next"
+
+
+def test_panels_of_one_quantity_have_one_colour_and_modes_their_own() -> None:
+    drawn = figures.runs_by_kind(VALUES, "share", value="accuracy", panel="domain", title="x")
+    assert len({axes.containers[0][0].get_color() for axes in drawn.axes}) == 1
+    drawn = figures.runs_by_kind(VALUES, "share", value="accuracy", panel="mode", title="x")
+    assert [axes.get_title() for axes in drawn.axes] == ["thinking", "direct"]
+    assert [axes.containers[0][0].get_color() for axes in drawn.axes] == [
+        MODES["think"].colour,
+        MODES["nothink"].colour,
+    ]
 
 
 def test_kinds_stand_below_each_other_with_their_interval() -> None:

@@ -297,6 +297,8 @@ def runs_by_amount(
 ) -> Figure:
     """A quantity that grows: each run a dot, a line through the means, bars for their 95% interval.
 
+    Lines stand a little beside one another, so that their intervals can be told apart.
+
     Args:
         values: from `per_run`.
         x: column of the quantity.
@@ -312,14 +314,20 @@ def runs_by_amount(
     needed = [name for name in (x, value, line, panel) if name]
     found = columns(values, needed, MADE_BY)
     names = list(dict.fromkeys(found[panel])) if panel else [""]
+    kinds = list(dict.fromkeys(found[line]))
+    beside = _beside(found[x], len(kinds))
     drawn, axes = panels(1, len(names), width=2.2 + 2.6 * len(names), height=3.4, sharey=True)
     for place, name in zip(axes, names):
         rows = found[found[panel] == name] if panel else found
-        for number, kind in enumerate(dict.fromkeys(rows[line])):
-            look = _look(str(kind), number)
+        for number, kind in enumerate(kinds):
             one = rows[rows[line] == kind].sort_values(x)
-            groups = [(at, _shares(group[value])) for at, group in one.groupby(x)]
-            place.plot(one[x], one[value], linestyle="", marker=".", color=look.colour, alpha=0.5)
+            if one.empty:
+                continue
+            look = _look(str(kind), number)
+            groups = [(at + beside[number], _shares(group[value])) for at, group in one.groupby(x)]
+            place.plot(
+                one[x] + beside[number], one[value], linestyle="", marker=".", color=look.colour, alpha=0.5
+            )
             _bars(place, [at for at, _ in groups], [made for _, made in groups], look)
         place.set_xlabel(label)
         place.set_title(str(name), fontsize=10, color=INK)
@@ -352,8 +360,8 @@ def runs_by_kind(
     parts = list(dict.fromkeys(found[panel]))
     height = 1.2 + 0.34 * len(names)
     drawn, axes = panels(1, len(parts), width=2.0 + 2.6 * len(parts), height=height, sharex=True, sharey=True)
-    for number, (place, part) in enumerate(zip(axes, parts)):
-        look = SERIES[number % len(SERIES)]
+    for place, part in zip(axes, parts):
+        look = _look(str(part), 0)  # a panel's own colour would stand for a difference
         for at, name in enumerate(names):
             runs = found[(found[panel] == part) & (found[kind] == name)][value]
             if runs.empty:
@@ -365,7 +373,7 @@ def runs_by_kind(
                 [mean], [-at], xerr=spread, color=look.colour, marker=look.marker, markersize=6,
                 markeredgecolor=INK, markeredgewidth=0.5, elinewidth=1.6,
             )  # fmt: skip
-        place.set_title(str(part), fontsize=10, color=INK)
+        place.set_title(look.label, fontsize=10, color=INK)
         place.xaxis.set_major_formatter("{x:.0%}")
         place.set_xlabel(value)
         plain(place)
@@ -378,6 +386,13 @@ def _shares(runs: object) -> tuple[float, float, float]:
     """Mean of some shares and its interval, which is drawn only as far as shares go."""
     mean, low, high = interval(runs)
     return (mean, max(0.0, low), min(1.0, high)) if np.isfinite(low) else (mean, low, high)
+
+
+def _beside(amounts: pd.Series, lines: int) -> np.ndarray:
+    """How far each line is moved along x, of which the next amount leaves room for all: ``[lines]``."""
+    there = np.unique(amounts.to_numpy(dtype=float))
+    gap = float(np.diff(there).min()) if len(there) > 1 else 1.0
+    return (np.arange(lines) - (lines - 1) / 2) * min(0.12 * gap, 0.4 * gap / lines)
 
 
 def _look(name: str, number: int) -> Look:

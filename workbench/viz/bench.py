@@ -136,6 +136,7 @@ def mode_lens(table: pd.DataFrame) -> Figure:
         left.annotate(f"{row.helps}", (100 * row.helps / row.n, place), (4, 0), **_TEXT)
         left.annotate(f"{row.hurts}", (-100 * row.hurts / row.n, place), (-4, 0), **{**_TEXT, "ha": "right"})
     left.set_xlabel("items that change (%), thinking against direct")
+    left.use_sticky_edges = False  # bars of length 0 need room for their numbers, too
     left.margins(x=0.18)
     left.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
     for name, look in {"direct": MODES["nothink"], "auto": MODES["auto"], "think": MODES["think"]}.items():
@@ -244,7 +245,8 @@ def router(curve: object, gain: object = None) -> Figure:
     for panel in axes[len(names) :]:
         panel.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    wide = 4 if across > 1 else 2
+    drawn.legend(handles, labels, loc="outside lower center", ncols=wide, frameon=False, fontsize=9)
     titled(drawn, _routed(gained, names))
     return drawn
 
