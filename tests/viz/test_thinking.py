@@ -104,6 +104,27 @@ def test_the_choice_shows_the_share_of_thoughts_and_p_think(scored: list[Scored]
     assert "100% of the several-step questions and 0% of the one-look questions" in title(drawn)
 
 
+def test_families_that_are_always_or_never_thought_about_are_one_row() -> None:
+    kinds = {
+        "chain": 1.0,
+        "arrows": 1.0,
+        "gui_links": 1.0,
+        "bar_value": 0.0,
+        "read_sign": 0.0,
+        "gui_find": 0.0,
+    }
+    table = pd.DataFrame([row(name, "auto", 10, 20, thinks=k, p_think=k) for name, k in kinds.items()])
+    names = ["all 3 families, multi-step", "all 3 families, single-step"]
+    drawn = viz.choice(table)
+    assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == names
+    assert series(drawn, "opened a thought, with 95% interval")[0] == [100, 0]
+    low = drawn.axes[0].containers[0].lines[2][0].get_segments()[0][0][0]
+    assert low == pytest.approx(100 * wilson(60, 60)[0]), "of all their questions"
+    table.loc[0, "thinks"] = 0.5
+    names = [text.get_text() for text in viz.choice(table).axes[0].get_yticklabels()]
+    assert names == ["chain", "arrows", "gui_links", "all 3 families"]
+
+
 def test_the_choice_needs_auto(scored: list[Scored]) -> None:
     with pytest.raises(InputError, match="auto"):
         viz.choice(summarise([s for s in scored if str(s.answer.mode) == "think"]))

@@ -300,6 +300,8 @@ def cost(table: pd.DataFrame) -> Figure:
 def choice(table: pd.DataFrame) -> Figure:
     """What the model does when the choice is its own: p_think and the share of thoughts, by family.
 
+    Families of a kind that it always thinks about, or never, are one row.
+
     Args:
         table: as for `accuracy`, with rows of mode "auto".
 
@@ -308,7 +310,7 @@ def choice(table: pd.DataFrame) -> Figure:
     """
     rows = _grouped(table, ("family", "mode", "n", "thinks", "p_think"), SUMMARISE)
     rows = columns(rows[rows["mode"] == "auto"], ("family",), "evaluate(vlm, modes=['auto'])")
-    rows = rows.assign(thoughts=(rows["thinks"] * rows["n"]).round().astype(int))
+    rows = _alike(rows.assign(thoughts=(rows["thinks"] * rows["n"]).round().astype(int)))
     bounds = [wilson(int(k), int(n)) for k, n in zip(rows["thoughts"], rows["n"], strict=True)]
     rows = rows.assign(low=[low for low, _ in bounds], high=[high for _, high in bounds])
     drawn, axes = _by_family(rows, 1)
@@ -326,6 +328,23 @@ def choice(table: pd.DataFrame) -> Figure:
     _legend(drawn)
     titled(drawn, choices(rows))
     return drawn
+
+
+def _alike(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of families, those of a kind in one where all of them think always or all of them never."""
+    made = []
+    for _, kind in rows.groupby(rows["several_steps"].astype(bool), sort=False):
+        n, thoughts = int(kind["n"].sum()), int(kind["thoughts"].sum())
+        if len(kind) < 3 or thoughts not in (0, n):
+            made.append(kind)
+            continue
+        mean = float(np.average(kind["p_think"], weights=kind["n"]))
+        one = {"family": f"all {len(kind)} families", "n": n, "thoughts": thoughts, "thinks": thoughts / n}
+        made.append(kind.iloc[:1].assign(**one, p_think=mean))
+    found = pd.concat(made)
+    doubled = found["family"].duplicated(keep=False)  # both kinds may have as many families
+    kinds = found["several_steps"].astype(bool).map(GROUPS)
+    return found.assign(family=found["family"].mask(doubled, found["family"] + ", " + kinds))
 
 
 def budget(table: pd.DataFrame) -> Figure:
