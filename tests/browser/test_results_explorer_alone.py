@@ -110,6 +110,7 @@ def click_a_point(page: Page) -> None:
     page.locator(".wbx-point[aria-label='maths, thinking'] .wbx-shape").click()
     title = page.locator(".wbx-items-part .wbx-title")
     assert title.inner_text().startswith("10 items of maths, thinking")
+    assert page.locator(".wbx-name").count() >= 3
     card = page.locator(".wbx-card .case")
     card.wait_for()
     assert "gold: yes" in card.inner_text()

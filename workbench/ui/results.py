@@ -140,6 +140,7 @@ class ResultsExplorer(HasStatic, anywidget.AnyWidget):
             parts = [benchmark] * several[1] + [run] * several[0] + [MODES[mode]]
             of = [at for at, key in enumerate(keys) if key[0] == run and benchmark in (key[1], MEAN)]
             told = {"id": ids.setdefault((run, benchmark, mode), len(ids)), "name": ", ".join(parts)}
+            told["label"] = ", ".join(parts[:-1] or parts)  # the mode is seen by shape and colour
             points.append({**_plain(one), **told, "groups": of})
         lens = [
             {**_plain(one), "group": keys.index((one["run"], one["benchmark"])), "name": _name(one, several)}

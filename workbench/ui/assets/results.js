@@ -220,7 +220,11 @@ function paintFronts({ points, scale }, parent) {
 
 function paintPoints(view, parent, hear) {
   const { info, state, points, scale } = view;
-  const taken = points.map((point) => box(across(scale.x.of(point.cost)), down(scale.y.of(point.accuracy)), 14, 14));
+  const taken = points.flatMap((point) => {
+    const [x, y] = [across(scale.x.of(point.cost)), down(scale.y.of(point.accuracy))];
+    const [north, south] = [point.high, point.low].map((share) => down(scale.y.of(share)));
+    return [box(x, y, 14, 14), box(x, (north + south) / 2, 2, south - north)];
+  });
   points.forEach((point, at) => {
     const [x, y] = [across(scale.x.of(point.cost)), down(scale.y.of(point.accuracy))];
     const own = svg("g", "point", parent, { tabindex: at ? -1 : 0, role: "button", "aria-label": point.name, style: `--mode:${info.modes[point.mode].colour}` });
@@ -230,8 +234,8 @@ function paintPoints(view, parent, hear) {
     svg("path", "interval", own, { d: `M${west} ${y}H${east}M${x} ${south}V${north}` });
     svg("circle", "touch", own, { cx: x, cy: y, r: 13 });
     svg("path", point.on_front ? "shape wbx-on" : "shape", own, { d: SHAPES[point.mode], transform: `translate(${x} ${y})` });
-    const place = points.length <= NAMED && besides(point.name, x, y, taken);
-    if (place) svg("text", "name", own, { x: place.x, y: place.y }, point.name);
+    const place = points.length <= NAMED && besides(point.label, x, y, taken);
+    if (place) svg("text", "name", own, { x: place.x, y: place.y }, point.label);
     const choose = () => state.set({ point: state.get("point") === point.id ? null : point.id, group: null, which: "wrong" });
     own.addEventListener("click", choose);
     for (const event of ["pointerenter", "focus"]) own.addEventListener(event, () => hear(tell(view, point)));
@@ -434,7 +438,7 @@ function makeLens(view, parent) {
   const says = { helps: "thinking helps", hurts: "thinking hurts", "no difference seen": "no difference seen" };
   return () => {
     table.replaceChildren();
-    row(make("thead", "", table), ["benchmark", "items", "won", "lost", "", "both right", "both wrong", "gain, points (95%)", "after Holm's correction"], "th");
+    row(make("thead", "", table), ["benchmark", "items", "won", "lost", "", "both right", "both wrong", "gain, points (95%)", "after Holm"], "th");
     const body = make("tbody", "", table);
     const groups = new Set(view.inside.flatMap((point) => point.groups));
     for (const one of info.lens.filter(({ group }) => groups.has(group))) {
@@ -504,7 +508,7 @@ function makeItems(view, parent, source) {
       button.textContent = `${label} ${kept[which].length}`;
       button.setAttribute("aria-pressed", String(which === state.get("which")));
     }
-    const found = kept[state.get("which")];
+    const found = kept[state.get("which")].sort((a, b) => source.has(b) - source.has(a)); // what the page carries first
     title.textContent = titleOf(view, found.length);
     view.first = Math.max(0, Math.min(view.first, LINES * Math.floor((found.length - 1) / LINES)));
     const page = found.slice(view.first, view.first + LINES);
@@ -600,6 +604,7 @@ function itemsOfKernel(model) {
   const { ask, close } = asking(model);
   return {
     lines: async () => (await ask({ kind: "lines" })).lines,
+    has: () => true,
     card: async (number) => (await ask({ kind: "card", number })).html,
     close,
   };
@@ -609,6 +614,7 @@ function itemsOfPage({ lines, cards }) {
   const count = Object.keys(cards).length;
   return {
     lines: async () => lines,
+    has: (number) => number in cards,
     card: async (number) => {
       if (number in cards) return cards[number];
       throw new Error(`This page carries the pictures and replies of ${count} of ${lines.item.length} items; this one is not among them.`);
