@@ -1,4 +1,4 @@
-"""The panels in a real JupyterLab, by mouse and keyboard: draw and ask, load a model, move a slider."""
+"""The panels in a real JupyterLab, by mouse and keyboard: draw and ask, load a model, move sliders, run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,19 @@ panel""",
 record = workbench.ablate.microscope(image, budget=576)
 shown = workbench.ui.ResolutionMicroscope(record, image, budgets=(256,))
 shown""",
+    """design = workbench.ablate.dirichlet_design(12, seed=1)
+shares = workbench.ablate.with_reasoning(design, [0.0, 0.3, 0.6] * 4)
+accuracy = (shares["general"] * shares["maths"]).rename("accuracy")
+response = workbench.ablate.fit_response(shares, accuracy, method="quadratic", goal="max")
+run = lambda recipe: f"{recipe.reasoning.share:.0%} with thoughts"
+mixed = workbench.ui.MixtureExplorer(response, run=run)
+mixed""",
 )
 
 
 @pytest.fixture
 def lab(browser: Browser, tmp_path: Path) -> Iterator[LabServer]:
-    """A JupyterLab on a notebook with the three panels."""
+    """A JupyterLab on a notebook with the panels."""
     from lab_server import jupyter_lab
     from readme_pictures import notebook
 
@@ -73,4 +80,18 @@ def test_one_draws_asks_loads_and_moves_a_slider(page: Page, lab: LabServer, tro
     page.get_by_text("At 256 tokens").wait_for()
     page.wait_for_timeout(300)  # milliseconds, until the kernel heard of it
     assert value(page, "shown.budget") == 256
+
+    mixture = page.locator(".wbx-mixture[data-ready='1']")
+    before = value(page, "[mixed.point, mixed.step]")
+    mixture.locator(".wbx-plane").focus()
+    page.keyboard.press("PageUp")
+    mixture.locator("input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    mixture.get_by_role("button", name="Run this point", exact=True).click()
+    amount = mixture.locator("output").inner_text()
+    mixture.get_by_text(f"{amount} with thoughts").wait_for()
+    point, step = value(page, "[mixed.point, mixed.step]")
+    assert point[2] > before[0][2]
+    assert step == before[1] + 1
+    assert value(page, "mixed.results") == [f"{amount} with thoughts"]
     assert not troubles

@@ -4,6 +4,7 @@ const SIDE = 660; // of the triangle, in pixels of its canvas
 const HIGH = Math.round((SIDE * Math.sqrt(3)) / 2);
 const BANDS = 8; // between lines of equal height, about
 const STRIPES = 11; // pixels from one stripe of the hatching to the next
+const OUTSIDE = -32768; // the band of a pixel beyond the triangle
 const PALEST = 0.25; // how much of a colour is left where the surface is least sure
 const [CURVE_WIDE, CURVE_HIGH, LEFT, BELOW] = [660, 190, 76, 26];
 const CLOSE = 0.05; // share up to which a run counts as one of the mark's mixture, or of the slider's amount
@@ -48,6 +49,7 @@ function surfaceOf(info, [values, runs]) {
     const [value, half, run, out] = values.subarray(row, row + 4);
     return { value, half, run, out };
   };
+  const slice = (step) => values.subarray(4 * step * points, 4 * (step + 1) * points);
   const mixtures = info.runs.map((one, number) => ({ ...one, shares: [...runs.subarray(number * domains.length, (number + 1) * domains.length)] }));
   const apart = (shares, others) => shares.reduce((sum, share, domain) => sum + Math.abs(share - others[domain]), 0) / 2;
   const nearest = (point, step) => {
@@ -69,7 +71,7 @@ function surfaceOf(info, [values, runs]) {
     const gaps = amounts.map((one) => Math.abs(one - amount));
     return { point: rounded(parts.map((part) => (steps * part) / total), steps), step: gaps.indexOf(Math.min(...gaps)) };
   };
-  return { points, index, mixtures, composed, apart, told, at, nearest, placed, closest };
+  return { index, slice, mixtures, composed, apart, told, at, nearest, placed, closest };
 }
 
 /** Whole numbers that sum to a total, from numbers that do. */
@@ -163,9 +165,10 @@ function makeTriangle(info, surface, parent, state, move) {
   const mark = makeSvg("g", { class: "wbx-mark" }, marks);
   for (const look of ["wbx-under", "wbx-over"]) makeSvg("path", { d: "M-22 0H-9M9 0H22M0 -22V-9M0 9V22M9 0A9 9 0 1 1 -9 0A9 9 0 1 1 9 0", class: look }, mark);
   listenToTriangle(box, info, state, move);
+  const [raster, shades] = [rasterOf(info.steps, surface.index), shadesOf(info.palette)];
   const painted = new Map(); // step -> what was painted for it
   return ({ point, step, nearest }) => {
-    if (!painted.has(step)) painted.set(step, paintSurface(info, surface, step));
+    if (!painted.has(step)) painted.set(step, paintSurface(info, raster, shades, surface.slice(step)));
     canvas.getContext("2d").putImageData(painted.get(step), 0, 0);
     for (const [spot, amount] of spots) spot.classList.toggle("wbx-away", Math.abs(amount - info.amounts[step]) > CLOSE);
     const top = info.corners.map((corner, side) => info.corners.map((_, other) => (side === other ? info.steps : 0)));
@@ -225,54 +228,64 @@ function listenToTriangle(box, info, state, move) {
   });
 }
 
-/** The surface's pixels at a step of the slider. */
-function paintSurface(info, surface, step) {
-  const image = new ImageData(SIDE, HIGH);
-  const colours = info.palette.map((text) => [1, 3, 5].map((from) => parseInt(text.slice(from, from + 2), 16)));
-  const [low, high] = info.range;
-  const span = high - low || 1;
-  const rows = Array.from({ length: surface.points }, (_, place) => surface.at(place, step));
-  const heights = new Int16Array(SIDE * HIGH).fill(-999); // which band between lines a pixel lies in
+/** The pixels of the triangle, with the three places of the grid around each and what each of them counts. */
+function rasterOf(steps, index) {
+  const [cells, places, weights] = [[], [], []];
   for (let y = 0; y < HIGH; y++) {
-    const up = info.steps * (1 - (y + 0.5) / HIGH);
+    const up = steps * (1 - (y + 0.5) / HIGH);
     for (let x = 0; x < SIDE; x++) {
-      const right = (info.steps * (x + 0.5)) / SIDE - up / 2;
-      if (right < 0 || right + up > info.steps) continue;
-      const { value, half, out } = between(rows, info.steps - right - up, right, surface.index, info.steps);
-      const shade = kept(0, (value - low) / span, 1) * (colours.length - 1);
-      const first = Math.min(Math.floor(shade), colours.length - 2);
-      const cell = y * SIDE + x;
-      heights[cell] = Math.floor(((value - low) / span) * BANDS);
-      const line = (x > 0 && heights[cell - 1] > -999 && heights[cell - 1] !== heights[cell])
-        || (y > 0 && heights[cell - SIDE] > -999 && heights[cell - SIDE] !== heights[cell]);
-      const stripe = out > info.far ? (x + y) % STRIPES : STRIPES;
-      for (let channel = 0; channel < 3; channel++) {
-        const plain = colours[first][channel] + (shade - first) * (colours[first + 1][channel] - colours[first][channel]);
-        image.data[4 * cell + channel] = line || stripe < 2 ? 20 : stripe < 4 ? 235 : plain;
-      }
-      const sure = 1 - (1 - PALEST) * kept(0, (2 * half) / span, 1);
-      image.data[4 * cell + 3] = 255 * (stripe < 4 ? 0.6 : line ? 0.55 : sure);
+      const right = (steps * (x + 0.5)) / SIDE - up / 2;
+      const left = steps - right - up;
+      if (right < 0 || left < 0) continue;
+      const [i, k] = [Math.floor(left), Math.floor(right)];
+      const [a, b] = [left - i, right - k];
+      const lower = a + b <= 1 || i + k + 2 > steps; // of the two small triangles that share a side
+      cells.push(y * SIDE + x);
+      places.push(index(lower ? [i, k] : [i + 1, k + 1]), index([i + 1, k]), index([i, k + 1]));
+      weights.push(...(lower ? [1 - a - b, a, b] : [a + b - 1, 1 - b, 1 - a]));
     }
   }
-  return image;
+  return { cells: Uint32Array.from(cells), places: Uint16Array.from(places), weights: Float32Array.from(weights) };
 }
 
-/** What the surface says between three places of the grid. */
-function between(rows, left, right, index, steps) {
-  const [i, k] = [Math.min(Math.floor(left), steps - 1), Math.floor(right)];
-  const [a, b] = [left - i, right - k];
-  const lower = a + b <= 1 || i + k + 2 > steps;
-  const [one, two, three] = lower
-    ? [[i, k, 1 - a - b], [i + 1, k, a], [i, k + 1, b]]
-    : [[i + 1, k + 1, a + b - 1], [i + 1, k, 1 - b], [i, k + 1, 1 - a]];
-  const found = { value: 0, half: 0, out: 0 };
-  for (const [down, across, weight] of [one, two, three]) {
-    const row = rows[index([down, Math.min(across, steps - down)])];
-    found.value += weight * row.value;
-    found.half += weight * row.half;
-    found.out += weight * row.out;
+/** 256 colours from a few, as bytes. */
+function shadesOf(palette) {
+  const colours = palette.map((text) => [1, 3, 5].map((from) => parseInt(text.slice(from, from + 2), 16)));
+  return Uint8Array.from({ length: 3 * 256 }, (_, at) => {
+    const place = (Math.floor(at / 3) / 255) * (colours.length - 1);
+    const first = Math.min(Math.floor(place), colours.length - 2);
+    return Math.round(colours[first][at % 3] + (place - first) * (colours[first + 1][at % 3] - colours[first][at % 3]));
+  });
+}
+
+/** The surface's pixels at a step of the slider: colours, lines of equal height, and stripes beyond the runs. */
+function paintSurface(info, { cells, places, weights }, shades, told) {
+  const { data } = new ImageData(SIDE, HIGH);
+  const [low, high] = info.range;
+  const span = high - low || 1;
+  const bands = new Int16Array(SIDE * HIGH).fill(OUTSIDE);
+  for (let number = 0; number < cells.length; number++) {
+    let [value, half, out] = [0, 0, 0];
+    for (let corner = 3 * number; corner < 3 * number + 3; corner++) {
+      const row = 4 * places[corner];
+      value += weights[corner] * told[row];
+      half += weights[corner] * told[row + 1];
+      out += weights[corner] * told[row + 3];
+    }
+    const cell = cells[number];
+    const height = (value - low) / span;
+    bands[cell] = Math.floor(height * BANDS);
+    const [before, above] = [bands[cell - 1], bands[cell - SIDE] ?? OUTSIDE];
+    const line = (before !== OUTSIDE && before !== bands[cell]) || (above !== OUTSIDE && above !== bands[cell]);
+    const stripe = out > info.far ? ((cell % SIDE) + Math.floor(cell / SIDE)) % STRIPES : STRIPES;
+    const shade = 3 * Math.round(255 * kept(0, height, 1));
+    const ink = line || stripe < 2 ? 20 : 235;
+    const drawn = line || stripe < 4;
+    for (let channel = 0; channel < 3; channel++) data[4 * cell + channel] = drawn ? ink : shades[shade + channel];
+    const sure = 1 - (1 - PALEST) * kept(0, (2 * half) / span, 1);
+    data[4 * cell + 3] = 255 * (stripe < 4 ? 0.6 : line ? 0.55 : sure);
   }
-  return found;
+  return new ImageData(data, SIDE, HIGH);
 }
 
 function makeLegend(info, parent) {
