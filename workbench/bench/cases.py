@@ -357,7 +357,7 @@ def _reply_html(reply: Reply) -> str:
         verdict = f"{reply.value:.2f}"
     facts = [verdict]
     if not math.isnan(reply.tokens):
-        facts.append(f"{reply.tokens:.0f} tokens")
+        facts.append(f"{reply.tokens:.0f} token{'s' * (round(reply.tokens) != 1)}")
     if not math.isnan(reply.seconds):
         facts.append(f"{reply.seconds:.2f} s")
     if not math.isnan(reply.p_think):

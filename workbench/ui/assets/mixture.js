@@ -11,6 +11,11 @@ const CLOSE = 0.05; // share up to which a run counts as one of the mark's mixtu
 const KERNEL_GONE = "The kernel of this explorer is gone. Run its cell again.";
 const percentOf = (share) => `${Number((100 * share).toPrecision(3))}%`;
 const numberOf = (value) => String(Number(value.toPrecision(4)));
+/** An end of a scale, as exact as the scale is long: no "-4.656e-8" beside 0.2. */
+const endOf = (value, span) => {
+  const step = 10 ** (Math.floor(Math.log10(span || 1)) - 2);
+  return numberOf(Math.round(value / step) * step || 0);
+};
 const kept = (low, value, high) => Math.min(high, Math.max(low, value));
 
 /** An element of a drawing that scales. */
@@ -290,10 +295,11 @@ function paintSurface(info, { cells, places, weights }, shades, told) {
 
 function makeLegend(info, parent) {
   const legend = make("figcaption", "legend", parent);
+  const span = info.range[1] - info.range[0];
   const better = { max: " (higher is better)", min: " (lower is better)" }[info.goal] || "";
-  make("span", "", legend, { textContent: `${info.metric}${better} ${numberOf(info.range[0])}` });
+  make("span", "", legend, { textContent: `${info.metric}${better} ${endOf(info.range[0], span)}` });
   make("span", "bar", legend).style.background = `linear-gradient(to right, ${info.palette.join(", ")})`;
-  make("span", "", legend, { textContent: numberOf(info.range[1]) });
+  make("span", "", legend, { textContent: endOf(info.range[1], span) });
   make("span", "", legend, { textContent: "paler: less sure" });
   make("span", "hatched", legend);
   make("span", "", legend, { textContent: "beyond the runs" });
@@ -343,7 +349,7 @@ function makeCurve(info, surface, parent) {
       makeSvg("circle", { cx, cy: y(mean), r: 5, class: "wbx-run" }, drawing);
     }
     makeSvg("path", { d: `M${x(info.amounts[step])} 0V${CURVE_HIGH - BELOW}`, class: "wbx-now" }, drawing);
-    for (const value of [low, high]) makeSvg("text", { x: LEFT - 8, y: y(value) + 5, "text-anchor": "end" }, drawing, numberOf(value));
+    for (const value of [low, high]) makeSvg("text", { x: LEFT - 8, y: y(value) + 5, "text-anchor": "end" }, drawing, endOf(value, high - low));
     for (const amount of [info.amounts[0], info.amounts.at(-1)]) {
       makeSvg("text", { x: x(amount), y: CURVE_HIGH - 6, "text-anchor": amount ? "end" : "start" }, drawing, percentOf(amount));
     }
