@@ -64,6 +64,21 @@ def test_text_of_models_is_shown_and_not_run(results, monkeypatch) -> None:
     assert "8 of 8 items" in shown._repr_mimebundle_()["text/html"]
 
 
+def test_the_page_carries_what_the_controls_leave_and_says_so(results, tmp_path) -> None:
+    shown = failures(results, pattern="think only")
+    shown.sort.value = "tokens"
+    shown.text.value = "question"
+    page = shown.save_html(tmp_path / "deep" / "page.html").read_text(encoding="utf-8")
+    assert "4 items (think only, with &quot;question&quot;)" in page
+    places = [page.index(f"question {item}<") for item in ("11", "7", "5", "1")]
+    assert places == sorted(places), "in the order that is shown"
+    assert HOSTILE not in page
+    assert "4 items" in page
+    few = shown.save_html(tmp_path / "few.html", limit=1).read_text(encoding="utf-8")
+    assert "1 of 4 items" in few
+    assert "question 7<" not in few
+
+
 def test_its_style_stays_inside_of_it(results) -> None:
     style = failures(results).static().partition("<style>")[2].partition("</style>")[0]
     rules = [rule for rule in style.replace("\n", "").split("}") if rule]

@@ -35,6 +35,7 @@ __all__ = [
     "case_html",
     "cases",
     "export_failures",
+    "write_cases",
 ]
 
 CASE_STYLE = """
@@ -303,9 +304,37 @@ def export_failures(
         InputError: for a pattern, sort or filter that does not exist.
     """
     found = cases(results, pattern=pattern, **chosen)  # type: ignore[arg-type]
+    return write_cases(results, found, path, limit=limit, title=title, which=pattern or "")
+
+
+def write_cases(
+    results: Results,
+    found: Sequence[Case],
+    path: str | Path,
+    *,
+    limit: int | None,
+    title: str,
+    which: str = "",
+) -> Path:
+    """Write items into one HTML file, as `export_failures` does.
+
+    Args:
+        results: that they are of.
+        found: the items, in the order of the page.
+        path: of the file; replaced if it is there.
+        limit: most items; the page says how many there are.
+        title: of the page.
+        which: what chose the items, in words.
+
+    Returns:
+        The path.
+
+    Raises:
+        DiskError: if it cannot be written.
+    """
     shown = found if limit is None else found[:limit]
     told = f"{len(shown)} of {len(found)} items" if len(shown) < len(found) else f"{len(found)} items"
-    told += f" ({pattern})" if pattern else ""
+    told += f" ({which})" if which else ""
     target = local_path(path)
     with writing(path):
         target.parent.mkdir(parents=True, exist_ok=True)

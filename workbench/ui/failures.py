@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
 
-from ..bench.cases import CASE_STYLE, PATTERNS, SORTS, Case, case_html, cases
+from ..bench.cases import CASE_STYLE, PATTERNS, SORTS, Case, case_html, cases, write_cases
 from ..bench.results import Results
 from ..html import frame
 from .widget import HasStatic
@@ -56,11 +57,29 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
         self._draw()
 
     def static(self) -> str:
-        """The first items as HTML that needs no kernel; `bench.export_failures` writes a whole page."""
+        """The first items as HTML that needs no kernel; `save_html` writes a whole page."""
         shown = self.found[:STATIC]
         told = f"{len(shown)} of {len(self.found)} items"
         inside = "".join(case_html(self._results, case) for case in shown)
         return f'<div class="workbench-failures"><style>{CASE_STYLE}</style><p>{told}</p>{inside}</div>'
+
+    def save_html(self, path: str | Path, *, limit: int | None = 200) -> Path:
+        """Save the items that the controls leave as one file that works offline and filters by itself.
+
+        Args:
+            path: of the file; one that is there is replaced.
+            limit: most items, with their pictures; the page says how many there are.
+
+        Returns:
+            The path.
+
+        Raises:
+            DiskError: if it cannot be written.
+        """
+        chosen = [self.benchmark.value, self.category.value, self.pattern.value]
+        text = f'with "{self.text.value}"' if self.text.value else None
+        which = ", ".join(str(one) for one in (*chosen, text) if one)
+        return write_cases(self._results, self.found, path, limit=limit, title="Failures", which=which)
 
     def page(self) -> list[Case]:
         """The items on the page that is shown."""
