@@ -68,6 +68,29 @@ def test_p_think_is_the_models_own_in_every_mode(vlm):
     assert 0 < expected < 1
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"suppress_tokens": None},
+        {"begin_suppress_tokens": None},
+        {"bad_words_ids": None},
+        {"forced_eos_token_id": None},
+        {"repetition_penalty": 3.0},
+        {"no_repeat_ngram_size": 1},
+        {"min_new_tokens": 30},
+        {"max_new_tokens": 2},
+        {"num_beams": 3},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_no_setting_of_a_checkpoint_changes_a_greedy_reply(vlm, monkeypatch, setting):
+    plain = vlm.ask(PICTURE, "What?", max_tokens=8)
+    (name, value), first = next(iter(setting.items())), plain.reply_ids[0]
+    value = value or {"bad_words_ids": [[first]], "forced_eos_token_id": first}.get(name, [first])
+    monkeypatch.setattr(vlm.model.generation_config, name, value)
+    assert vlm.ask(PICTURE, "What?", max_tokens=8).reply_ids == plain.reply_ids
+
+
 def test_greedy_reply_ignores_shipped_sampling_settings(vlm):
     assert vlm.model.generation_config.do_sample
     first = vlm.ask(PICTURE, "What?", max_tokens=12)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import os
 import re
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,14 @@ MOST_STEPS = 1_000_000
 MOST_LETTERS = 20_000_000
 """Letters of the longest prompt that a chat template may write."""
 
+MOST_MEMORY = 1_000_000_000
+"""Bytes by which the process may grow while a chat template is rendered."""
+
 MOST_NUMBER = 1_000_000
 """Largest number that a chat template may name."""
+
+MOST_FACTOR = 1_000
+"""Largest number by which a chat template may multiply."""
 
 _PROCESSOR_TOKENS = (
     "image_token", "video_token", "audio_token", "boi_token", "eoi_token", "fake_image_token",
@@ -259,7 +266,8 @@ def check_template(source: str) -> None:
     """Refuse a chat template whose arithmetic alone could fill memory or last for ever.
 
     Raises:
-        InputError: for a power, or a number beyond `MOST_NUMBER`; what is no template is left to Jinja.
+        InputError: for a power, a number beyond `MOST_NUMBER`, or a product other than by a number up to
+            `MOST_FACTOR`; what is no template is left to Jinja.
     """
     import jinja2
     from jinja2 import nodes
@@ -276,11 +284,23 @@ def check_template(source: str) -> None:
         raise InputError(
             "a chat template that computes with huge numbers", f"numbers up to {MOST_NUMBER:,}, and no power"
         )
+    if not all(map(_is_small, tree.find_all(nodes.Mul))):
+        raise InputError(
+            "a chat template that multiplies without bound", f"products by a number up to {MOST_FACTOR:,}"
+        )
+
+
+def _is_small(product: Any) -> bool:
+    """Whether a product of Jinja's is of one factor by a small number that is written out."""
+    factors = [getattr(side, "value", None) for side in (product.left, product.right)]
+    nested = type(product) in (type(product.left), type(product.right))
+    return not nested and any(isinstance(one, (int, float)) and one <= MOST_FACTOR for one in factors)
 
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """End a template that runs for ever, after `MOST_STEPS` of its lines; only this thread is watched."""
+    """End a template that runs for ever, after `MOST_STEPS` of its lines, or that takes `MOST_MEMORY`, which
+    thirty doublings do; only this thread's lines are watched."""
     left = MOST_STEPS
 
     def line(frame: FrameType, event: str, value: object) -> Any:
@@ -288,17 +308,45 @@ def _bounded() -> Iterator[None]:
         left -= 1
         if left < 0:
             raise RuntimeError(f"it does not end within {MOST_STEPS:,} steps")
+        if held() - at_first > MOST_MEMORY:
+            raise MemoryError(f"it takes more than {MOST_MEMORY / 1e9:.0f} GB of memory")
         return line
 
     def call(frame: FrameType, event: str, value: object) -> Any:
         return line if frame.f_code.co_filename == "<template>" else None
 
     before = sys.gettrace()
-    sys.settrace(call)
+    with _memory() as held:
+        at_first = held()
+        sys.settrace(call)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[Callable[[], int]]:
+    """Bytes that this process holds, or held at most, as often as it is asked; 0 where nothing tells it."""
     try:
-        yield
+        file = os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        yield _peak
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    try:
+        yield lambda: page * int(os.pread(file, 128, 0).split()[1])
     finally:
-        sys.settrace(before)
+        os.close(file)
+
+
+def _peak() -> int:
+    """Bytes that this process held at most; 0 on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def takes_parts(processor: ProcessorMixin) -> bool:
