@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.metadata import PackageNotFoundError, version
 
 __all__ = [
     "ArgumentError",
@@ -24,6 +25,7 @@ __all__ = [
     "ServerError",
     "UnknownNameError",
     "WorkbenchError",
+    "matching_torchvision",
     "warn",
 ]
 
@@ -121,3 +123,18 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def matching_torchvision() -> str:
+    """How to install the torchvision that fits the PyTorch that is here.
+
+    Another build would bring another PyTorch, or make Transformers unimportable.
+    """
+    try:
+        torch = f"torch {version('torch')}"
+    except PackageNotFoundError:
+        torch = "your torch"
+    return (
+        f"install the torchvision that matches {torch}, from the same package index as torch: "
+        "pip install torchvision --no-deps --index-url ADDRESS_OF_THAT_INDEX"
+    )

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import lazy_loader
 
-from .errors import ArgumentError, InputError, UnknownNameError, WorkbenchError
+from .errors import (
+    ArgumentError,
+    InputError,
+    LoadError,
+    UnknownNameError,
+    WorkbenchError,
+    matching_torchvision,
+)
 
 __all__ = ["ARGUMENTS", "ATTRIBUTES", "Named", "deprecated", "face", "later", "refuse_argument", "verb"]
 
@@ -353,10 +360,43 @@ def face(name: str, file: str, **old: str) -> tuple[Callable[[str], Any], Callab
             deprecated(f"{name}.{wanted}", f"{name}.{now}")
             return getattr(sys.modules[name], now)
         if wanted in public:
-            return get(wanted)
+            try:
+                return get(wanted)
+            except WorkbenchError:
+                raise
+            except (ImportError, OSError, RuntimeError) as error:  # a broken library raises all kinds
+                if (told := _unusable(error)) is None:
+                    raise
+                raise told from error
         raise unknown_name(name, wanted, public)
 
     return __getattr__, names, public
+
+
+#: Whose frames only pass an import on.
+_IMPORTING = {"", "importlib", "_frozen_importlib", "lazy_loader", "transformers", "workbench"}
+
+
+def _unusable(error: BaseException) -> LoadError | None:
+    """What to say where a package that is there fails when it is imported; None for another error."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    if isinstance(error, ModuleNotFoundError):
+        return None
+    trace, names = error.__traceback__, []
+    while trace is not None:
+        names.append(str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+        trace = trace.tb_next
+    package = next((name for name in names if name not in _IMPORTING), None)
+    if package is None:
+        return None
+    why = (str(error) or type(error).__name__).splitlines()[0]
+    fix = f"install a {package} that fits the packages here, or uninstall it"
+    return LoadError(
+        f"{package}, which fails when it is imported: {why}",
+        "packages that were built for one another",
+        f"{matching_torchvision()}; or uninstall it" if package == "torchvision" else fix,
+    )
 
 
 def later(room: str, name: str) -> Callable[..., Any]:  # Any: each verb has arguments and a result of its own

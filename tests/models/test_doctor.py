@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -92,3 +93,31 @@ def test_the_rich_form_escapes():
     assert "<script>" not in shown
     assert "<b>name" not in shown
     assert "<i>cpu" not in shown
+
+
+def test_a_torchvision_of_another_torch_is_named_wherever_it_hurts(tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    broken = 'raise RuntimeError("operator torchvision::nms does not exist")\n'
+    (tmp_path / "torchvision" / "__init__.py").write_text(broken)
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    code = """
+import workbench
+try:
+    workbench.load("nano")
+except workbench.errors.LoadError as error:
+    print(error)
+print(workbench.doctor())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    error, _, report = done.stdout.partition("\n")
+    assert error.startswith("torchvision, which fails when it is imported: operator torchvision::nms does")
+    assert "pip install torchvision --no-deps --index-url" in error
+    assert "can NOT run" in report
+    (line,) = (line for line in report.splitlines() if line.strip().startswith("UNFIT"))
+    assert "torchvision" in line
+    assert "torchvision::nms does not exist" in line
+    assert 'pip install "torchvision"' not in report, "a plain install may bring another PyTorch"

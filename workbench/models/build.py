@@ -24,7 +24,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig
 
-from ..errors import CapabilityError, CheckpointError, InputError, LoadError, WorkbenchError
+from ..errors import (
+    CapabilityError,
+    CheckpointError,
+    InputError,
+    LoadError,
+    WorkbenchError,
+    matching_torchvision,
+)
 from .device import is_out_of_memory
 from .sources import read_config, read_header
 
@@ -42,11 +49,6 @@ __all__ = [
 ]
 
 
-# Another build would bring another PyTorch, or make Transformers unimportable.
-TORCHVISION = (
-    f"install the torchvision that matches torch {torch.__version__}, from the same package index as torch: "
-    "pip install torchvision --no-deps --index-url ADDRESS_OF_THAT_INDEX"
-)
 NATIVE = "phi4-siglip"  # model_type of Phi-4-reasoning-vision
 MOST_LAYERS = 10_000
 _BAR_DELAY = 1.0  # seconds before a bar shows; small models load faster than one can be read
@@ -413,7 +415,7 @@ def _unusable(source: object, error: Exception) -> LoadError:
         wanted = f"tokenizer and preprocessor files beside config.json, and {wanted}"
     fix = "install the package named above" if missing else ""
     if not torchvision_works():
-        fix = "; ".join(filter(None, [fix, f"if it is torchvision, {TORCHVISION}"]))
+        fix = "; ".join(filter(None, [fix, f"if it is torchvision, {matching_torchvision()}"]))
     return LoadError(given, wanted, fix)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import html
 import importlib
+import importlib.util
 import os
 import platform
 import re
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import matching_torchvision
 from ..html import framed
 from .ladder import ladder
 from .memory import free_ram, total_ram
@@ -117,7 +119,7 @@ class Report:
     def __str__(self) -> str:
         lines = [f"The workbench {'can' if self.ok else 'can NOT'} run here."]
         for check in self.checks:
-            mark = "ok" if check.ok else "MISSING" if check.needed else "-"
+            mark = "ok" if check.ok else "-" if not check.needed else "UNFIT" if check.found else "MISSING"
             found = " ".join(filter(None, (check.found or "not found", check.note)))
             lines.append(f"  {mark:<8} {check.name:<16} {found}  [{check.purpose}]")
         lines += [f"  {line}" for line in self._device_lines()]
@@ -165,7 +167,7 @@ def doctor() -> Report:
         _package("torch", "runs the models", needed=True, least=(2, 11), trouble=trouble, note=_build(torch)),
         _package("transformers", "the models", needed=True, least=(5, 17)),
         _package("accelerate", "placing models on devices", needed=True),
-        _package("torchvision", "processors of some families"),
+        _torchvision(),
         _package("torchao", "quantize='int8'"),
         _package("bitsandbytes", "quantize='int4'"),
         _package("jupyterlab", "notebooks"),
@@ -205,6 +207,17 @@ def _package(
     ok = new_enough and not trouble
     force = "--force-reinstall " if found and trouble else "--upgrade " if found else ""
     return Check(name, found, ok, needed, purpose, "" if ok else f'pip install {force}"{wanted}"', note)
+
+
+def _torchvision() -> Check:
+    """Not needed; but where it is broken, Transformers cannot be imported either."""
+    there = importlib.util.find_spec("torchvision") is not None
+    trouble = _import("torchvision")[1] if there else ""
+    found = _package("torchvision", "processors of some families", needed=bool(trouble), trouble=trouble)
+    ok = there and not trouble
+    install = "" if ok else matching_torchvision() + ("; or uninstall it" if trouble else "")
+    note = f"cannot be imported: {trouble}" if trouble else ""
+    return replace(found, ok=ok, found=found.found or ("there" if there else ""), install=install, note=note)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
