@@ -11,6 +11,7 @@ import ipywidgets
 from ..bench.cases import CASE_STYLE, PATTERNS, SORTS, Case, case_html, cases, write_cases
 from ..bench.results import Results
 from ..html import frame
+from ..viz import style
 from .widget import HasStatic
 
 __all__ = ["FailureBrowser", "failures"]
@@ -34,7 +35,8 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
     def __init__(
         self, results: Results, *, pattern: str | None = "any wrong", sort: str = "order", per_page: int = 5
     ) -> None:
-        self._results, self._per_page, self._at = results, per_page, 0
+        self._results = style.record(results, Results, "workbench.bench.run(vlm, tasks)")
+        self._per_page, self._at = per_page, 0
         self.found: list[Case] = cases(results, pattern=pattern, sort=sort)
         self.benchmark = _choice("benchmark", sorted(results.table["benchmark"].unique()))
         categories = sorted(name for name in results.table["category"].unique() if name)

@@ -63,6 +63,10 @@ class ModelPanel(HasStatic, anywidget.AnyWidget):
     problem = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, source: str | PathLike[str] = "nano", *, device: str = "auto") -> None:
+        if not isinstance(source, (str, PathLike)):
+            raise InputError(
+                f"source of type {type(source).__name__}", "what workbench.load takes: text, or a path"
+            )
         self.plan: models.MemoryPlan | None = None
         self._device = pick_device(device)
         self._vlm: models.Model | None = None
