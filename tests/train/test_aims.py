@@ -81,6 +81,10 @@ def test_what_was_not_measured_makes_no_aim() -> None:
     made["evaluation"] |= {"unseen_words": {"n": 100, "accuracy": 0.85}, "direct_seconds": 1.2}
     assert told(made)["words never seen, read exactly: 85.0% (aim: at least 85%)"] is True
     assert told(made)["a direct answer takes 1.20 s (aim: under a second)"] is False
+    made["evaluation"] |= {"auto_held_out": {"n": 100, "several": 0.87, "one": 0.02}}
+    several = "auto thinks on 87.0% of several-step questions in held-out wordings (aim: at least 90%)"
+    assert told(made)[several] is False
+    assert told(made)["auto thinks on 2.0% of perception questions in held-out wordings (aim: at most 10%)"]
 
 
 def test_a_card_of_the_first_world_keeps_its_four_aims() -> None:

@@ -64,3 +64,15 @@ def test_schedule_warms_up_stays_and_falls() -> None:
     assert rates[9:50] == [1.0] * 41
     assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False))
     assert 0 < rates[-1] < 0.05
+
+
+def test_a_restart_leaves_what_came_before_as_it_was_and_ends_at_zero() -> None:
+    alone = Schedule(steps=100, warmup=10, decay=0.5, lr=1.0)
+    again = Schedule(steps=150, warmup=10, decay=0.5, lr=1.0, restart=(100, 0.4))
+    assert [again.rate(step) for step in range(100)] == [alone.rate(step) for step in range(100)]
+    after = [again.rate(step) for step in range(100, 150)]
+    assert after[0] == pytest.approx(0.04)
+    assert 0.3 < max(after) < 0.4, "it falls from the restart on"
+    peak = after.index(max(after))
+    assert after == sorted(after[: peak + 1]) + sorted(after[peak + 1 :], reverse=True)
+    assert 0 < after[-1] < 0.01

@@ -10,7 +10,8 @@ import pytest
 
 from workbench import synth
 from workbench.errors import InputError
-from workbench.train.evaluate import PERTURBATIONS, ROBUSTNESS_SEED, main, robustness
+from workbench.synth import World
+from workbench.train.evaluate import PERTURBATIONS, ROBUSTNESS_SEED, apart, main, robustness
 
 
 class Parrot:
@@ -23,6 +24,36 @@ class Parrot:
         self.modes.append(mode)
         self.questions += questions
         return [SimpleNamespace(text=self.reply) for _ in questions]
+
+
+class Thinker(Parrot):
+    """Thinks about questions that follow arrows or links, and about nothing else."""
+
+    def ask_many(self, images, questions, *, mode, **_):
+        self.questions += questions
+        return [self.ask(None, question, mode=mode) for question in questions]
+
+    def ask(self, images, question, *, mode):
+        thought = "so" if mode == "auto" and "follow" in question.lower() else None
+        facts = {
+            "mode": mode,
+            "thought": thought,
+            "p_think": float(thought is not None),
+            "reply_tokens": 1,
+            "seconds": 0.25,
+        }
+        return SimpleNamespace(text=self.reply, **facts)
+
+
+def test_the_card_tells_when_the_model_thinks_about_wordings_that_it_never_met() -> None:
+    first, second = Thinker("none"), Thinker("none")
+    told = apart(second, World(2), n=2)
+    assert told["direct_seconds"] == 0.25
+    assert told["unseen_words"] == {"n": 2, "accuracy": 0.0}
+    thinks = told["auto_held_out"]
+    assert thinks["n"] == 2
+    assert 0 <= thinks["one"] < 0.1 < thinks["several"] < 1, "words that follow a word are asked for, too"
+    assert apart(first, World(1), n=2) == {"direct_seconds": 0.25}
 
 
 @pytest.mark.parametrize("name", ["moved 1 to 7 px", "border of 8 px"])
@@ -79,6 +110,24 @@ def test_a_thought_is_true_when_every_sentence_is() -> None:
     assert not sample.true("")
     first, *others = sample.trace.split(". ")
     assert not sample.true(". ".join([first.replace("links to", "links from"), *others]))
+
+
+def test_a_place_in_a_thought_is_true_where_it_would_be_right_as_an_answer() -> None:
+    sample = synth.sample("gui_find", 1, seed=2)[0]
+    (width, height), (x1, y1, x2, y2) = sample.images[0].size, sample.boxes[0]
+    name = sample.trace.partition(" is at ")[0]
+
+    def thought(left: float, right: float) -> str:
+        box = [left / width, y1 / height, right / width, y2 / height]
+        return f"{name} is at [{', '.join(f'{v:.4f}' for v in box)}]."
+
+    assert thought(x1, x2) == sample.trace
+    middle = (x1 + x2) / 2
+    for told, true in ((thought(x1 + 5, x2), True), (thought(0, x1), False), (thought(x1, middle), True)):
+        assert sample.true(told) is true is sample.correct(told)
+    assert not sample.true(thought(x1, x2).replace(name, "The picture"))
+    assert not sample.true(f"{name} is at [0.1.2, 0.5, 0.5, 0.5].")
+    assert not sample.true(f"{name} is at {middle}.")
 
 
 def test_bad_requests_name_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,9 +105,12 @@ class Sample(Named, picture="image"):
     truths: tuple[str, ...] = ()
 
     def true(self, thought: str) -> bool:
-        """Whether every sentence of a thought is true of the drawing; an empty thought is not."""
-        said = sentences(thought)
-        return bool(said) and set(said) <= set(self.truths or sentences(self.trace))
+        """Whether every sentence of a thought is true of the drawing; an empty thought is not.
+
+        A place that it names is true by the rule of answers: its point lies in the drawn box.
+        """
+        said, truths = sentences(thought), self.truths or sentences(self.trace)
+        return bool(said) and all(one in truths or any(_says(one, true) for true in truths) for one in said)
 
     def plot(self) -> Figure:
         """The images, where the evidence lies, and the known answer: `workbench.viz.show_sample`."""
@@ -170,6 +173,7 @@ _READS = re.compile(
     rf"({'|'.join(COLOURS)}) sign,?(?: (?:that|which|with|the|word|text|is|labelled))*"
     r" (?:says|reads|saying|reading|text|word|labelled) ([a-z0-9]+)"
 )
+_BOX = re.compile(r"\[{0}, {0}, {0}, {0}\]".format(r"([\d.]+)"))
 _OTHER_WAY = {"right": "left", "below": "above", "under": "above"}
 
 
@@ -189,6 +193,15 @@ def facts_of(text: str) -> set[Fact]:
 def sentences(text: str) -> list[str]:
     """The sentences of a trace; a point within a number ends none."""
     return [part.strip() for part in re.findall(r".+?(?:\.(?!\d)|$)", text) if part.strip()]
+
+
+def _says(said: str, true: str) -> bool:
+    """Whether a sentence says the same as a true one, but for a place that lies in the true one's box."""
+    point, box = parse_point(said) if "[" in said else None, _BOX.search(true)
+    if point is None or box is None or _BOX.sub("[]", said) != _BOX.sub("[]", true):
+        return False
+    x1, y1, x2, y2 = map(float, box.groups())
+    return x1 <= point[0] <= x2 and y1 <= point[1] <= y2
 
 
 def parse_point(text: str) -> tuple[float, float] | None:

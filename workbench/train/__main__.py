@@ -21,7 +21,7 @@ from ..models.load import load
 from ..models.phi4_rv import Phi4RVForConditionalGeneration
 from ..synth import WORLD_1
 from ..terminal import run_one, write
-from .card import add_robustness, write_card
+from .card import COMMANDS, add_robustness, write_card
 from .data import Encoder
 from .evaluate import EVALUATION_SEED, apart, evaluate, robustness, summarise
 from .loop import Trainer, count, phased_trainer
@@ -133,7 +133,7 @@ def measure(
         seed=EVALUATION_SEED,
         world=world.version,
         **apart(vlm, world, n=n),
-        command=f"python -m workbench.train --world {edition.world.version} --work runs/nano --out data/nano",
+        command=COMMANDS[world.version],
     )
     table = robustness(vlm, n=max(1, n // 5), world=world)
     add_robustness(folder, table, n=max(1, n // 5), world=world.version)

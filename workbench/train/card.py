@@ -13,14 +13,19 @@ from typing import Any
 import pandas as pd
 
 from ..errors import CheckpointError
+from ..models.sources import BUILT_IN
 from ..provenance import hardware
 from .aims import aims
 from .loop import TrainConfig
 
-__all__ = ["add_robustness", "hardware", "write_card"]
+__all__ = ["COMMANDS", "add_robustness", "hardware", "write_card"]
 
 
-FIRST_COMMAND = "python -m workbench.train --work runs/nano --out data/nano"
+#: What trains the built-in model of each drawn world again.
+COMMANDS = {
+    1: "python -m workbench.train --work runs/nano --out data/nano",
+    2: "python -m workbench.train --world 2 --init data/nano --work runs/nano-2 --out data/nano-2",
+}
 
 
 def write_card(
@@ -32,7 +37,7 @@ def write_card(
     n: int,
     seed: int,
     world: int = 1,
-    command: str = FIRST_COMMAND,
+    command: str = COMMANDS[1],
     **apart: Any,
 ) -> None:
     """Write card.json and README.md beside the weights.
@@ -45,10 +50,10 @@ def write_card(
         n, seed: questions per family and mode, and their seed.
         world: the drawn world that the model was trained for and measured in.
         command: what trains it again.
-        **apart: what else was measured: ``unseen_words`` ("n", "accuracy"), ``direct_seconds``.
+        **apart: what else was measured, from `workbench.train.evaluate.apart`.
     """
     card = {
-        "model": "nano",
+        "model": BUILT_IN[world - 1],
         "date": datetime.now(UTC).date().isoformat(),
         "recipe": asdict(config),
         "run": run,
@@ -136,7 +141,7 @@ def _readme(card: dict[str, Any], scores: pd.DataFrame) -> str:
 license: mit
 pipeline_tag: image-text-to-text
 ---
-# nano: the built-in model
+# {card["model"]}: {_what(card)}
 
 {run["parameters"]:,} parameters in the classes of Phi-4-reasoning-vision (`workbench.models.phi4_rv`): a
 SigLIP2 NaFlex tower, an MLP projector and a Phi-3 decoder, with the same control tokens and the same three
@@ -151,14 +156,15 @@ confidence, and wrongly.
   seeds are never used in training.
 - Two stages: {recipe["encoder_steps"]:,} steps of the encoder alone on telling what each patch shows (synth
   knows it; this stands in for a pretrained encoder), then {recipe["steps"]:,} steps of all parts, with that
-  loss kept at weight {recipe["auxiliary"]}. Muon and AdamW at {recipe["lr"]}, seed {recipe["seed"]}.
+  loss kept at weight {recipe["auxiliary"]}. Muon and AdamW at {recipe["lr"]}{_restart(recipe)}, seed
+  {recipe["seed"]}.
   Phases of the data and everything else: `recipe` in card.json.
 - Two heads of the decoder were **taught where to look** (`workbench/train/losses.py`, weight
   {recipe.get("attention_supervision", recipe.get("guide"))}): head 0 of layer 2 at the evidence of a
   perception question, head 3 of layer 1 at the same place of a first picture. So this model's attention is
   more legible than that of a model trained on replies alone.
 {told}
-- Again: `{card.get("command", FIRST_COMMAND)}`.
+- Again: `{card.get("command", COMMANDS[1])}`.
 
 ## Measured
 
@@ -178,6 +184,20 @@ What was aimed at, and whether it holds:
 - Pictures over {run["most_patches"]} patches of 16x16 pixels are scaled down to that, which most real
   pictures do not survive.
 """
+
+
+def _restart(recipe: dict[str, Any]) -> str:
+    """The warm restart of the learning rate, where there was one."""
+    if not recipe.get("restart"):
+        return ""
+    step, peak = recipe["restart"]
+    return f" (from step {step:,} once more at {peak})"
+
+
+def _what(card: dict[str, Any]) -> str:
+    if card.get("world", 1) == 1:
+        return "the built-in model"
+    return "a built-in model that reads text wherever it stands"
 
 
 def _limits(card: dict[str, Any]) -> str:

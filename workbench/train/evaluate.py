@@ -178,12 +178,17 @@ def summarise(scored: Sequence[Scored], by: Sequence[str] = ("family", "mode")) 
 
 def apart(vlm: Any, world: World, *, n: int) -> dict[str, Any]:
     """What the card tells beside the scores of its families: how the model reads words that no training
-    picture held, where its world has such, and the seconds of a direct answer asked alone."""
+    picture held and when it thinks about wordings that no training question had, where its world has such,
+    and the seconds of a direct answer asked alone."""
     told: dict[str, Any] = {}
     if "read_text" in synth.families_of(world):
         unseen = replace(world, held_out=("words",))
         read = evaluate(vlm, ["read_text"], n=n, modes=["nothink"], world=unseen, progress=False)
         told["unseen_words"] = {"n": n, "accuracy": round(sum(s.right for s in read) / n, 4)}
+        reworded = replace(world, held_out=("wordings",))
+        asked = evaluate(vlm, n=n, modes=["auto"], world=reworded, progress=False)
+        shares = summarise(asked, by=["several_steps"]).set_index("several_steps")["thinks"]
+        told["auto_held_out"] = {"n": n, "several": round(shares[True], 4), "one": round(shares[False], 4)}
     alone = synth.sample("bar_value", ALONE, seed=EVALUATION_SEED, world=world)
     times = [vlm.ask(s.images, s.question, mode="nothink").seconds for s in alone]
     return told | {"direct_seconds": round(sorted(times)[ALONE // 2], 3)}

@@ -289,7 +289,8 @@ class TrainConfig:
         phases: what is drawn, in the order of their first steps, which begin with a checkpoint.
         lr: peak learning rate, of Muon (matched to AdamW's scale) and of AdamW.
         warmup: steps of linear warm-up.
-        decay: share of the steps, at the end, in which the rate falls to zero.
+        decay: share of the steps, at the end or before the restart, in which the rate falls to zero.
+        restart: the step, encoder's included, at which the rate rises once more, and to what; or None.
         auxiliary: weight of the auxiliary loss when all parts learn.
         by_label: whether each label counts alike in it, or each aspect; see `losses.AuxiliaryHeads`.
         attention_supervision: weight of the attention supervision; see `losses.AttentionSupervision`.
@@ -304,6 +305,7 @@ class TrainConfig:
     lr: float = 2e-3
     warmup: int = 200
     decay: float = 0.3
+    restart: tuple[int, float] | None = None
     weight_decay: float = 0.02
     auxiliary: float = 0.3
     by_label: bool = False
@@ -360,7 +362,9 @@ def phased_trainer(
         model,
         heads,
         folder=folder,
-        schedule=Schedule(config.encoder_steps + config.steps, config.lr, config.warmup, config.decay),
+        schedule=Schedule(
+            config.encoder_steps + config.steps, config.lr, config.warmup, config.decay, config.restart
+        ),
         forward=lambda batch: Forward(model, batch, image_token=encoder.image_token),
         batches=drawn,
         terms=lambda step: alone if step < config.encoder_steps else together,

@@ -18,24 +18,33 @@ __all__ = ["Muon", "Schedule", "build_optimisers", "fast_bf16", "orthogonalise"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over a run: linear warm-up, a plateau, linear decay to zero.
+    """The learning rate over a run: linear warm-up, a plateau, linear decay to zero; then, where there is
+    one, a warm restart (Loshchilov and Hutter 2017): warm-up to another peak, and a fall to zero at the end.
 
     Args:
         steps: of the whole run.
         lr: on the plateau, of Muon (matched to AdamW's scale) and of AdamW.
-        warmup: steps until the plateau.
-        decay: share of the steps, at the end, in which the rate falls.
+        warmup: steps until the plateau, or the restart's peak.
+        decay: share of the steps, at the end or before the restart, in which the rate falls.
+        restart: step of the restart and its peak.
     """
 
     steps: int
     lr: float = 2e-3
     warmup: int = 200
     decay: float = 0.3
+    restart: tuple[int, float] | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, the first of which is 0."""
-        down = max(1, round(self.decay * self.steps))
-        return self.lr * min(1.0, (step + 1) / self.warmup, max(0.0, (self.steps - step) / down))
+        begin, peak, end, decay = 0, self.lr, self.steps, self.decay
+        if self.restart is not None:
+            if step < self.restart[0]:
+                end = self.restart[0]
+            else:
+                (begin, peak), decay = self.restart, 1.0
+        down = max(1, round(decay * (end - begin)))
+        return peak * min(1.0, (step - begin + 1) / self.warmup, max(0.0, (end - step) / down))
 
 
 def fast_bf16(device: torch.device) -> bool:
