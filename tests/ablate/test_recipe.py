@@ -95,6 +95,7 @@ def test_the_hash_tells_recipes_apart_and_nothing_else() -> None:
         ({"architecture": {"token_budget": 8}}, "at least 16 tokens"),
         ({"architecture": {"projector_depth": 0}}, "projector_depth=0"),
         ({"start_parts": ["decoder"]}, "start_parts.*start='fresh'"),
+        ({"start": "nano-2"}, "nano-2.*second drawn world.*'nano'"),
         ({"start": "nano", "start_parts": []}, "at least one"),
         ({"modes": ["thinking"]}, "did you mean 'think'"),
         ({"stages": [{"kind": "encoder", "share": 1, "reasoning": 0.5}]}, "nothing is replied"),

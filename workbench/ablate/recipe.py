@@ -18,6 +18,7 @@ import numpy as np
 from .. import synth
 from ..errors import InputError
 from ..files import local_path, read_bytes, write_text
+from ..models.sources import BUILT_IN
 from ..names import Named
 from ..records import closest, refuse_unknown
 from ..records import plain as plain_values
@@ -550,6 +551,11 @@ def _check_start(start: str) -> None:
     if not isinstance(start, str) or not start or start in (".", ".."):
         raise InputError(f"start={start!r}", allowed)
     is_path = bool(set(start) & set("/\\.")) or local_path(start, "start").is_dir()
+    if start in BUILT_IN and start != "nano":
+        raise InputError(
+            f"start={start!r}, a model of the second drawn world",
+            f"{allowed}: recipes draw the first world, whose words are others",
+        )
     if not (start in ("fresh", "nano") or start.startswith("run:") or is_path):
         raise InputError(f"start={start!r}", allowed, closest(start, ("fresh", "nano")))
 

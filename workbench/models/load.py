@@ -74,7 +74,7 @@ def load(
     checkpoint that changed on disk is loaded anew).  Only safetensors are read.
 
     Args:
-        source: "nano" (the built-in model), a folder in the Hub's layout, a Hub id "owner/name",
+        source: "nano" or "nano-2" (built in), a folder in the Hub's layout, a Hub id "owner/name",
             or the address of an OpenAI-compatible server, which can be asked but not looked into.
         device: "auto" (CUDA, then MPS, then CPU), or a device's name.
         dtype: "auto" (float32 for small models, else as stored or bfloat16), or a precision.

@@ -44,13 +44,15 @@ __all__ = [
 ]
 
 
-BUILT_IN = ("nano",)
+#: Models that come with the workbench, each in a folder of ``data``: the first is the default, the second
+#: sees the second drawn world (text wherever it stands, everyday tasks).
+BUILT_IN = ("nano", "nano-2")
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7}(\.[0-9]{1,3}){0,3}")  # IPv6, without brackets
 _KINDS = (
-    "'nano' (the built-in model), a folder in the Hub's layout, a Hub id 'owner/name', "
+    "'nano' or 'nano-2' (built in), a folder in the Hub's layout, a Hub id 'owner/name', "
     "or the http(s) address of an OpenAI-compatible server"
 )
 

@@ -18,6 +18,7 @@ from ..errors import InputError, WorkbenchError
 from ..html import frame, page, text
 from ..models.device import available_memory, pick_device, total_memory
 from ..models.ladder import PLACES
+from ..models.sources import BUILT_IN
 from .widget import HasStatic, asset, write
 
 __all__ = ["ModelPanel"]
@@ -207,9 +208,11 @@ def _size(n_bytes: int) -> str:
 
 
 def _choices() -> list[dict[str, Any]]:
-    """The built-in model, and the ladder's for each place, each once."""
-    built_in = {"source": "nano", "quantize": "", "image_tokens": None, "label": "nano", "note": "built in"}
-    told: dict[str, dict[str, Any]] = {"nano": built_in}
+    """The built-in models, and the ladder's for each place, each once."""
+    told: dict[str, dict[str, Any]] = {
+        name: {"source": name, "quantize": "", "image_tokens": None, "label": name, "note": "built in"}
+        for name in BUILT_IN
+    }
     for place in PLACES:
         for rung in models.ladder().best(place):
             quantize = rung.precision if rung.precision in PRECISIONS else ""
