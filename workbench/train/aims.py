@@ -63,8 +63,8 @@ def aims(card: Mapping[str, Any]) -> list[Aim]:
     looks = wide[~wide.index.get_level_values("several_steps")]
     made = _perception(looks["accuracy"]["nothink"].droplevel("several_steps"), card.get("world", 1))
     made += _several(several["accuracy"])
-    thinks = [float(kind["thinks"]["auto"].mean()) for kind in (several, looks)]
-    made += _auto(*thinks, "questions")
+    on_steps, on_looks = (float(kind["thinks"]["auto"].mean()) for kind in (several, looks))
+    made += _auto(on_steps, on_looks, "questions")
     if card.get("world", 1) > 1:
         made += _everyday(scores) + _thoughts(scores) + _measured_apart(measured)
         made += _robust({row["perturbation"]: row for row in card.get("robustness", {}).get("rows", ())})
