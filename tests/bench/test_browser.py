@@ -84,4 +84,4 @@ def test_the_export_is_escaped_and_says_how_many_there_are(results, tmp_path) ->
 def test_a_picture_that_is_gone_is_said_where_it_would_stand(results, tmp_path) -> None:
     for path in (tmp_path / "pictures").iterdir():
         path.unlink()
-    assert "picture not found" in case_html(results, bench.cases(results)[0])
+    assert "picture cannot be shown" in case_html(results, bench.cases(results)[0])

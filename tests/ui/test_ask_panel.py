@@ -173,6 +173,18 @@ def test_the_built_in_model_warns_of_a_picture_that_it_knows_nothing_of(
     assert AskPanel(vlm, Image.fromarray(noise)).warning == ""
 
 
+def test_what_a_models_library_raises_is_told_in_the_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = AskPanel(FakeModel(), question="What?")
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(panel._vlm, "stream", broken)
+    panel.ask()
+    assert waited(panel).problem == "asking failed: RuntimeError: no kernel image is available"
+    assert not panel.running
+
+
 def test_mistakes_are_told_in_the_panel() -> None:
     panel = AskPanel(FakeModel())
     told(panel, {"kind": "open", "name": "x.png"}, buffers=[b"no picture"])

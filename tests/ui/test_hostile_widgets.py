@@ -16,7 +16,8 @@ from PIL import Image
 import workbench
 from workbench import ablate, ui
 from workbench.bench import Results
-from workbench.errors import WorkbenchError
+from workbench.errors import InputError, WorkbenchError
+from workbench.ui.widget import in_words
 
 ROW = {
     "benchmark": "b", "item": "0", "mode": "think", "model": "m", "gold": "yes", "question": "q",
@@ -53,6 +54,7 @@ def small() -> Image.Image:
         (lambda: ui.MixtureExplorer({"general": 1.0}), "ablate.fit_response"),
         (lambda: ui.ResultsExplorer(None), "bench.run"),
         (lambda: ui.failures(None), "bench.run"),
+        (lambda: ui.failures(Results.of([ROW]), per_page=0), "per_page=0.*at least one"),
         (lambda: ui.ModelPanel(7), "source of type int.*workbench.load"),
     ],
 )
@@ -75,6 +77,19 @@ def test_a_record_with_a_missing_file_or_of_another_version_is_named(tmp_path: P
     (folder / "answer.json").write_text(json.dumps(told | {"version": 99}))
     with pytest.raises(WorkbenchError, match="version 99.*version 1"):
         workbench.Answer.load(folder)
+
+
+def test_what_a_library_raises_in_a_thread_or_a_request_is_told() -> None:
+    assert (
+        in_words(RuntimeError("no kernel image"), "asking") == "asking failed: RuntimeError: no kernel image"
+    )
+    assert in_words(InputError("x=1", "2"), "asking") == "x=1. Expected: 2."
+    explorer = ui.AttentionExplorer(explorer_records.answer())
+    sent: list[Any] = []
+    explorer.send = lambda content, buffers=None: sent.append(content)  # type: ignore[method-assign]
+    explorer._answered = lambda content: (_ for _ in ()).throw(MemoryError())  # type: ignore[method-assign]
+    explorer._reply({"id": 7, "kind": "map"})
+    assert sent == [{"id": 7, "error": "the request failed: MemoryError: "}]
 
 
 def test_an_empty_answer_is_shown_as_empty() -> None:

@@ -395,7 +395,7 @@ def _reply_html(reply: Reply) -> str:
     if reply.thought:
         inside = f"<div class=thought>{escape(reply.thought)}</div>"
         thought = f"<details><summary>thought</summary>{inside}</details>"
-    said = "(no reply)" if reply.text is None else reply.text
+    said = "(no reply)" if reply.text is None else reply.text or "(an empty reply)"
     mark = f'<span class=mark style="--mark:{MARKS[reply.mode]}">&#9632;</span>'
     told = f'<p class=facts title="{escape(reply.why, quote=True)}">{escape(", ".join(facts))}</p>'
     return (
@@ -409,7 +409,7 @@ def _picture(results: Results, case: Case, number: int) -> str:
     try:
         image = results.images({"images": (case.images[number],)})[0]
     except InputError as error:
-        return f"<p class=missing>picture not found: {escape(str(error))}</p>"
+        return f"<p class=missing>picture cannot be shown: {escape(str(error))}</p>"
     width, height = image.size
     drawn = ""
     if number == case.picture:

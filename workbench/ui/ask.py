@@ -25,7 +25,7 @@ from ..types import ImageLike, Mode
 from .live import STEP
 from .maps import png
 from .marks import Mark, drawn_on
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, in_words, write
 
 __all__ = ["AskPanel"]
 
@@ -184,8 +184,8 @@ class AskPanel(HasStatic, anywidget.AnyWidget):
             for mode in modes:
                 if not self._stopping.is_set():
                     self._ask(image, question, mode, optional=chosen == EVERY)
-        except WorkbenchError as error:
-            self.problem = str(error)
+        except Exception as error:
+            self.problem = in_words(error, "asking")
         finally:
             self._stream, self.running = None, False
 

@@ -26,7 +26,7 @@ import traitlets
 from .. import models
 from ..answer import Answer
 from ..attention import Attention
-from ..errors import InputError, WorkbenchError
+from ..errors import InputError
 from ..html import frame
 from ..interpret.attribution import Attribution
 from ..interpret.lens_record import LogitLens
@@ -39,7 +39,7 @@ from .against import SHOWS, counterparts, name_of, refuse_unlike
 from .carried import Carried, Numbers, chosen, everything, read_numbers
 from .maps import Maps, Setting, Word, is_index, png, quantised, thumbnails
 from .overlays import Overlay
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, in_words, write
 
 __all__ = ["AttentionExplorer", "page", "script", "style"]
 
@@ -626,10 +626,8 @@ class AttentionExplorer(HasStatic, anywidget.AnyWidget):
         number = content.get("id") if isinstance(content, dict) else None
         try:
             reply, data = self._answered(content)
-        except WorkbenchError as error:
-            reply, data = {"error": str(error)}, []
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            reply, data = {"error": f"a request that cannot be read: {type(error).__name__}: {error}"}, []
+        except Exception as error:  # a view that gets no reply waits for one
+            reply, data = {"error": in_words(error, "the request")}, []
         self.send({"id": number, **reply}, buffers=data)
 
     def _answered(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:

@@ -10,6 +10,7 @@ import ipywidgets
 
 from ..bench.cases import CASE_STYLE, PATTERNS, SORTS, Case, case_html, cases, write_cases
 from ..bench.results import Results
+from ..errors import InputError
 from ..html import frame
 from ..viz import style
 from .widget import HasStatic
@@ -36,6 +37,8 @@ class FailureBrowser(HasStatic, ipywidgets.VBox):
         self, results: Results, *, pattern: str | None = "any wrong", sort: str = "order", per_page: int = 5
     ) -> None:
         self._results = style.record(results, Results, "workbench.bench.run(vlm, tasks)")
+        if per_page < 1:
+            raise InputError(f"per_page={per_page}", "at least one item on a page")
         self._per_page, self._at = per_page, 0
         self.found: list[Case] = cases(results, pattern=pattern, sort=sort)
         self.benchmark = _choice("benchmark", sorted(results.table["benchmark"].unique()))

@@ -23,11 +23,11 @@ from scipy.stats import norm
 from ..ablate.mixture import beyond, groups, mixture_of
 from ..ablate.recipe import DOMAINS, Recipe
 from ..ablate.response import Optimum, Response
-from ..errors import InputError, WorkbenchError
+from ..errors import InputError
 from ..html import frame, page, table
 from ..html import text as html_text
 from ..viz import style
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, in_words, write
 
 __all__ = ["REASONING", "MixtureExplorer"]
 
@@ -265,10 +265,8 @@ class MixtureExplorer(HasStatic, anywidget.AnyWidget):
         self.problem, self.doing = "", f"run {recipe.hash} has begun"
         try:
             done = self._run(recipe)
-        except WorkbenchError as error:
-            self.problem = str(error)
-        except Exception as error:  # whatever stops the training: nobody else would tell of it
-            self.problem = f"run {recipe.hash} failed: {type(error).__name__}: {error}"
+        except Exception as error:
+            self.problem = in_words(error, f"run {recipe.hash}")
         else:
             self.results.append(done)
             self.finished = [*self.finished, str(done)]

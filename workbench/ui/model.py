@@ -14,12 +14,12 @@ import anywidget
 import traitlets
 
 from .. import models
-from ..errors import InputError, WorkbenchError
+from ..errors import InputError
 from ..html import frame, page, text
 from ..models.device import available_memory, pick_device, total_memory
 from ..models.ladder import PLACES
 from ..models.sources import BUILT_IN
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, in_words, write
 
 __all__ = ["ModelPanel"]
 
@@ -138,10 +138,8 @@ class ModelPanel(HasStatic, anywidget.AnyWidget):
         self.problem, self.progress, self.doing = "", 0.0, f"{name} {self.source}"
         try:
             act()
-        except WorkbenchError as error:
-            self.problem = str(error)
-        except Exception as error:  # whatever a model's own library raises: nobody else would tell of it
-            self.problem = f"{name} failed: {type(error).__name__}: {error}"
+        except Exception as error:
+            self.problem = in_words(error, name)
         finally:
             self.doing, self.memory = "", self._memory()
             self.loaded = self._vlm.name if self._vlm is not None and self._vlm.loaded else ""

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..html import frame, page, table
 from ..html import text as html_text
 from ..viz import style
-from .widget import HasStatic, asset, write
+from .widget import HasStatic, asset, in_words, write
 
 __all__ = ["COSTS", "FAILURES", "WHICH", "ResultsExplorer"]
 
@@ -207,7 +207,11 @@ class ResultsExplorer(HasStatic, anywidget.AnyWidget):
         if content.get("kind") == "lines":
             self.send({"id": content.get("id"), "lines": self._lines})
         elif isinstance(number, int) and 0 <= number < len(self._cases):
-            self.send({"id": content.get("id"), "html": self._card(number)})
+            try:
+                told = {"html": self._card(number)}
+            except Exception as error:  # a view that gets no reply waits for one
+                told = {"error": in_words(error, f"item {number}")}
+            self.send({"id": content.get("id"), **told})
         else:
             self.send({"id": content.get("id"), "error": f"There is no item {number}."})
 

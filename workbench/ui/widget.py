@@ -8,10 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..errors import WorkbenchError
 from ..files import write_bytes
 from ..html import page
 
-__all__ = ["STATIC_VARIABLE", "HasStatic", "asset", "page_alone", "static_only", "write"]
+__all__ = ["STATIC_VARIABLE", "HasStatic", "asset", "in_words", "page_alone", "static_only", "write"]
 
 
 STATIC_VARIABLE = "WORKBENCH_STATIC"
@@ -56,6 +57,18 @@ def page_alone(title: str, *, module: str, style: str, data: dict[str, Any]) -> 
     look = f"{style}\nbody {{ background: Canvas; color: CanvasText; color-scheme: light dark; }}"
     script = f"{{ {code}\nopen(document.getElementById('here'), {told}); }}"
     return page(title, '<div id="here"></div>', style=look, script=script)
+
+
+def in_words(error: Exception, doing: str) -> str:
+    """What stopped a thread or a view's request, for the view: nobody else would tell of it.
+
+    Args:
+        error: whatever was raised, by a library below too.
+        doing: what failed, for an error that does not say it itself.
+    """
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    return f"{doing} failed: {type(error).__name__}: {error}"
 
 
 def write(path: str | Path, text: str) -> Path:
